@@ -1,0 +1,97 @@
+//! Real-time voice processing: composable stages that turn a raw microphone into clean, level, packetised speech, and
+//! packets back into sound, in frames of 10 or 20 ms.
+//!
+//! # The model
+//! - A [`Stage`] is settings: a plain value. [`Stage::prepare`] checks it, allocates all it will ever need, and makes a
+//!   [`Processor`] of it.
+//! - A processor takes one [`Frame`] (or [`Packet`]) and lends at most one. It never allocates, locks or blocks.
+//! - Stages are put together with [`Stage::then`] at compile time, or in a [`Pipeline`] at run time. A [`Profile`] is a
+//!   ready-made pipeline.
+//! - Inside, there is one block size: the frame. Device buffers of any length, layout, type and rate live at the edges
+//!   only: [`Capture`] before, [`Playout`] behind.
+//! - [`Live::live`] gives a [`Handle`] to a stage: settings in, readings out, from any thread, without a lock and
+//!   without a click.
+//! - Frames and packets know when their sound was captured ([`Frame::position`], [`Packet::position`]); every delay is
+//!   accounted for to the sample.
+//!
+//! # Example
+//! From a microphone buffer to packets:
+//!
+//! ```
+//! # #[cfg(all(feature = "resample", feature = "denoise", feature = "opus"))] {
+//! use voxframe::{Capture, Denoise, Error, Format, Gain, NoiseGate, OpusEncode, Processor, Resample, Stage};
+//!
+//! let microphone = Format::mono(44_100)?;
+//! let mut capture = Capture::new(44_100, 2, microphone)?;
+//! let mut uplink = Gain::db(3.0)
+//!     .then(Resample::to(48_000))
+//!     .then(Denoise::default())
+//!     .then(NoiseGate { open_db: -45.0, close_db: -50.0, ..NoiseGate::default() })
+//!     .then(OpusEncode::voip()) // two 10 ms frames make one 20 ms packet
+//!     .prepare(microphone)?;
+//!
+//! let mut sent = 0;
+//! let device_buffer = [0i16; 2 * 4096]; // whatever the sound card delivers
+//! capture.push_interleaved(&device_buffer[..], |frame| {
+//!     if let Some(packet) = uplink.process(frame)? {
+//!         sent += packet.as_bytes().len(); // socket.send(packet.as_bytes())
+//!     }
+//!     Ok::<(), Error>(())
+//! })?;
+//! assert!(sent > 0);
+//! # }
+//! # Ok::<(), voxframe::Error>(())
+//! ```
+//!
+//! # Words
+//! | word | meaning |
+//! | --- | --- |
+//! | frame | one 10 or 20 ms block of all channels; never "one sample of each channel" |
+//! | format | sample rate, channels, frame length |
+//! | stage, processor | settings, and what runs |
+//! | uplink, downlink | microphone → packets, packets → loudspeaker |
+//! | near end, far end | what the microphone hears, what the loudspeaker plays |
+//! | packet | one Opus packet |
+//! | position | when sound was captured, in samples since the first; delays are taken off |
+//! | latency | by how much later sound comes out than it went in |
+//! | dBFS | `20·log10(value / 1.0)`: see [`level`] |
+//!
+//! # Realtime safety
+//! After the first frame on a thread, `process` never allocates, locks, makes a system call or loops without a bound;
+//! nor do the edges, nor either end of a handle. (The first frame on each thread may allocate: the FFT that nnnoiseless
+//! uses plans once a thread.) Errors carry no heap data. A test with a counting allocator holds every stage to it.
+//!
+//! # Features
+//! `resample`, `denoise` and `opus` are on by default; `serde` derives `Serialize` and `Deserialize` for all settings.
+
+#![deny(missing_docs, unsafe_code)]
+
+mod delay;
+mod edge;
+mod error;
+mod format;
+mod frame;
+mod kernels;
+pub mod level;
+mod live;
+mod packet;
+mod pipeline;
+mod processor;
+mod profile;
+mod ramp;
+mod stage;
+mod stages;
+
+pub use edge::{Capture, MAX_DEVICE_CHANNELS, Playout, Samples, SamplesMut};
+pub use error::{CodecError, Error, Result};
+pub use format::Format;
+pub use frame::Frame;
+pub use live::{Handle, Handled, Live, MAX_FIELDS, Record};
+pub use packet::Packet;
+pub use pipeline::{FrameProcessor, Pipeline};
+pub use processor::Processor;
+#[cfg(feature = "opus")]
+pub use profile::Uplink;
+pub use profile::{Controls, LiveProfile, Profile, ProfileKind};
+pub use stage::{Chain, FnProcessor, Maybe, ProcessFn, Stage, Then, process_fn};
+pub use stages::*;

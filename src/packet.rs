@@ -1,0 +1,161 @@
+//! One Opus packet.
+
+use crate::{Error, Result};
+
+/// One Opus packet, or the place where one was lost.
+///
+/// Position and duration are in ticks of 48 kHz, as in RTP (RFC 7587, section 4.1), whatever the audio's rate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Packet {
+    bytes: Box<[u8; Packet::MAX_BYTES]>,
+    len: usize,
+    position: i64,
+    duration: u32,
+    lost: bool,
+    speech: bool,
+}
+
+impl Packet {
+    /// The most bytes a packet holds: six Opus frames of 1275 bytes with their lengths (RFC 6716, section 3.2).
+    pub const MAX_BYTES: usize = 6 * (1275 + 2) + 2;
+
+    /// Ticks a second of [`position`](Self::position) and [`duration`](Self::duration).
+    pub const CLOCK_HZ: u32 = 48_000;
+
+    /// An empty packet: no bytes, no duration. Allocates.
+    pub fn new() -> Self {
+        Self { bytes: Box::new([0; Self::MAX_BYTES]), len: 0, position: 0, duration: 0, lost: false, speech: false }
+    }
+
+    /// Makes this the packet with these bytes, received for `position`.
+    ///
+    /// # Errors
+    /// [`Error::PacketTooLong`]; the packet is unchanged.
+    ///
+    /// # Realtime safety
+    /// Safe.
+    pub fn set_bytes(&mut self, bytes: &[u8], position: i64) -> Result<()> {
+        self.store(bytes)?;
+        self.position = position;
+        self.duration = 0;
+        self.lost = false;
+        self.speech = bytes.len() > 2;
+        Ok(())
+    }
+
+    /// Makes this the gap left by a lost packet of `duration` ticks: a decoder conceals it.
+    ///
+    /// `next` are the bytes of the packet after the lost one, where it has arrived already: if its sender used
+    /// in-band FEC, the lost sound is rebuilt from them. Otherwise pass an empty slice.
+    ///
+    /// # Errors
+    /// [`Error::PacketTooLong`]; the packet is unchanged.
+    ///
+    /// # Realtime safety
+    /// Safe.
+    pub fn set_lost(&mut self, position: i64, duration: u32, next: &[u8]) -> Result<()> {
+        self.store(next)?;
+        self.position = position;
+        self.duration = duration;
+        self.lost = true;
+        self.speech = false;
+        Ok(())
+    }
+
+    fn store(&mut self, bytes: &[u8]) -> Result<()> {
+        let too_long = Error::PacketTooLong { bytes: bytes.len(), max: Self::MAX_BYTES };
+        self.bytes.get_mut(..bytes.len()).ok_or(too_long)?.copy_from_slice(bytes);
+        self.len = bytes.len();
+        Ok(())
+    }
+
+    /// What goes over the network.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+
+    /// When the first sample of this packet was captured, in ticks of 48 kHz since the first captured sample.
+    ///
+    /// All delay so far is taken off, the codec's lookahead included, so the number is negative at first: a packet
+    /// at −1032 starts with 1032 ticks of sound that was never captured (the pre-skip of RFC 7845).
+    pub fn position(&self) -> i64 {
+        self.position
+    }
+
+    /// The length of its sound in ticks of 48 kHz; 0 for a received packet that no decoder has seen yet, and again
+    /// when a decoder has handed out all of its sound.
+    pub fn duration(&self) -> u32 {
+        self.duration
+    }
+
+    /// Whether this stands for a packet that was lost.
+    pub fn is_lost(&self) -> bool {
+        self.lost
+    }
+
+    /// Whether this packet need not be sent: the encoder is silent (DTX), and the far side fills the gap with
+    /// comfort noise.
+    pub fn is_dtx(&self) -> bool {
+        !self.lost && (1..=2).contains(&self.len)
+    }
+
+    /// Whether it holds speech: what a detector before the encoder said, or, where there was none, that it is not a
+    /// DTX packet.
+    pub fn holds_speech(&self) -> bool {
+        self.speech
+    }
+
+    /// Whether nothing is left in it: no bytes, or a decoder has handed out all of its sound.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0 && self.duration == 0
+    }
+
+    #[cfg(feature = "opus")]
+    pub(crate) fn buffer_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes[..]
+    }
+
+    /// Declares the first `len` bytes of the buffer to be the packet.
+    #[cfg(feature = "opus")]
+    pub(crate) fn fill(&mut self, len: usize, position: i64, duration: u32, speech: bool) {
+        self.len = len;
+        self.position = position;
+        self.duration = duration;
+        self.lost = false;
+        self.speech = speech;
+    }
+
+    /// Takes the bytes out, leaving `left` ticks of decoded sound to be handed out.
+    #[cfg(feature = "opus")]
+    pub(crate) fn consume(&mut self, left: u32) {
+        self.len = 0;
+        self.lost = false;
+        self.duration = left;
+    }
+}
+
+impl Default for Packet {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_packet_is_received_lost_or_too_long() {
+        let mut packet = Packet::new();
+        assert!(packet.is_empty());
+        packet.set_bytes(&[1, 2, 3], 960).unwrap();
+        assert_eq!((packet.as_bytes(), packet.position(), packet.is_lost()), (&[1, 2, 3][..], 960, false));
+        assert!(packet.holds_speech() && !packet.is_dtx() && !packet.is_empty());
+        assert_eq!(packet.set_bytes(&[0; 9000], 0), Err(Error::PacketTooLong { bytes: 9000, max: Packet::MAX_BYTES }));
+        assert_eq!(packet.as_bytes(), &[1, 2, 3]);
+        packet.set_lost(1920, 960, &[]).unwrap();
+        assert!(packet.is_lost() && !packet.is_empty() && !packet.is_dtx());
+        packet.set_bytes(&[8], 0).unwrap();
+        assert!(packet.is_dtx() && !packet.holds_speech());
+    }
+}

@@ -1,0 +1,342 @@
+//! Ready-made uplinks.
+
+use std::fmt;
+use std::str::FromStr;
+
+#[cfg(feature = "denoise")]
+use crate::Denoise;
+#[cfg(feature = "opus")]
+use crate::{Application, OpusEncode, OpusEncoder, RateControl, stage::Chain};
+use crate::{Error, Format, Gain, Handle, LevelMeter, NoiseGate, Pipeline, Processor, Result, Stage};
+#[cfg(feature = "resample")]
+use crate::{Quality, Resample};
+
+/// The names of the profiles, as they are printed and parsed.
+pub(crate) const NAMES: [&str; 3] = ["low-latency", "balanced", "high-quality"];
+
+/// A ready-made uplink: which stages a microphone goes through, and how each is set.
+///
+/// It is a plain value: take one of the three and change what you like. As a stage it builds a [`Pipeline`] of the
+/// stages it names, in the order of its fields; [`uplink`](Self::uplink) puts the encoder behind.
+///
+/// | | low-latency | balanced | high-quality |
+/// | --- | --- | --- | --- |
+/// | rate | 16 kHz | 48 kHz | 48 kHz |
+/// | noise suppression | off | 18 dB | 24 dB |
+/// | gate | on | on | on, 10 ms lookahead |
+/// | packet | 10 ms | 20 ms | 20 ms |
+/// | Opus | VOIP, 32 kb/s, CVBR, complexity 5 | VOIP, 40 kb/s, VBR, 9 | AUDIO, 64 kb/s (stereo 128), VBR, 10 |
+///
+/// ```
+/// use voxframe::{Format, Frame, Gain, Processor, Profile, Stage};
+/// let profile = Profile { gain: Gain::db(6.0), ..Profile::balanced() };
+/// assert_eq!(profile.to_string(), "balanced");
+/// assert_eq!("low-latency".parse(), Ok(Profile::low_latency()));
+/// # #[cfg(all(feature = "resample", feature = "denoise"))] {
+/// let mut pipeline = profile.prepare(Format::mono(44_100)?)?;
+/// let mut frame = Frame::new(pipeline.input_format());
+/// assert!(pipeline.process(&mut frame)?.is_some());
+/// # }
+/// # Ok::<(), voxframe::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Profile {
+    /// Which of the three it started as.
+    pub kind: ProfileKind,
+    /// The rate that is encoded, in Hz.
+    pub sample_rate_hz: u32,
+    /// How the rate is changed, where the microphone has another.
+    #[cfg(feature = "resample")]
+    pub resample: Quality,
+    /// The first stage.
+    pub gain: Gain,
+    /// Noise suppression, at 48 kHz whatever the rate that is encoded.
+    #[cfg(feature = "denoise")]
+    pub denoise: Option<Denoise>,
+    /// The gate, behind the noise suppression: it only has to tell speech from what is left.
+    pub gate: Option<NoiseGate>,
+    /// The last stage before the encoder.
+    pub meter: LevelMeter,
+    /// The encoder.
+    #[cfg(feature = "opus")]
+    pub opus: OpusEncode,
+    /// What the encoder's bit rate becomes for two channels, in bits a second.
+    #[cfg(feature = "opus")]
+    pub stereo_bitrate_bps: u32,
+}
+
+impl Profile {
+    /// At most 20 ms from a 48 kHz microphone to a packet: 16 kHz, packets of 10 ms, no noise suppression.
+    pub fn low_latency() -> Self {
+        Self {
+            kind: ProfileKind::LowLatency,
+            sample_rate_hz: 16_000,
+            #[cfg(feature = "resample")]
+            resample: Quality::LowLatency,
+            #[cfg(feature = "denoise")]
+            denoise: None,
+            #[cfg(feature = "opus")]
+            opus: OpusEncode { packet_ms: 10.0, complexity: 5, rate_control: RateControl::Cvbr, ..OpusEncode::voip() },
+            #[cfg(feature = "opus")]
+            stereo_bitrate_bps: 32_000,
+            ..Self::balanced()
+        }
+    }
+
+    /// For calls: 48 kHz, noise suppressed by 18 dB, packets of 20 ms.
+    pub fn balanced() -> Self {
+        Self {
+            kind: ProfileKind::Balanced,
+            sample_rate_hz: 48_000,
+            #[cfg(feature = "resample")]
+            resample: Quality::High,
+            gain: Gain::default(),
+            #[cfg(feature = "denoise")]
+            denoise: Some(Denoise::default()),
+            gate: Some(NoiseGate::default()),
+            meter: LevelMeter::default(),
+            #[cfg(feature = "opus")]
+            opus: OpusEncode { bitrate_bps: 40_000, ..OpusEncode::voip() },
+            #[cfg(feature = "opus")]
+            stereo_bitrate_bps: 40_000,
+        }
+    }
+
+    /// For recordings and broadcasts: as balanced, noise suppressed by 24 dB, a gate that looks ahead, and bits to
+    /// spare.
+    pub fn high_quality() -> Self {
+        Self {
+            kind: ProfileKind::HighQuality,
+            #[cfg(feature = "denoise")]
+            denoise: Some(Denoise::db(24.0)),
+            gate: Some(NoiseGate { lookahead_ms: 10.0, ..NoiseGate::default() }),
+            #[cfg(feature = "opus")]
+            opus: OpusEncode {
+                application: Application::Audio,
+                bitrate_bps: 64_000,
+                complexity: 10,
+                ..OpusEncode::voip()
+            },
+            #[cfg(feature = "opus")]
+            stereo_bitrate_bps: 128_000,
+            ..Self::balanced()
+        }
+    }
+
+    /// The frame stages, and handles to them.
+    pub fn live(self) -> (LiveProfile, Controls) {
+        let controls = Controls {
+            gain: Handle::new(self.gain),
+            #[cfg(feature = "denoise")]
+            denoise: self.denoise.map(Handle::new),
+            gate: self.gate.map(Handle::new),
+            meter: Handle::new(self.meter),
+            #[cfg(feature = "opus")]
+            opus: Handle::new(self.opus),
+        };
+        (LiveProfile { profile: self, controls: controls.clone() }, controls)
+    }
+
+    /// The frame stages and the encoder, from microphone to packets, and handles to them all.
+    ///
+    /// ```
+    /// use voxframe::{Format, Profile, Stage};
+    /// let (uplink, controls) = Profile::balanced().uplink();
+    /// let mut uplink = uplink.prepare(Format::mono(48_000)?)?;
+    /// controls.gain.mute();
+    /// controls.opus.update(|opus| opus.bitrate_bps = 24_000)?;
+    /// # Ok::<(), voxframe::Error>(())
+    /// ```
+    #[cfg(feature = "opus")]
+    pub fn uplink(self) -> (Uplink, Controls) {
+        let (frames, controls) = self.live();
+        (Uplink { frames }, controls)
+    }
+}
+
+/// Handles to the stages of a [`Profile`]; `None` for a stage that is off.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Controls {
+    /// Gain and mute.
+    pub gain: Handle<Gain>,
+    /// Noise suppression, and whether there is speech.
+    #[cfg(feature = "denoise")]
+    pub denoise: Option<Handle<Denoise>>,
+    /// The gate.
+    pub gate: Option<Handle<NoiseGate>>,
+    /// The levels of what is encoded.
+    pub meter: Handle<LevelMeter>,
+    /// The encoder.
+    #[cfg(feature = "opus")]
+    pub opus: Handle<OpusEncode>,
+}
+
+impl Stage for Profile {
+    type Processor = Pipeline;
+
+    fn prepare(self, input: Format) -> Result<Pipeline> {
+        self.live().0.prepare(input)
+    }
+}
+
+/// The frame stages of a [`Profile`] with handles: what [`Profile::live`] returns.
+#[derive(Debug)]
+pub struct LiveProfile {
+    profile: Profile,
+    controls: Controls,
+}
+
+impl Stage for LiveProfile {
+    type Processor = Pipeline;
+
+    fn prepare(self, input: Format) -> Result<Pipeline> {
+        let Self { profile, controls } = self;
+        let mut pipeline = Pipeline::new(input);
+        pipeline.push("gain", controls.gain.stage())?;
+        #[cfg(feature = "denoise")]
+        if let Some(denoise) = &controls.denoise {
+            profile.change_rate(&mut pipeline, 48_000)?;
+            pipeline.push("denoise", denoise.stage())?;
+        }
+        profile.change_rate(&mut pipeline, profile.sample_rate_hz)?;
+        if let Some(gate) = &controls.gate {
+            pipeline.push("gate", gate.stage())?;
+        }
+        pipeline.push("meter", controls.meter.stage())?;
+        Ok(pipeline)
+    }
+}
+
+impl Profile {
+    #[cfg(feature = "resample")]
+    fn change_rate(&self, pipeline: &mut Pipeline, rate_hz: u32) -> Result<()> {
+        if pipeline.output_format().sample_rate_hz() == rate_hz {
+            return Ok(());
+        }
+        pipeline.push("resample", Resample { sample_rate_hz: rate_hz, quality: self.resample })
+    }
+
+    #[cfg(not(feature = "resample"))]
+    fn change_rate(&self, pipeline: &mut Pipeline, wanted_hz: u32) -> Result<()> {
+        let rate_hz = pipeline.output_format().sample_rate_hz();
+        if rate_hz == wanted_hz {
+            return Ok(());
+        }
+        let advice = "build with the feature `resample`, or set Profile::sample_rate_hz to the microphone's rate";
+        Err(Error::UnsupportedRate { stage: "Profile", rate_hz, advice })
+    }
+}
+
+/// All of a [`Profile`], from microphone to packets: what [`Profile::uplink`] returns.
+#[cfg(feature = "opus")]
+#[derive(Debug)]
+pub struct Uplink {
+    frames: LiveProfile,
+}
+
+#[cfg(feature = "opus")]
+impl Stage for Uplink {
+    type Processor = Chain<Pipeline, OpusEncoder>;
+
+    fn prepare(self, input: Format) -> Result<Self::Processor> {
+        let Self { frames } = self;
+        let opus = frames.controls.opus.clone();
+        if input.channels() == 2 {
+            opus.update(|opus| opus.bitrate_bps = frames.profile.stereo_bitrate_bps)?;
+        }
+        frames.then(opus.stage()).prepare(input)
+    }
+}
+
+/// The three profiles.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "kebab-case"))]
+pub enum ProfileKind {
+    /// For playing music together, remote control, push-to-talk: at most 20 ms from microphone to packet.
+    LowLatency,
+    /// For calls: at most 45 ms.
+    Balanced,
+    /// For recordings and broadcasts: at most 80 ms.
+    HighQuality,
+}
+
+impl ProfileKind {
+    /// All three.
+    pub const ALL: [Self; 3] = [Self::LowLatency, Self::Balanced, Self::HighQuality];
+}
+
+impl fmt::Display for ProfileKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(NAMES[*self as usize])
+    }
+}
+
+impl FromStr for ProfileKind {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        Self::ALL.into_iter().find(|kind| NAMES[*kind as usize] == name).ok_or(Error::UnknownProfile)
+    }
+}
+
+impl From<ProfileKind> for Profile {
+    fn from(kind: ProfileKind) -> Self {
+        match kind {
+            ProfileKind::LowLatency => Self::low_latency(),
+            ProfileKind::Balanced => Self::balanced(),
+            ProfileKind::HighQuality => Self::high_quality(),
+        }
+    }
+}
+
+impl fmt::Display for Profile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.kind.fmt(f)
+    }
+}
+
+impl FromStr for Profile {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        name.parse::<ProfileKind>().map(Into::into)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_printed_and_parsed() {
+        for kind in ProfileKind::ALL {
+            assert_eq!(kind.to_string().parse(), Ok(kind));
+            assert_eq!(kind.to_string().parse::<Profile>().map(|profile| profile.kind), Ok(kind));
+        }
+        let unknown = "studio".parse::<Profile>().unwrap_err().to_string();
+        assert!(NAMES.iter().all(|name| unknown.contains(name)), "{unknown}");
+    }
+
+    #[test]
+    fn a_handle_reaches_its_stage() {
+        let mut profile = Profile { sample_rate_hz: 48_000, gate: None, ..Profile::low_latency() };
+        profile.gain.gain_db = -6.0;
+        let (stage, controls) = profile.live();
+        let mut pipeline = stage.prepare(Format::mono(48_000).unwrap()).unwrap();
+        assert_eq!(pipeline.stages().map(|(name, _)| name).collect::<Vec<_>>(), ["gain", "meter"]);
+        let mut frame = crate::Frame::new(pipeline.input_format());
+        for _ in 0..10 {
+            frame.samples_mut().fill(0.1);
+            pipeline.process(&mut frame).unwrap();
+        }
+        assert!((controls.meter.reading().rms_dbfs(0) + 26.0).abs() < 1e-3);
+        controls.gain.mute();
+        for _ in 0..20 {
+            frame.samples_mut().fill(0.1);
+            pipeline.process(&mut frame).unwrap();
+        }
+        assert_eq!(controls.meter.reading().rms_dbfs(0), crate::level::SILENCE_DBFS);
+    }
+}

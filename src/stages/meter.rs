@@ -1,0 +1,260 @@
+//! Level metering.
+
+use crate::error::in_range;
+use crate::level::{SILENCE_DBFS, db_to_gain, to_dbfs};
+use crate::live::{Tap, record};
+use crate::{Format, Frame, Handle, Live, Processor, Result, Stage, kernels};
+
+/// Measures RMS, peak and clipping, and lets another thread read them.
+///
+/// The sound passes unchanged. Latency: none.
+///
+/// ```
+/// use voxframe::{Format, Frame, LevelMeter, Live, Processor, Stage};
+/// let (meter, levels) = LevelMeter { interval_ms: 10.0, ..LevelMeter::default() }.live();
+/// let mut meter = meter.prepare(Format::mono(48_000)?)?;
+/// let mut frame = Frame::new(meter.input_format());
+/// frame.samples_mut().fill(0.1);
+/// meter.process(&mut frame)?;
+/// assert!((levels.reading().rms_dbfs(0) + 20.0).abs() < 0.01);
+/// # Ok::<(), voxframe::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default))]
+pub struct LevelMeter {
+    /// Over how long RMS and peak are taken, in ms, 10 to 10 000, rounded to whole frames. Default 100 (GStreamer's
+    /// `level`).
+    pub interval_ms: f32,
+    /// How long a held peak stays before it falls, in ms, 0 to 60 000. Default 300 (GStreamer's `level`).
+    pub hold_ms: f32,
+    /// How fast a held peak falls afterwards, in dB a second, 0 to 1000. Default 10 (GStreamer's `level`).
+    pub fall_db_per_s: f32,
+}
+
+impl Default for LevelMeter {
+    fn default() -> Self {
+        Self { interval_ms: 100.0, hold_ms: 300.0, fall_db_per_s: 10.0 }
+    }
+}
+
+record!(LevelMeter { interval_ms, hold_ms, fall_db_per_s });
+
+/// What a running [`LevelMeter`] tells. Levels are dBFS as in [`level`](crate::level), [`SILENCE_DBFS`] for silence and
+/// for a channel that is not there.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Levels {
+    // Magnitudes: the thread that reads takes the logarithms, not the one that plays.
+    rms: [f32; 2],
+    peak: [f32; 2],
+    held_peak: [f32; 2],
+    overall_rms: [f32; 2],
+    overall_peak: [f32; 2],
+    clipped: u64,
+    samples: u64,
+}
+
+record!(Levels { rms, peak, held_peak, overall_rms, overall_peak, clipped, samples });
+
+impl Levels {
+    /// RMS of a channel over the last whole interval, in dBFS.
+    pub fn rms_dbfs(&self, channel: usize) -> f32 {
+        dbfs(&self.rms, channel)
+    }
+
+    /// Sample peak of a channel over the last whole interval, in dBFS.
+    pub fn peak_dbfs(&self, channel: usize) -> f32 {
+        dbfs(&self.peak, channel)
+    }
+
+    /// The highest peak of a channel lately, in dBFS: taken on at once with each frame, held, then falling.
+    pub fn held_peak_dbfs(&self, channel: usize) -> f32 {
+        dbfs(&self.held_peak, channel)
+    }
+
+    /// RMS of a channel since the start or the last reset, in dBFS.
+    pub fn overall_rms_dbfs(&self, channel: usize) -> f32 {
+        dbfs(&self.overall_rms, channel)
+    }
+
+    /// The highest sample peak of a channel since the start or the last reset, in dBFS.
+    pub fn overall_peak_dbfs(&self, channel: usize) -> f32 {
+        dbfs(&self.overall_peak, channel)
+    }
+
+    /// How many samples since the start or the last reset were at the full scale of 16-bit PCM or beyond, all channels
+    /// together.
+    pub fn clipped(&self) -> u64 {
+        self.clipped
+    }
+
+    /// How many samples per channel were measured since the start or the last reset.
+    pub fn samples(&self) -> u64 {
+        self.samples
+    }
+}
+
+fn dbfs(magnitudes: &[f32; 2], channel: usize) -> f32 {
+    magnitudes.get(channel).map_or(SILENCE_DBFS, |&magnitude| to_dbfs(magnitude))
+}
+
+impl Stage for LevelMeter {
+    type Processor = MeterProcessor;
+
+    fn prepare(self, input: Format) -> Result<MeterProcessor> {
+        self.live().0.prepare(input)
+    }
+}
+
+impl Live for LevelMeter {
+    type Reading = Levels;
+
+    fn validate(&self) -> Result<()> {
+        in_range("LevelMeter::interval_ms", self.interval_ms, 10.0, 10_000.0)?;
+        in_range("LevelMeter::hold_ms", self.hold_ms, 0.0, 60_000.0)?;
+        in_range("LevelMeter::fall_db_per_s", self.fall_db_per_s, 0.0, 1000.0)
+    }
+
+    fn prepare_with(self, input: Format, handle: Handle<Self>) -> Result<MeterProcessor> {
+        self.validate()?;
+        Ok(MeterProcessor {
+            format: input,
+            tap: Tap::new(handle),
+            settings: self,
+            channels: Default::default(),
+            interval_samples: 0,
+            levels: Levels::default(),
+        })
+    }
+}
+
+/// A running [`LevelMeter`].
+#[derive(Debug)]
+pub struct MeterProcessor {
+    format: Format,
+    tap: Tap<LevelMeter>,
+    settings: LevelMeter,
+    channels: [Sums; Format::MAX_CHANNELS],
+    interval_samples: usize,
+    levels: Levels,
+}
+
+/// What one channel adds up.
+#[derive(Clone, Copy, Debug, Default)]
+struct Sums {
+    interval_energy: f64,
+    interval_peak: f32,
+    overall_energy: f64,
+    held_ms: f32,
+}
+
+impl Processor for MeterProcessor {
+    type Input = Frame;
+    type Output = Frame;
+
+    fn process<'a>(&'a mut self, frame: &'a mut Frame) -> Result<Option<&'a mut Frame>> {
+        frame.admit(self.format)?;
+        if let Some(settings) = self.tap.changed() {
+            self.settings = settings;
+        }
+        let frame_ms = self.format.frame_ms() as f32;
+        let levels = &mut self.levels;
+        levels.samples += self.format.samples_per_channel() as u64;
+        self.interval_samples += self.format.samples_per_channel();
+        // The interval ends with the frame that comes nearest to its length.
+        let interval_over = self.format.ms(self.interval_samples) as f32 + 0.5 * frame_ms > self.settings.interval_ms;
+
+        for (index, (channel, sums)) in frame.channels().zip(&mut self.channels).enumerate() {
+            let found = kernels::measure(channel);
+            sums.interval_energy += f64::from(found.energy);
+            sums.interval_peak = sums.interval_peak.max(found.peak);
+            sums.overall_energy += f64::from(found.energy);
+            levels.overall_rms[index] = rms(sums.overall_energy, levels.samples as f64);
+            levels.overall_peak[index] = levels.overall_peak[index].max(found.peak);
+            levels.clipped += u64::from(found.clipped);
+
+            let held = &mut levels.held_peak[index];
+            sums.held_ms += frame_ms;
+            if found.peak >= *held {
+                (*held, sums.held_ms) = (found.peak, 0.0);
+            } else if sums.held_ms > self.settings.hold_ms {
+                let fall = db_to_gain(-self.settings.fall_db_per_s * frame_ms / 1000.0);
+                *held = (*held * fall).max(found.peak);
+            }
+
+            if interval_over {
+                levels.rms[index] = rms(sums.interval_energy, self.interval_samples as f64);
+                levels.peak[index] = sums.interval_peak;
+                (sums.interval_energy, sums.interval_peak) = (0.0, 0.0);
+            }
+        }
+        if interval_over {
+            self.interval_samples = 0;
+        }
+        self.tap.publish(self.levels);
+        Ok(Some(frame))
+    }
+
+    fn reset(&mut self) {
+        self.channels = Default::default();
+        self.interval_samples = 0;
+        self.levels = Levels::default();
+        self.tap.publish(self.levels);
+    }
+
+    fn input_format(&self) -> Format {
+        self.format
+    }
+}
+
+fn rms(energy: f64, samples: f64) -> f32 {
+    (energy / samples).sqrt() as f32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn feed(meter: &mut MeterProcessor, frames: usize, value: impl Fn(usize) -> f32) {
+        let mut frame = Frame::new(meter.input_format());
+        for index in 0..frames {
+            for channel in frame.channels_mut() {
+                channel.fill(value(index));
+            }
+            meter.process(&mut frame).unwrap();
+        }
+    }
+
+    #[test]
+    fn rms_and_peak_are_those_of_the_interval() {
+        let (meter, levels) = LevelMeter::default().live();
+        let mut meter = meter.prepare(Format::stereo(16_000).unwrap()).unwrap();
+        feed(&mut meter, 9, |_| 0.5);
+        assert_eq!(levels.reading().rms_dbfs(0), SILENCE_DBFS);
+        feed(&mut meter, 1, |_| 0.5);
+        assert!((levels.reading().rms_dbfs(1) + 6.0206).abs() < 1e-3);
+        feed(&mut meter, 10, |i| if i == 3 { 1.0 } else { 0.0 });
+        let now = levels.reading();
+        assert!((now.rms_dbfs(0) + 10.0).abs() < 1e-3);
+        assert_eq!(now.peak_dbfs(0), 0.0);
+        assert!((now.overall_rms_dbfs(0) - 10.0 * (0.35f32 / 2.0).log10()).abs() < 1e-3);
+        assert_eq!((now.clipped(), now.samples()), (320, 3200));
+        assert_eq!(now.rms_dbfs(2), SILENCE_DBFS);
+    }
+
+    #[test]
+    fn a_peak_is_held_then_falls_at_its_rate() {
+        let (meter, levels) = LevelMeter::default().live();
+        let mut meter = meter.prepare(Format::mono(48_000).unwrap()).unwrap();
+        feed(&mut meter, 1, |_| 1.0);
+        feed(&mut meter, 30, |_| 0.001);
+        assert_eq!(levels.reading().held_peak_dbfs(0), 0.0);
+        feed(&mut meter, 100, |_| 0.001);
+        assert!((levels.reading().held_peak_dbfs(0) + 10.0).abs() < 0.01);
+        feed(&mut meter, 1000, |_| 0.001);
+        assert!((levels.reading().held_peak_dbfs(0) + 60.0).abs() < 0.01);
+        feed(&mut meter, 1, |_| 0.25);
+        assert!((levels.reading().held_peak_dbfs(0) + 12.04).abs() < 0.01);
+        meter.reset();
+        assert_eq!(levels.reading(), Levels::default());
+    }
+}

@@ -1,0 +1,137 @@
+//! What encoder and decoder share: the words of Opus, and its errors.
+
+use opus::ErrorCode;
+
+use crate::{Error, Format, Result, error::CodecError, live::Word};
+
+/// What an encoder is tuned for. Default [`Voip`](Self::Voip).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub enum Application {
+    /// Speech, made intelligible before faithful; forward error correction. Lookahead 6.5 ms.
+    #[default]
+    Voip,
+    /// Anything, as faithful as can be; forward error correction. Lookahead 6.5 ms.
+    Audio,
+    /// Anything, at a lookahead of 2.5 ms; no forward error correction, no narrow bands at low rates.
+    LowDelay,
+}
+
+/// How the bit rate is kept. Default [`Vbr`](Self::Vbr).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub enum RateControl {
+    /// Variable: what each packet needs; the rate is an average.
+    #[default]
+    Vbr,
+    /// Constrained variable: no more than one packet of buffering above the rate.
+    Cvbr,
+    /// Constant: every packet the same length.
+    Cbr,
+}
+
+/// A hint at what will be encoded. Default [`Auto`](Self::Auto).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub enum Signal {
+    /// The encoder finds out.
+    #[default]
+    Auto,
+    /// Speech.
+    Voice,
+    /// Music.
+    Music,
+}
+
+/// An audio bandwidth. Default [`Full`](Self::Full).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub enum Bandwidth {
+    /// 4 kHz.
+    Narrow,
+    /// 6 kHz.
+    Medium,
+    /// 8 kHz.
+    Wide,
+    /// 12 kHz.
+    SuperWide,
+    /// 20 kHz.
+    #[default]
+    Full,
+}
+
+/// Makes an enum a [`Word`], and turns it into libopus's own.
+macro_rules! opus_words {
+    ($($ty:ident as $theirs:ty { $($variant:ident => $their:expr),* $(,)? })*) => {$(
+        impl Word for $ty {
+            fn to_word(self) -> u64 {
+                self as u64
+            }
+
+            fn from_word(word: u64) -> Self {
+                [$($ty::$variant),*].into_iter().find(|v| *v as u64 == word).unwrap_or_default()
+            }
+        }
+
+        impl From<$ty> for $theirs {
+            fn from(ours: $ty) -> Self {
+                match ours {
+                    $($ty::$variant => $their,)*
+                }
+            }
+        }
+    )*};
+}
+
+opus_words! {
+    Application as opus::Application {
+        Voip => opus::Application::Voip,
+        Audio => opus::Application::Audio,
+        LowDelay => opus::Application::LowDelay,
+    }
+    Signal as opus::Signal {
+        Auto => opus::Signal::Auto,
+        Voice => opus::Signal::Voice,
+        Music => opus::Signal::Music,
+    }
+    Bandwidth as opus::Bandwidth {
+        Narrow => opus::Bandwidth::Narrowband,
+        Medium => opus::Bandwidth::Mediumband,
+        Wide => opus::Bandwidth::Wideband,
+        SuperWide => opus::Bandwidth::Superwideband,
+        Full => opus::Bandwidth::Fullband,
+    }
+    // The pair of libopus's two switches: variable, constrained.
+    RateControl as (bool, bool) {
+        Vbr => (true, false),
+        Cvbr => (true, true),
+        Cbr => (false, false),
+    }
+}
+
+/// libopus's word for the channels of a format.
+pub(super) fn channels(format: Format) -> opus::Channels {
+    if format.channels() == 1 { opus::Channels::Mono } else { opus::Channels::Stereo }
+}
+
+/// Fails unless Opus runs at the rate of `format`.
+pub(super) fn check_rate(stage: &'static str, format: Format) -> Result<()> {
+    match format.sample_rate_hz() {
+        8_000 | 12_000 | 16_000 | 24_000 | 48_000 => Ok(()),
+        rate_hz => Err(Error::UnsupportedRate {
+            stage,
+            rate_hz,
+            advice: "Opus takes 8, 12, 16, 24 or 48 kHz: resample to one of them",
+        }),
+    }
+}
+
+impl From<opus::Error> for Error {
+    fn from(error: opus::Error) -> Self {
+        Error::Codec(match error.code() {
+            ErrorCode::InvalidPacket => CodecError::InvalidPacket,
+            ErrorCode::BadArg => CodecError::InvalidSettings,
+            code => CodecError::Internal(code as i32),
+        })
+    }
+}

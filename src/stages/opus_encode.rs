@@ -1,0 +1,304 @@
+//! Frames to Opus packets.
+
+use super::opus_codec::{Application, Bandwidth, RateControl, Signal, channels, check_rate};
+use crate::error::in_range;
+use crate::format::rescale;
+use crate::live::{Tap, record};
+use crate::{Error, Format, Frame, Handle, Live, Packet, Processor, Result, Stage};
+
+/// The Opus packet lengths that can be chosen, in ms.
+const PACKET_MS: [f32; 6] = [2.5, 5.0, 10.0, 20.0, 40.0, 60.0];
+
+/// The most bytes of one Opus frame, with its header.
+const FRAME_BYTES: usize = 1276;
+
+/// Opus frames of 2.5 ms in a frame of 20 ms.
+const MOST_SHORT: usize = 8;
+
+/// Encodes frames into Opus packets (RFC 6716, by libopus).
+///
+/// Frames are gathered until they fill a packet. A packet never leaves before its frame is complete, so Opus frames
+/// shorter than the frame (2.5 and 5 ms) travel together, as many to a packet as one frame holds.
+///
+/// Every setting can be changed while it runs, between two packets. A change of [`application`](Self::application)
+/// starts the codec afresh, as libopus demands, which can be heard as a short dip; a change to or from
+/// [`Application::LowDelay`] or of [`packet_ms`](Self::packet_ms) changes the latency.
+///
+/// Runs at 8, 12, 16, 24 or 48 kHz. Latency: the lookahead, 6.5 ms ([`Application::LowDelay`]: 2.5 ms); from
+/// microphone to packet, it is that and `packet_ms`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default))]
+pub struct OpusEncode {
+    /// What it is tuned for.
+    pub application: Application,
+    /// The length of a packet in ms: 2.5, 5, 10, 20, 40 or 60. Default 20 (RFC 7587, section 3.3).
+    pub packet_ms: f32,
+    /// Bits a second, 6 000 to 510 000 (RFC 6716, section 2.1.1). Default 32 000 (WebRTC).
+    pub bitrate_bps: u32,
+    /// How the bit rate is kept.
+    pub rate_control: RateControl,
+    /// How much CPU is spent on quality, 0 to 10. Default 9 (WebRTC on desktops).
+    pub complexity: u8,
+    /// A hint at what will be encoded.
+    pub signal: Signal,
+    /// The widest audio band sent; the encoder narrows it by itself when the bit rate is low.
+    pub max_bandwidth: Bandwidth,
+    /// In-band forward error correction: each packet carries a coarse copy of the one before. Default off. Has an
+    /// effect only with a `loss_percent` above 0, and not in [`Application::LowDelay`].
+    pub fec: bool,
+    /// The share of packets expected to be lost, in percent, 0 to 100. Default 0.
+    pub loss_percent: u8,
+    /// Discontinuous transmission: packets of silence become [`Packet::is_dtx`]. Default off (RFC 7587, section 3.1.3
+    /// prefers continuous transmission).
+    pub dtx: bool,
+}
+
+impl OpusEncode {
+    /// For speech. The default.
+    pub fn voip() -> Self {
+        Self::default()
+    }
+
+    /// Whether Opus frames shorter than the frames of `format` share a packet.
+    fn is_short(&self, format: Format) -> bool {
+        self.packet_ms < format.frame_ms() as f32
+    }
+
+    /// Fails unless packets of this length can be made of frames of `format`: Opus frames that share a packet must
+    /// be of one mode, which only those below 10 ms always are (RFC 6716, section 3.2).
+    fn check_packet_ms(&self, format: Format) -> Result<()> {
+        if self.packet_ms < 10.0 || !self.is_short(format) { Ok(()) } else { Err(self.bad_packet_ms()) }
+    }
+
+    fn bad_packet_ms(&self) -> Error {
+        let (min, max) = (PACKET_MS[0], PACKET_MS[5]);
+        Error::OutOfRange { setting: "OpusEncode::packet_ms", value: self.packet_ms, min, max }
+    }
+}
+
+impl Default for OpusEncode {
+    fn default() -> Self {
+        Self {
+            application: Application::Voip,
+            packet_ms: 20.0,
+            bitrate_bps: 32_000,
+            rate_control: RateControl::Vbr,
+            complexity: 9,
+            signal: Signal::Auto,
+            max_bandwidth: Bandwidth::Full,
+            fec: false,
+            loss_percent: 0,
+            dtx: false,
+        }
+    }
+}
+
+record!(OpusEncode {
+    application,
+    packet_ms,
+    bitrate_bps,
+    rate_control,
+    complexity,
+    signal,
+    max_bandwidth,
+    fec,
+    loss_percent,
+    dtx,
+});
+
+/// What a running [`OpusEncode`] tells.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OpusReading {
+    /// Packets made since the start or the last reset.
+    pub packets: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// How many of them need not be sent.
+    pub dtx_packets: u64,
+}
+
+record!(OpusReading { packets, bytes, dtx_packets });
+
+impl Stage for OpusEncode {
+    type Processor = OpusEncoder;
+
+    fn prepare(self, input: Format) -> Result<OpusEncoder> {
+        self.live().0.prepare(input)
+    }
+}
+
+impl Live for OpusEncode {
+    type Reading = OpusReading;
+
+    fn validate(&self) -> Result<()> {
+        if !PACKET_MS.contains(&self.packet_ms) {
+            return Err(self.bad_packet_ms());
+        }
+        in_range("OpusEncode::bitrate_bps", self.bitrate_bps as f32, 6_000.0, 510_000.0)?;
+        in_range("OpusEncode::complexity", f32::from(self.complexity), 0.0, 10.0)?;
+        in_range("OpusEncode::loss_percent", f32::from(self.loss_percent), 0.0, 100.0)
+    }
+
+    fn prepare_with(self, input: Format, handle: Handle<Self>) -> Result<OpusEncoder> {
+        self.validate()?;
+        self.check_packet_ms(input)?;
+        check_rate("OpusEncode", input)?;
+        let mut codec = opus::Encoder::new(input.sample_rate_hz(), channels(input), self.application.into())?;
+        apply(&mut codec, &self, input)?;
+        let most = input.samples_in_ms(PACKET_MS[5]) * input.channels();
+        Ok(OpusEncoder {
+            format: input,
+            tap: Tap::new(handle),
+            settings: self,
+            lookahead: codec.get_lookahead()? as usize,
+            codec,
+            repacketizer: opus::Repacketizer::new()?,
+            gathered: vec![0.0; most].into_boxed_slice(),
+            filled: 0,
+            start: 0,
+            speech: None,
+            short: vec![[0; FRAME_BYTES]; MOST_SHORT].into_boxed_slice(),
+            packet: Packet::new(),
+            reading: OpusReading::default(),
+        })
+    }
+}
+
+/// Sets everything but the application.
+fn apply(codec: &mut opus::Encoder, settings: &OpusEncode, format: Format) -> Result<()> {
+    let (variable, constrained) = settings.rate_control.into();
+    codec.set_bitrate(opus::Bitrate::Bits(settings.bitrate_bps as i32))?;
+    codec.set_vbr(variable)?;
+    codec.set_vbr_constraint(constrained)?;
+    codec.set_complexity(settings.complexity.into())?;
+    codec.set_signal(settings.signal.into())?;
+    codec.set_max_bandwidth(settings.max_bandwidth.into())?;
+    codec.set_inband_fec(settings.fec)?;
+    codec.set_packet_loss_perc(settings.loss_percent.into())?;
+    codec.set_dtx(settings.dtx)?;
+    // Opus frames that share a packet must not differ in bandwidth or channels.
+    let short = settings.is_short(format);
+    codec.set_bandwidth(if short { settings.max_bandwidth.into() } else { opus::Bandwidth::Auto })?;
+    codec.set_force_channels(short.then(|| channels(format)))?;
+    Ok(())
+}
+
+/// A running [`OpusEncode`].
+pub struct OpusEncoder {
+    format: Format,
+    tap: Tap<OpusEncode>,
+    settings: OpusEncode,
+    codec: opus::Encoder,
+    repacketizer: opus::Repacketizer,
+    lookahead: usize,
+    /// Interleaved frames, waiting for the packet to be full.
+    gathered: Box<[f32]>,
+    filled: usize,
+    /// The position of the first of them.
+    start: i64,
+    /// Whether any of them holds speech, as far as is known.
+    speech: Option<bool>,
+    /// Opus frames that will share a packet.
+    short: Box<[[u8; FRAME_BYTES]]>,
+    packet: Packet,
+    reading: OpusReading,
+}
+
+impl OpusEncoder {
+    /// Takes on new settings; keeps the old ones where the codec or the format does not allow them.
+    fn change(&mut self, new: OpusEncode) -> Result<()> {
+        new.check_packet_ms(self.format)?;
+        if new.application != self.settings.application {
+            self.codec.reset_state()?;
+            self.codec.set_application(new.application.into())?;
+            self.lookahead = self.codec.get_lookahead()? as usize;
+        }
+        apply(&mut self.codec, &new, self.format)?;
+        self.settings = new;
+        Ok(())
+    }
+
+    /// Encodes what was gathered; the number of bytes.
+    fn encode(&mut self) -> Result<usize> {
+        let gathered = &self.gathered[..self.filled];
+        if !self.settings.is_short(self.format) {
+            return Ok(self.codec.encode_float(gathered, self.packet.buffer_mut())?);
+        }
+        let samples = self.format.samples_in_ms(self.settings.packet_ms) * self.format.channels();
+        let mut lengths = [0; MOST_SHORT];
+        for ((part, bytes), length) in gathered.chunks_exact(samples).zip(&mut self.short).zip(&mut lengths) {
+            *length = self.codec.encode_float(part, bytes)?;
+        }
+        let mut together = self.repacketizer.begin();
+        for (bytes, &length) in self.short.iter().zip(&lengths).filter(|(_, length)| **length > 0) {
+            together.cat(&bytes[..length])?;
+        }
+        Ok(together.out(self.packet.buffer_mut())?)
+    }
+}
+
+impl Processor for OpusEncoder {
+    type Input = Frame;
+    type Output = Packet;
+
+    fn process<'a>(&'a mut self, frame: &'a mut Frame) -> Result<Option<&'a mut Packet>> {
+        frame.admit(self.format)?;
+        if self.filled == 0 {
+            if let Some(settings) = self.tap.changed() {
+                self.change(settings)?;
+            }
+            self.start = frame.position();
+            self.speech = None;
+        }
+        let length = frame.samples().len();
+        frame.copy_to_interleaved(&mut self.gathered[self.filled..self.filled + length])?;
+        self.filled += length;
+        if let Some(probability) = frame.speech_probability() {
+            self.speech = Some(self.speech.unwrap_or(false) || probability >= 0.5);
+        }
+
+        let samples = self.filled / self.format.channels();
+        if self.format.ms(samples) < f64::from(self.settings.packet_ms) {
+            return Ok(None);
+        }
+        let encoded = self.encode();
+        self.filled = 0;
+        let bytes = encoded?;
+        let rate_hz = self.format.sample_rate_hz();
+        let ticks = |samples: i64| rescale(samples, rate_hz, Packet::CLOCK_HZ);
+        let dtx = bytes <= 2;
+        self.packet.fill(
+            bytes,
+            ticks(self.start) - ticks(self.lookahead as i64),
+            ticks(samples as i64) as u32,
+            self.speech.unwrap_or(!dtx),
+        );
+        self.reading.packets += 1;
+        self.reading.bytes += bytes as u64;
+        self.reading.dtx_packets += u64::from(dtx);
+        self.tap.publish(self.reading);
+        Ok(Some(&mut self.packet))
+    }
+
+    fn reset(&mut self) {
+        let done = self.codec.reset_state();
+        debug_assert!(done.is_ok(), "libopus always resets");
+        self.filled = 0;
+        self.reading = OpusReading::default();
+        self.tap.publish(self.reading);
+    }
+
+    fn input_format(&self) -> Format {
+        self.format
+    }
+
+    fn latency(&self) -> usize {
+        self.lookahead
+    }
+}
+
+impl std::fmt::Debug for OpusEncoder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "OpusEncoder({}, {:?})", self.format, self.settings)
+    }
+}
