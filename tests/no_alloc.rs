@@ -1,0 +1,167 @@
+//! After the first frame on a thread nothing allocates: every stage, every profile, the codec, the edges, the handles.
+
+mod common;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+use common::{cases, formats};
+use voxframe::{Capture, Error, Format, Frame, Gain, LevelMeter, Live, Playout, Processor, Stage};
+
+thread_local! {
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+}
+
+/// The system's allocator, counting what each thread asks of it.
+struct Counting;
+
+// SAFETY: everything is passed on to the system's allocator unchanged.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.with(|count| count.set(count.get() + 1));
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        ALLOCATIONS.with(|count| count.set(count.get() + 1));
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        ALLOCATIONS.with(|count| count.set(count.get() + 1));
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// How often `work` allocates or frees.
+fn allocations(work: impl FnOnce()) -> u64 {
+    let before = ALLOCATIONS.with(Cell::get);
+    work();
+    ALLOCATIONS.with(Cell::get) - before
+}
+
+/// Fills a frame with something like speech: a tone that comes and goes, over noise.
+fn fill(frame: &mut Frame, round: usize) {
+    let loudness = if round % 40 < 20 { 0.3 } else { 0.001 };
+    let length = frame.format().samples_per_channel();
+    for (i, sample) in frame.samples_mut().iter_mut().enumerate() {
+        let t = (round * length + i % length) as f32;
+        *sample = (t * 0.03).sin() * loudness + (t * t * 0.7).sin() * 0.002 * (1 + i / length) as f32;
+    }
+}
+
+#[test]
+fn the_counter_counts() {
+    assert_eq!(allocations(|| drop(std::hint::black_box(vec![1u8]))), 2);
+}
+
+#[test]
+fn no_stage_and_no_profile_allocates_after_the_first_frame() {
+    for case in cases() {
+        for format in formats(&case) {
+            let mut processor = (case.prepare)(format).unwrap();
+            let mut frame = Frame::new(format);
+            fill(&mut frame, 0);
+            processor.process(&mut frame).unwrap();
+            let mut wrong = Frame::new(format.with_sample_rate_hz(32_000).unwrap());
+            let count = allocations(|| {
+                for round in 1..60 {
+                    fill(&mut frame, round);
+                    processor.process(&mut frame).unwrap();
+                    processor.process(&mut wrong).err().unwrap();
+                }
+                processor.reset();
+                processor.process(&mut frame).unwrap();
+            });
+            // A reset frees what it replaces in the one stage whose library cannot be reset.
+            let resets = if case.name.contains("denoise") || case.name == "balanced" || case.name == "high-quality" {
+                8
+            } else {
+                0
+            };
+            assert!(count <= resets, "{} at {format}: {count}", case.name);
+        }
+    }
+}
+
+#[cfg(feature = "opus")]
+#[test]
+fn the_codec_does_not_allocate() {
+    use voxframe::{Application, OpusDecode, OpusEncode, Packet, RateControl};
+    let format = Format::stereo(48_000).unwrap();
+    let (encode, control) = OpusEncode { fec: true, loss_percent: 20, ..OpusEncode::voip() }.live();
+    let mut encoder = encode.prepare(format).unwrap();
+    let mut decoder = OpusDecode::default().prepare(format).unwrap();
+    let mut frame = Frame::new(format);
+    let mut lost = Packet::new();
+    encoder.process(&mut frame).unwrap();
+    let count = allocations(|| {
+        for round in 0..120 {
+            fill(&mut frame, round);
+            match round {
+                20 => control.update(|opus| opus.packet_ms = 2.5).unwrap(),
+                40 => control.update(|opus| opus.packet_ms = 60.0).unwrap(),
+                60 => control.update(|opus| opus.application = Application::LowDelay).unwrap(),
+                80 => control.update(|opus| (opus.rate_control, opus.dtx) = (RateControl::Cbr, true)).unwrap(),
+                _ => {}
+            }
+            if let Some(packet) = encoder.process(&mut frame).unwrap() {
+                if round % 5 == 0 {
+                    lost.set_lost(packet.position(), 960, packet.as_bytes()).unwrap();
+                    while !lost.is_empty() {
+                        decoder.process(&mut lost).unwrap();
+                    }
+                }
+                while !packet.is_empty() {
+                    decoder.process(packet).unwrap();
+                }
+            }
+        }
+        encoder.reset();
+        decoder.reset();
+    });
+    assert_eq!(count, 0);
+}
+
+#[test]
+fn the_edges_do_not_allocate() {
+    let frames = Format::stereo(48_000).unwrap();
+    let mut rates = vec![48_000];
+    if cfg!(feature = "resample") {
+        rates.extend([11_025, 44_100, 192_000]);
+    }
+    for rate in rates {
+        let mut capture = Capture::new(rate, 6, frames).unwrap();
+        let mut playout = Playout::new(frames, rate, 4).unwrap();
+        let input = vec![1000i16; 6 * 1764];
+        let mut output = vec![0i32; 4 * 2000];
+        let mut round = || {
+            let pushed = capture.push_interleaved(&input[..], |frame| match playout.push(frame) {
+                Err(Error::Full) => Ok(()),
+                other => other,
+            });
+            pushed.unwrap();
+            playout.pull_interleaved(&mut output[..]).unwrap();
+        };
+        round();
+        assert_eq!(allocations(|| (0..50).for_each(|_| round())), 0, "{rate}");
+    }
+}
+
+#[test]
+fn handles_do_not_allocate() {
+    let (_, gain) = Gain::default().live();
+    let (_, levels) = LevelMeter::default().live();
+    let count = allocations(|| {
+        for db in 0..100 {
+            gain.update(|gain| gain.gain_db = -(db as f32)).unwrap();
+            assert!(gain.update(|gain| gain.gain_db = f32::NAN).is_err());
+            gain.mute();
+            std::hint::black_box((gain.reading(), levels.reading()));
+        }
+    });
+    assert_eq!(count, 0);
+}
