@@ -6,6 +6,9 @@ use common::{Case, cases, formats, noise, run};
 use proptest::prelude::*;
 use voxframe::{Error, Format, Frame, FrameProcessor, Processor};
 
+/// The profiles that suppress noise, which is what most of these tests are made of.
+const SUPPRESSING: [&str; 2] = ["balanced", "high-quality"];
+
 /// Runs a check for each stage in each format it takes.
 fn for_all(check: impl Fn(&Case, Format, &mut FrameProcessor)) {
     for case in cases() {
@@ -121,9 +124,7 @@ fn what_is_no_sound_comes_out_finite_and_is_gone_at_once() {
         // And it works again.
         let (output, _) = run(processor, &sound(format));
         let level = common::level(&output[0]);
-        assert!(
-            case.name.contains("denoise") || case.name == "balanced" || case.name == "high-quality" || level > -40.0
-        );
+        assert!(case.name.contains("denoise") || SUPPRESSING.contains(&case.name) || level > -40.0);
     });
 }
 
@@ -151,7 +152,7 @@ fn a_frame_of_another_format_is_refused_and_changes_nothing() {
 #[test]
 fn silence_for_the_latency_recovers_the_tail() {
     for_all(|case, format, processor| {
-        if case.name == "closure" || case.name.contains("denoise") || case.name.contains("balanced") {
+        if case.name == "closure" || case.name.contains("denoise") || SUPPRESSING.contains(&case.name) {
             return; // reverses frames; noise suppression leaves no tail of noise (tests/speech.rs uses speech)
         }
         // Noise to the very end, then as much silence as the latency: the end of the noise is there, and nothing more.

@@ -22,7 +22,8 @@ const RAMP_MS: f32 = 5.0;
 /// frame that comes out says how likely it holds speech. Of a stereo sound the network hears the middle, and both
 /// channels get the same treatment, so that the image does not move.
 ///
-/// Latency: 10 ms, bypassed too. The first frame out is silence.
+/// Latency: 10 ms, bypassed too. The first frame out is silence. Realtime safety: a reset is safe four times, then it
+/// allocates, because nnnoiseless has none of its own and only so many fresh networks are kept (25 kB each).
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default))]
 pub struct Denoise {

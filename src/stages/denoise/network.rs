@@ -16,28 +16,29 @@ const SCALE: f32 = 32_768.0;
 /// The loudest input it gets, +36 dBFS: the squares of its spectrum must stay finite.
 const LOUDEST: f32 = 64.0;
 
-/// nnnoiseless cannot be reset, and a new state allocates. So some are kept ready.
+/// nnnoiseless cannot be reset, and a new state allocates. So some are kept ready: this many resets are free.
 const SPARES: usize = 4;
 
 /// RNNoise at ±1.0, and with a reset.
 pub(super) struct Network {
-    state: Box<DenoiseState<'static>>,
-    spares: Vec<Box<DenoiseState<'static>>>,
+    /// The states used up by resets (freeing them is not realtime safe either), the one in use, and fresh ones.
+    states: Vec<Box<DenoiseState<'static>>>,
+    current: usize,
     input: [f32; BLOCK],
     started: bool,
 }
 
 impl Network {
     pub fn new() -> Self {
-        let spares = (0..SPARES).map(|_| DenoiseState::new()).collect();
-        Self { state: DenoiseState::new(), spares, input: [0.0; BLOCK], started: false }
+        let states = (0..=SPARES).map(|_| DenoiseState::new()).collect();
+        Self { states, current: 0, input: [0.0; BLOCK], started: false }
     }
 
     /// Replaces a block by what the one before it was without noise; how likely that block holds speech, 0 to 1.
     pub fn process(&mut self, block: &mut [f32]) -> f32 {
         kernels::copy_scaled(&mut self.input, block, SCALE);
         kernels::limit(&mut self.input, LOUDEST * SCALE);
-        let probability = self.state.process_frame(block, &self.input);
+        let probability = self.states[self.current].process_frame(block, &self.input);
         if self.started {
             kernels::scale(block, 1.0 / SCALE);
         } else {
@@ -50,7 +51,11 @@ impl Network {
 
     /// Forgets everything. Realtime safe four times; later ones allocate.
     pub fn reset(&mut self) {
-        self.state = self.spares.pop().unwrap_or_else(DenoiseState::new);
+        if self.current < SPARES {
+            self.current += 1;
+        } else {
+            self.states[self.current] = DenoiseState::new();
+        }
         self.started = false;
     }
 }
