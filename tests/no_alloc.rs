@@ -6,7 +6,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 use common::{cases, formats};
-use voxframe::{Capture, Error, Format, Frame, Gain, LevelMeter, Live, Playout, Processor, Stage};
+use voxframe::{Capture, Error, Format, Frame, Gain, LevelMeter, Live, Playout, Processor};
 
 thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
@@ -84,7 +84,7 @@ fn no_stage_and_no_profile_allocates_after_the_first_frame() {
 #[cfg(feature = "opus")]
 #[test]
 fn the_codec_does_not_allocate() {
-    use voxframe::{Application, OpusDecode, OpusEncode, Packet, RateControl};
+    use voxframe::{Application, OpusDecode, OpusEncode, Packet, RateControl, Stage};
     let format = Format::stereo(48_000).unwrap();
     let (encode, control) = OpusEncode { fec: true, loss_percent: 20, ..OpusEncode::voip() }.live();
     let mut encoder = encode.prepare(format).unwrap();

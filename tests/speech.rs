@@ -2,7 +2,9 @@
 
 mod common;
 
-use common::{delay, fixture, level, run};
+#[cfg(feature = "denoise")]
+use common::delay;
+use common::{fixture, level, run};
 use voxframe::{Format, NoiseGate, Processor, Stage};
 
 /// The bundled speech begins after half a second.

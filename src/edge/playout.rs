@@ -19,7 +19,7 @@ const FADE_MS: f32 = 5.0;
 ///
 /// ```
 /// use voxframe::{Format, Frame, Playout};
-/// let mut playout = Playout::new(Format::mono(48_000)?, 44_100, 2)?;
+/// let mut playout = Playout::new(Format::mono(48_000)?, 48_000, 2)?;
 /// let mut frame = Frame::new(playout.input_format());
 /// let mut device = [0i16; 2 * 256];
 /// while playout.available() < 256 {
