@@ -86,7 +86,7 @@ pub use edge::{Capture, MAX_DEVICE_CHANNELS, Playout, Samples, SamplesMut};
 pub use error::{CodecError, Error, Result};
 pub use format::Format;
 pub use frame::Frame;
-pub use live::{Handle, Handled, Live, MAX_FIELDS, Record};
+pub use live::{Handle, Handled, Live, MAX_FIELDS, Record, Tap, Word};
 pub use packet::Packet;
 pub use pipeline::{FrameProcessor, Pipeline};
 pub use processor::Processor;

@@ -9,7 +9,7 @@ use crate::{Format, Result, Stage};
 /// The most fields a [`Record`] can have.
 pub const MAX_FIELDS: usize = 16;
 
-/// A plain value that travels between threads as atomic words, one a field.
+/// A plain value that travels between threads as atomic words, one a field. [`record!`](crate::record) makes a struct one.
 pub trait Record: Copy {
     /// The fields in order.
     fn to_words(&self) -> [u64; MAX_FIELDS];
@@ -17,9 +17,11 @@ pub trait Record: Copy {
     fn from_words(words: &[u64; MAX_FIELDS]) -> Self;
 }
 
-/// A field of a [`Record`].
-pub(crate) trait Word: Copy {
+/// A field of a [`Record`]: a number, a switch, two `f32`, or an enum that implements this.
+pub trait Word: Copy {
+    /// The value as a word.
     fn to_word(self) -> u64;
+    /// The value of a word that [`to_word`](Self::to_word) made.
     fn from_word(word: u64) -> Self;
 }
 
@@ -42,21 +44,32 @@ words! {
     u64: v => v, w => w;
 }
 
-/// Makes a struct a [`Record`] of the fields named.
+/// Makes a struct a [`Record`](crate::Record) of the fields named, which must be all: at most
+/// [`MAX_FIELDS`](crate::MAX_FIELDS), each a [`Word`](crate::Word).
+///
+/// ```
+/// #[derive(Clone, Copy)]
+/// struct Tremolo {
+///     rate_hz: f32,
+///     bypassed: bool,
+/// }
+/// voxframe::record!(Tremolo { rate_hz, bypassed });
+/// ```
+#[macro_export]
 macro_rules! record {
     ($ty:ident { $($field:ident),* $(,)? }) => {
-        impl $crate::live::Record for $ty {
-            fn to_words(&self) -> [u64; $crate::live::MAX_FIELDS] {
-                let mut words = [0; $crate::live::MAX_FIELDS];
-                for (word, field) in words.iter_mut().zip([$($crate::live::Word::to_word(self.$field)),*]) {
+        impl $crate::Record for $ty {
+            fn to_words(&self) -> [u64; $crate::MAX_FIELDS] {
+                let mut words = [0; $crate::MAX_FIELDS];
+                for (word, field) in words.iter_mut().zip([$($crate::Word::to_word(self.$field)),*]) {
                     *word = field;
                 }
                 words
             }
 
-            fn from_words(words: &[u64; $crate::live::MAX_FIELDS]) -> Self {
+            fn from_words(words: &[u64; $crate::MAX_FIELDS]) -> Self {
                 let [$($field,)* ..] = *words;
-                Self { $($field: $crate::live::Word::from_word($field)),* }
+                Self { $($field: $crate::Word::from_word($field)),* }
             }
         }
     };
@@ -221,14 +234,18 @@ impl Shared {
     }
 }
 
-/// The processor's end of a [`Handle`].
+/// The processor's end of a [`Handle`]: what a stage of your own needs to be [`Live`].
+///
+/// # Realtime safety
+/// Safe: no lock, no allocation.
 #[derive(Debug)]
-pub(crate) struct Tap<S> {
+pub struct Tap<S> {
     handle: Handle<S>,
     seen: u32,
 }
 
 impl<S: Live> Tap<S> {
+    /// The other end of `handle`.
     pub fn new(handle: Handle<S>) -> Self {
         let seen = handle.shared.settings.generation.load(Ordering::Acquire);
         Self { handle, seen }
@@ -244,6 +261,7 @@ impl<S: Live> Tap<S> {
         Some(self.handle.settings())
     }
 
+    /// Lets the handle read this from now on.
     pub fn publish(&self, reading: S::Reading) {
         self.handle.shared.publish(&reading);
     }

@@ -37,7 +37,7 @@ impl Packet {
     pub fn set_bytes(&mut self, bytes: &[u8], position: i64) -> Result<()> {
         self.store(bytes)?;
         self.position = position;
-        self.duration = 0;
+        self.duration = ticks_of(bytes);
         self.lost = false;
         self.speech = bytes.len() > 2;
         Ok(())
@@ -82,8 +82,8 @@ impl Packet {
         self.position
     }
 
-    /// The length of its sound in ticks of 48 kHz; 0 for a received packet that no decoder has seen yet, and again
-    /// when a decoder has handed out all of its sound.
+    /// The length of its sound in ticks of 48 kHz; 0 if its bytes are not an Opus packet, and when a decoder has handed
+    /// out all of its sound.
     pub fn duration(&self) -> u32 {
         self.duration
     }
@@ -134,6 +134,24 @@ impl Packet {
     }
 }
 
+/// How long the sound in an Opus packet is, in ticks, by its first two bytes (RFC 6716, sections 3.1 and 3.2); 0 if that
+/// is impossible.
+fn ticks_of(bytes: &[u8]) -> u32 {
+    const MOST: u32 = 5760; // 120 ms
+    let Some(&first) = bytes.first() else { return 0 };
+    let frame = match first >> 3 {
+        config @ 0..12 => [480, 960, 1920, 2880][usize::from(config % 4)],
+        config @ 12..16 => [480, 960][usize::from(config % 2)],
+        config => 120 << (config % 4),
+    };
+    let frames = match first & 3 {
+        0 => 1,
+        1 | 2 => 2,
+        _ => bytes.get(1).map_or(0, |second| u32::from(second & 0x3f)),
+    };
+    if frame * frames <= MOST { frame * frames } else { 0 }
+}
+
 impl Default for Packet {
     fn default() -> Self {
         Self::new()
@@ -157,5 +175,26 @@ mod tests {
         assert!(packet.is_lost() && !packet.is_empty() && !packet.is_dtx());
         packet.set_bytes(&[8], 0).unwrap();
         assert!(packet.is_dtx() && !packet.holds_speech());
+    }
+
+    #[test]
+    fn the_first_bytes_tell_how_long_a_packet_is() {
+        let cases: [(&[u8], u32); 10] = [
+            (&[], 0),
+            (&[0b0_0000_000], 480),               // SILK, 10 ms, one frame
+            (&[0b0_1011_000], 2880),              // SILK, 60 ms
+            (&[0b0_1011_001], 5760),              // two of them
+            (&[0b0_1101_000], 960),               // hybrid, 20 ms
+            (&[0b1_1100_010, 0], 240),            // CELT, 2.5 ms, two frames
+            (&[0b1_1111_011, 0b1100_0110], 5760), // CELT, 20 ms, six frames, variable and padded
+            (&[0b1_1111_011, 7], 0),              // 140 ms is too long
+            (&[0b1_1111_011, 0], 0),              // no frames
+            (&[0b1_1111_011], 0),                 // no count
+        ];
+        let mut packet = Packet::new();
+        for (bytes, ticks) in cases {
+            packet.set_bytes(bytes, 7).unwrap();
+            assert_eq!(packet.duration(), ticks, "{bytes:?}");
+        }
     }
 }

@@ -138,6 +138,13 @@ impl Profile {
         (LiveProfile { profile: self, controls: controls.clone() }, controls)
     }
 
+    /// The encoder's settings for frames of 1 or 2 channels.
+    #[cfg(feature = "opus")]
+    pub fn encoder(&self, channels: usize) -> OpusEncode {
+        let bitrate_bps = if channels == 2 { self.stereo_bitrate_bps } else { self.opus.bitrate_bps };
+        OpusEncode { bitrate_bps, ..self.opus }
+    }
+
     /// The frame stages and the encoder, from microphone to packets, and handles to them all.
     ///
     /// ```
@@ -244,7 +251,7 @@ impl Stage for Uplink {
         let Self { frames } = self;
         let opus = frames.controls.opus.clone();
         if input.channels() == 2 {
-            opus.update(|opus| opus.bitrate_bps = frames.profile.stereo_bitrate_bps)?;
+            opus.update(|opus| opus.bitrate_bps = frames.profile.encoder(2).bitrate_bps)?;
         }
         frames.then(opus.stage()).prepare(input)
     }

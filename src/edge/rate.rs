@@ -8,6 +8,7 @@ use crate::{Error, Format, Result};
 /// A windowed-sinc resampler (rubato) with one side of fixed length: a frame.
 pub(super) struct Rate {
     engine: Async<f32>,
+    latency: usize,
 }
 
 impl Rate {
@@ -25,9 +26,12 @@ impl Rate {
         let ratio = f64::from(to_hz) / f64::from(from_hz);
         let quality = SincInterpolationParameters::default();
         let length = frames.samples_per_channel();
-        Async::new_sinc(ratio, 1.0, &quality, length, frames.channels(), fixed)
-            .map(|engine| Self { engine })
-            .map_err(|_| Error::SampleRate { rate_hz: from_hz })
+        let engine = Async::new_sinc(ratio, 1.0, &quality, length, frames.channels(), fixed)
+            .map_err(|_| Error::SampleRate { rate_hz: from_hz })?;
+        // The centre of the filter, less one: the engine steps on before it gives its first sample. (Its own figure
+        // leaves that out, and rounds down.)
+        let latency = (0.5 * quality.sinc_len as f64 * ratio - 1.0).round().max(0.0) as usize;
+        Ok(Self { engine, latency })
     }
 
     /// Samples per channel for the next call.
@@ -45,9 +49,9 @@ impl Rate {
         self.engine.output_frames_max()
     }
 
-    /// Delay in samples per channel at the output rate.
+    /// Delay in samples per channel at the output rate, rounded to the nearest.
     pub fn latency(&self) -> usize {
-        self.engine.output_delay()
+        self.latency
     }
 
     pub fn reset(&mut self) {
@@ -69,5 +73,58 @@ impl Rate {
             .process_into_buffer(&from, &mut to, None)
             .map_err(|_| wrong(self.engine.input_frames_next()))?;
         Ok(given)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{Capture, Format, Frame, Playout, Result};
+
+    /// Where the middle of an impulse response is.
+    fn centre(response: &[f32]) -> f64 {
+        let sum = |weight: fn(usize) -> f64| -> f64 {
+            response.iter().enumerate().map(|(index, sample)| weight(index) * f64::from(*sample)).sum()
+        };
+        sum(|index| index as f64) / sum(|_| 1.0)
+    }
+
+    #[test]
+    fn latency_is_where_an_impulse_comes_out() {
+        for (device_hz, frame_hz) in [
+            (8_000, 48_000),
+            (11_025, 48_000),
+            (22_050, 48_000),
+            (44_056, 48_000),
+            (44_100, 48_000),
+            (48_000, 16_000),
+            (192_000, 48_000),
+        ] {
+            let format = Format::mono(frame_hz).unwrap();
+            let mut impulse = vec![0.0; device_hz as usize / 5];
+            impulse[0] = 1.0;
+            let mut capture = Capture::new(device_hz, 1, format).unwrap();
+            let mut response = Vec::new();
+            let pushed = capture.push_interleaved(&impulse[..], |frame| -> Result<()> {
+                response.extend_from_slice(frame.samples());
+                Ok(())
+            });
+            pushed.unwrap();
+            let off = centre(&response) - capture.latency() as f64;
+            assert!(off.abs() < 0.55, "capture {device_hz} -> {frame_hz}: {off}");
+
+            let mut playout = Playout::new(format, device_hz, 1).unwrap();
+            let mut frame = Frame::new(format);
+            frame.samples_mut()[0] = 1.0;
+            let mut response = Vec::new();
+            for _ in 0..20 {
+                playout.push(&mut frame).unwrap();
+                frame.samples_mut().fill(0.0);
+                let mut out = vec![0.0; playout.available()];
+                playout.pull_interleaved(&mut out[..]).unwrap();
+                response.extend(out);
+            }
+            let off = centre(&response) - playout.latency() as f64;
+            assert!(off.abs() < 0.55, "playout {frame_hz} -> {device_hz}: {off}");
+        }
     }
 }

@@ -1,0 +1,98 @@
+//! What the examples share: files in and out, and how a failure is told.
+
+#![allow(dead_code, reason = "each example uses its part")]
+
+pub mod ogg_opus;
+pub mod output;
+pub mod report;
+pub mod riff;
+pub mod wav;
+
+use std::fmt::Display;
+use std::io::Write;
+use std::path::Path;
+use std::process::ExitCode;
+
+/// What went wrong, with which file, for one line on stderr.
+#[derive(Debug)]
+pub struct Failure(pub String);
+
+pub type Result<T = (), E = Failure> = std::result::Result<T, E>;
+
+impl From<voxframe::Error> for Failure {
+    fn from(error: voxframe::Error) -> Self {
+        Self(error.to_string())
+    }
+}
+
+/// Names the file that an error is about.
+pub trait Of<T> {
+    fn of(self, path: &Path) -> Result<T>;
+}
+
+impl<T, E: Display> Of<T> for Result<T, E> {
+    fn of(self, path: &Path) -> Result<T> {
+        self.map_err(|error| Failure(format!("{}: {error}", path.display())))
+    }
+}
+
+impl Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Turns what an example returned into its exit code: 1 for a failure, told in one line.
+pub fn exit(result: Result) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure(what)) => {
+            tell("error", &what);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Tells something that is no failure, but may be news.
+pub fn note(path: &Path, what: impl Display) {
+    tell("note", &format!("{}: {what}", path.display()));
+}
+
+/// One line on stderr; file names may hold anything, line ends too.
+fn tell(kind: &str, text: &str) {
+    let line: String = text.chars().map(|c| if c.is_control() { '?' } else { c }).collect();
+    // Where nobody listens, there is nobody to tell.
+    let _ = writeln!(std::io::stderr(), "{kind}: {line}");
+}
+
+/// Samples at one rate as the nearest number at another.
+pub fn rescale(samples: u64, from_hz: u32, to_hz: u32) -> u64 {
+    let from_hz = u64::from(from_hz);
+    (samples * u64::from(to_hz) + from_hz / 2) / from_hz
+}
+
+/// What a file is by its first bytes, if that is well known: helps those who gave the wrong one.
+pub fn kind_of(head: &[u8]) -> &'static str {
+    let known: [(usize, &[u8], &str); 14] = [
+        (0, b"RIFF", "a RIFF (WAV) file"),
+        (0, b"RIFX", "a big-endian RIFF (RIFX) file"),
+        (0, b"RF64", "an RF64 file"),
+        (0, b"BW64", "a BW64 file"),
+        (0, b"riff", "a Wave64 file"),
+        (0, b"OggS", "an Ogg file"),
+        (0, b"fLaC", "a FLAC file"),
+        (0, b"ID3", "an MP3 file"),
+        (0, b"FORM", "an AIFF file"),
+        (0, b".snd", "an AU file"),
+        (0, b"caff", "a CAF file"),
+        (0, &[0x1a, 0x45, 0xdf, 0xa3], "a Matroska or WebM file"),
+        (4, b"ftyp", "an MP4 file"),
+        (0, &[0xff, 0xfb], "an MP3 file"),
+    ];
+    let found = known.iter().find(|(at, magic, _)| head.get(*at..).is_some_and(|rest| rest.starts_with(magic)));
+    match found {
+        Some((_, _, name)) => name,
+        None if head.is_empty() => "empty",
+        None => "something else",
+    }
+}
