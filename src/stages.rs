@@ -2,6 +2,7 @@
 
 mod gain;
 mod gate;
+mod high_pass;
 mod meter;
 
 #[cfg(feature = "denoise")]
@@ -18,6 +19,7 @@ mod opus_encode;
 
 pub use gain::{Gain, GainProcessor, GainReading};
 pub use gate::{GateProcessor, GateReading, NoiseGate};
+pub use high_pass::{HighPass, HighPassProcessor, HighPassReading};
 pub use meter::{LevelMeter, Levels, MeterProcessor};
 
 #[cfg(feature = "denoise")]
