@@ -16,7 +16,7 @@ const LANES: usize = 32;
 const NO_SAMPLE: f32 = 4_294_967_296.0;
 
 /// Full scale of 16-bit PCM: its largest positive value.
-const CLIPPED: f32 = 32_767.0 / 32_768.0;
+pub(crate) const CLIPPED: f32 = 32_767.0 / 32_768.0;
 
 /// What [`measure`] finds in some samples.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -27,6 +27,15 @@ pub(crate) struct Measure {
     pub peak: f32,
     /// How many reach the full scale of 16-bit PCM.
     pub clipped: u32,
+}
+
+/// What [`scrub`] finds in some samples.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Scrubbed {
+    /// How many are no sound.
+    pub invalid: u32,
+    /// How many are denormal.
+    pub denormal: u32,
 }
 
 macro_rules! kernels {
@@ -52,18 +61,35 @@ macro_rules! kernels {
 }
 
 kernels! {
-    /// Silences NaN, infinities and what is too large to be a sample.
-    fn sanitise(samples: &mut [f32]) {
+    /// Silences NaN, infinities and what is too large to be a sample, and says how many there were.
+    fn sanitise(samples: &mut [f32]) -> u32 {
         // Compared as integers: for magnitudes the order is the same, and NaN and infinity come out on top.
         let limit = NO_SAMPLE.to_bits();
         let worst = samples.iter().fold(0, |worst, s| worst.max(s.abs().to_bits()));
+        let mut silenced = 0;
         if worst > limit {
             for sample in samples {
                 if sample.abs().to_bits() > limit {
                     *sample = 0.0;
+                    silenced += 1;
                 }
             }
         }
+        silenced
+    }
+
+    /// [`sanitise`], with denormal numbers silenced too, and all counted.
+    fn scrub(samples: &mut [f32]) -> Scrubbed {
+        let (limit, normal) = (NO_SAMPLE.to_bits(), f32::MIN_POSITIVE.to_bits());
+        let (mut invalid, mut denormal) = (0, 0);
+        for sample in samples {
+            let magnitude = sample.abs().to_bits();
+            let (high, low) = (magnitude > limit, magnitude != 0 && magnitude < normal);
+            invalid += u32::from(high);
+            denormal += u32::from(low);
+            *sample = if high | low { 0.0 } else { *sample };
+        }
+        Scrubbed { invalid, denormal }
     }
 
     /// Multiplies all samples by one gain.
@@ -129,6 +155,26 @@ kernels! {
         sums.iter().sum::<f32>() + rest
     }
 
+    /// The sum of the squares of the deviations from the mean.
+    fn spread(samples: &[f32]) -> f32 {
+        let mut sums = [0.0f32; LANES];
+        let mut blocks = samples.chunks_exact(LANES);
+        for block in &mut blocks {
+            for (sum, sample) in sums.iter_mut().zip(block) {
+                *sum += sample;
+            }
+        }
+        let rest = blocks.remainder();
+        let mean = (sums.iter().sum::<f32>() + rest.iter().sum::<f32>()) / samples.len().max(1) as f32;
+        sums = [0.0; LANES];
+        for block in samples.chunks_exact(LANES) {
+            for (sum, sample) in sums.iter_mut().zip(block) {
+                *sum += (sample - mean) * (sample - mean);
+            }
+        }
+        sums.iter().sum::<f32>() + rest.iter().map(|s| (s - mean) * (s - mean)).sum::<f32>()
+    }
+
     /// Energy, peak and clipped samples in one pass.
     fn measure(samples: &[f32]) -> Measure {
         let mut sums = [0.0f32; LANES];
@@ -171,6 +217,9 @@ mod tests {
             let energy: f64 = samples.iter().map(|&s| f64::from(s) * f64::from(s)).sum();
             prop_assert!((f64::from(found.energy) - energy).abs() <= 1e-5 * energy + 1e-12);
             prop_assert!((f64::from(super::energy(&samples)) - energy).abs() <= 1e-5 * energy + 1e-12);
+            let mean = samples.iter().map(|&s| f64::from(s)).sum::<f64>() / samples.len().max(1) as f64;
+            let spread: f64 = samples.iter().map(|&s| (f64::from(s) - mean).powi(2)).sum();
+            prop_assert!((f64::from(super::spread(&samples)) - spread).abs() <= 1e-5 * spread + 1e-12);
             prop_assert_eq!(found.peak, samples.iter().fold(0.0f32, |a, b| a.max(b.abs())));
             prop_assert_eq!(found.clipped as usize, samples.iter().filter(|s| s.abs() >= CLIPPED).count());
         }
@@ -179,11 +228,19 @@ mod tests {
         fn only_what_is_no_sample_is_silenced(bits in prop::collection::vec(any::<u32>(), 0..100)) {
             let before: Vec<f32> = bits.iter().map(|&b| f32::from_bits(b)).collect();
             let mut after = before.clone();
-            sanitise(&mut after);
-            for (before, after) in before.iter().zip(&after) {
+            let silenced = sanitise(&mut after);
+            let mut scrubbed = before.clone();
+            let found = scrub(&mut scrubbed);
+            let mut counted = Scrubbed::default();
+            for ((before, after), scrubbed) in before.iter().zip(&after).zip(&scrubbed) {
                 let kept = before.is_finite() && before.abs() <= NO_SAMPLE;
+                counted.invalid += u32::from(!kept);
+                counted.denormal += u32::from(before.is_subnormal());
                 prop_assert_eq!(after.to_bits(), if kept { before.to_bits() } else { 0 });
+                prop_assert_eq!(scrubbed.to_bits(), if before.is_subnormal() { 0 } else { after.to_bits() });
             }
+            prop_assert_eq!(found, counted);
+            prop_assert_eq!(silenced, counted.invalid);
         }
 
         #[test]

@@ -4,6 +4,7 @@ mod gain;
 mod gate;
 mod high_pass;
 mod meter;
+mod scrub;
 
 #[cfg(feature = "denoise")]
 mod denoise;
@@ -21,6 +22,7 @@ pub use gain::{Gain, GainProcessor, GainReading};
 pub use gate::{GateProcessor, GateReading, NoiseGate};
 pub use high_pass::{HighPass, HighPassProcessor, HighPassReading};
 pub use meter::{LevelMeter, Levels, MeterProcessor};
+pub use scrub::{Scrub, ScrubReading, Scrubber};
 
 #[cfg(feature = "denoise")]
 pub use denoise::{Denoise, DenoiseReading, Denoiser};
