@@ -10,7 +10,10 @@
 #![cfg_attr(not(feature = "denoise"), allow(dead_code))]
 
 /// Lanes of a running sum: four AVX2 registers, enough to hide the latency of an addition.
-const LANES: usize = 32;
+pub(crate) const LANES: usize = 32;
+
+/// The most taps of [`raise_to_interpolated`].
+const MOST_TAPS: usize = 32;
 
 /// Beyond this magnitude a number is no sample: 2³², more than any integer PCM that was taken for float reaches.
 const NO_SAMPLE: f32 = 4_294_967_296.0;
@@ -142,6 +145,50 @@ kernels! {
         }
     }
 
+    /// Raises each peak to the magnitude of its sample.
+    fn raise_to_magnitude(peaks: &mut [f32], samples: &[f32]) {
+        for (peak, sample) in peaks.iter_mut().zip(samples) {
+            *peak = peak.max(sample.abs());
+        }
+    }
+
+    /// Raises each peak to what FIR filters of `2 · half` taps give, the first tap being for the sample of the same
+    /// index, and to what their mirror images give. Where no sample is above `quiet` it may leave the peaks as they are.
+    ///
+    /// Each row of `filters` is the even part of one and then its odd part: their values are e + o and e − o, so that the
+    /// larger magnitude is |e| + |o|. There must be a whole number of [`LANES`] peaks, and `2 · half − 1` samples more.
+    fn raise_to_interpolated(peaks: &mut [f32], samples: &[f32], half: usize, filters: &[f32], quiet: f32) {
+        let mut sums = [[0.0f32; LANES]; MOST_TAPS / 2];
+        let mut differences = [[0.0f32; LANES]; MOST_TAPS / 2];
+        let half = half.min(MOST_TAPS / 2);
+        for (block, peaks) in peaks.chunks_exact_mut(LANES).enumerate() {
+            let samples = &samples[block * LANES..][..LANES + 2 * half - 1];
+            if samples.iter().all(|sample| sample.abs() <= quiet) {
+                continue;
+            }
+            for (tap, (sums, differences)) in sums[..half].iter_mut().zip(&mut differences).enumerate() {
+                let (early, late) = (&samples[tap..][..LANES], &samples[2 * half - 1 - tap..][..LANES]);
+                for lane in 0..LANES {
+                    sums[lane] = early[lane] + late[lane];
+                    differences[lane] = early[lane] - late[lane];
+                }
+            }
+            for filter in filters.chunks_exact(2 * half) {
+                let (mut even, mut odd) = ([0.0f32; LANES], [0.0f32; LANES]);
+                let taps = filter[..half].iter().zip(&filter[half..]);
+                for ((even_tap, odd_tap), (sums, differences)) in taps.zip(sums.iter().zip(&differences)) {
+                    for lane in 0..LANES {
+                        even[lane] += even_tap * sums[lane];
+                        odd[lane] += odd_tap * differences[lane];
+                    }
+                }
+                for lane in 0..LANES {
+                    peaks[lane] = peaks[lane].max(even[lane].abs() + odd[lane].abs());
+                }
+            }
+        }
+    }
+
     /// The sum of the squares.
     fn energy(samples: &[f32]) -> f32 {
         let mut sums = [0.0f32; LANES];
@@ -244,6 +291,27 @@ mod tests {
         }
 
         #[test]
+        fn interpolated_peaks_are_those_of_the_filters_and_their_mirror_images(
+            samples in prop::collection::vec(-1.0f32..1.0, 96 + 11), parts in prop::collection::vec(-1.0f32..1.0, 24),
+        ) {
+            let mut peaks = [0.5f32; 96];
+            raise_to_interpolated(&mut peaks, &samples, 6, &parts, 0.0);
+            for (i, peak) in peaks.iter().enumerate() {
+                let mut wanted = 0.5f32;
+                for filter in parts.chunks_exact(12) {
+                    let taps: [f32; 12] = std::array::from_fn(|t| match t {
+                        0..6 => filter[t] + filter[6 + t],
+                        _ => filter[11 - t] - filter[6 + 11 - t],
+                    });
+                    let value: f32 = taps.iter().zip(&samples[i..]).map(|(t, s)| t * s).sum();
+                    let mirrored: f32 = taps.iter().rev().zip(&samples[i..]).map(|(t, s)| t * s).sum();
+                    wanted = wanted.max(value.abs()).max(mirrored.abs());
+                }
+                prop_assert!((peak - wanted).abs() < 1e-4, "{peak} instead of {wanted}");
+            }
+        }
+
+        #[test]
         fn element_wise_kernels_agree_with_the_definition(
             pairs in prop::collection::vec((-1.0f32..1.0, -1.0f32..1.0), 0..200), gain in -2.0f32..2.0,
         ) {
@@ -252,6 +320,9 @@ mod tests {
                 found.iter().enumerate().all(|(i, &f)| f == wanted(i))
             };
             let mut out = a.clone();
+            raise_to_magnitude(&mut out, &b);
+            prop_assert!(check(&out, &|i| a[i].max(b[i].abs())));
+            out.copy_from_slice(&a);
             scale(&mut out, gain);
             prop_assert!(check(&out, &|i| a[i] * gain));
             out.copy_from_slice(&a);

@@ -3,6 +3,7 @@
 mod gain;
 mod gate;
 mod high_pass;
+mod limiter;
 mod meter;
 mod scrub;
 
@@ -21,6 +22,7 @@ mod opus_encode;
 pub use gain::{Gain, GainProcessor, GainReading};
 pub use gate::{GateProcessor, GateReading, NoiseGate};
 pub use high_pass::{HighPass, HighPassProcessor, HighPassReading};
+pub use limiter::{Limiter, LimiterProcessor, LimiterReading};
 pub use meter::{LevelMeter, Levels, MeterProcessor};
 pub use scrub::{Scrub, ScrubReading, Scrubber};
 
