@@ -10,13 +10,16 @@
 #![cfg_attr(not(feature = "denoise"), allow(dead_code))]
 
 /// Lanes of a running sum: four AVX2 registers, enough to hide the latency of an addition.
-const LANES: usize = 32;
+pub(crate) const LANES: usize = 32;
+
+/// The most taps of [`raise_to_interpolated`].
+const MOST_TAPS: usize = 32;
 
 /// Beyond this magnitude a number is no sample: 2³², more than any integer PCM that was taken for float reaches.
 const NO_SAMPLE: f32 = 4_294_967_296.0;
 
 /// Full scale of 16-bit PCM: its largest positive value.
-const CLIPPED: f32 = 32_767.0 / 32_768.0;
+pub(crate) const CLIPPED: f32 = 32_767.0 / 32_768.0;
 
 /// What [`measure`] finds in some samples.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -27,6 +30,15 @@ pub(crate) struct Measure {
     pub peak: f32,
     /// How many reach the full scale of 16-bit PCM.
     pub clipped: u32,
+}
+
+/// What [`scrub`] finds in some samples.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Scrubbed {
+    /// How many are no sound.
+    pub invalid: u32,
+    /// How many are denormal.
+    pub denormal: u32,
 }
 
 macro_rules! kernels {
@@ -52,18 +64,35 @@ macro_rules! kernels {
 }
 
 kernels! {
-    /// Silences NaN, infinities and what is too large to be a sample.
-    fn sanitise(samples: &mut [f32]) {
+    /// Silences NaN, infinities and what is too large to be a sample, and says how many there were.
+    fn sanitise(samples: &mut [f32]) -> u32 {
         // Compared as integers: for magnitudes the order is the same, and NaN and infinity come out on top.
         let limit = NO_SAMPLE.to_bits();
         let worst = samples.iter().fold(0, |worst, s| worst.max(s.abs().to_bits()));
+        let mut silenced = 0;
         if worst > limit {
             for sample in samples {
                 if sample.abs().to_bits() > limit {
                     *sample = 0.0;
+                    silenced += 1;
                 }
             }
         }
+        silenced
+    }
+
+    /// [`sanitise`], with denormal numbers silenced too, and all counted.
+    fn scrub(samples: &mut [f32]) -> Scrubbed {
+        let (limit, normal) = (NO_SAMPLE.to_bits(), f32::MIN_POSITIVE.to_bits());
+        let (mut invalid, mut denormal) = (0, 0);
+        for sample in samples {
+            let magnitude = sample.abs().to_bits();
+            let (high, low) = (magnitude > limit, magnitude != 0 && magnitude < normal);
+            invalid += u32::from(high);
+            denormal += u32::from(low);
+            *sample = if high | low { 0.0 } else { *sample };
+        }
+        Scrubbed { invalid, denormal }
     }
 
     /// Multiplies all samples by one gain.
@@ -116,6 +145,50 @@ kernels! {
         }
     }
 
+    /// Raises each peak to the magnitude of its sample.
+    fn raise_to_magnitude(peaks: &mut [f32], samples: &[f32]) {
+        for (peak, sample) in peaks.iter_mut().zip(samples) {
+            *peak = peak.max(sample.abs());
+        }
+    }
+
+    /// Raises each peak to what FIR filters of `2 · half` taps give, the first tap being for the sample of the same
+    /// index, and to what their mirror images give. Where no sample is above `quiet` it may leave the peaks as they are.
+    ///
+    /// Each row of `filters` is the even part of one and then its odd part: their values are e + o and e − o, so that the
+    /// larger magnitude is |e| + |o|. There must be a whole number of [`LANES`] peaks, and `2 · half − 1` samples more.
+    fn raise_to_interpolated(peaks: &mut [f32], samples: &[f32], half: usize, filters: &[f32], quiet: f32) {
+        let mut sums = [[0.0f32; LANES]; MOST_TAPS / 2];
+        let mut differences = [[0.0f32; LANES]; MOST_TAPS / 2];
+        let half = half.min(MOST_TAPS / 2);
+        for (block, peaks) in peaks.chunks_exact_mut(LANES).enumerate() {
+            let samples = &samples[block * LANES..][..LANES + 2 * half - 1];
+            if samples.iter().all(|sample| sample.abs() <= quiet) {
+                continue;
+            }
+            for (tap, (sums, differences)) in sums[..half].iter_mut().zip(&mut differences).enumerate() {
+                let (early, late) = (&samples[tap..][..LANES], &samples[2 * half - 1 - tap..][..LANES]);
+                for lane in 0..LANES {
+                    sums[lane] = early[lane] + late[lane];
+                    differences[lane] = early[lane] - late[lane];
+                }
+            }
+            for filter in filters.chunks_exact(2 * half) {
+                let (mut even, mut odd) = ([0.0f32; LANES], [0.0f32; LANES]);
+                let taps = filter[..half].iter().zip(&filter[half..]);
+                for ((even_tap, odd_tap), (sums, differences)) in taps.zip(sums.iter().zip(&differences)) {
+                    for lane in 0..LANES {
+                        even[lane] += even_tap * sums[lane];
+                        odd[lane] += odd_tap * differences[lane];
+                    }
+                }
+                for lane in 0..LANES {
+                    peaks[lane] = peaks[lane].max(even[lane].abs() + odd[lane].abs());
+                }
+            }
+        }
+    }
+
     /// The sum of the squares.
     fn energy(samples: &[f32]) -> f32 {
         let mut sums = [0.0f32; LANES];
@@ -127,6 +200,26 @@ kernels! {
         }
         let rest: f32 = blocks.remainder().iter().map(|s| s * s).sum();
         sums.iter().sum::<f32>() + rest
+    }
+
+    /// The sum of the squares of the deviations from the mean.
+    fn spread(samples: &[f32]) -> f32 {
+        let mut sums = [0.0f32; LANES];
+        let mut blocks = samples.chunks_exact(LANES);
+        for block in &mut blocks {
+            for (sum, sample) in sums.iter_mut().zip(block) {
+                *sum += sample;
+            }
+        }
+        let rest = blocks.remainder();
+        let mean = (sums.iter().sum::<f32>() + rest.iter().sum::<f32>()) / samples.len().max(1) as f32;
+        sums = [0.0; LANES];
+        for block in samples.chunks_exact(LANES) {
+            for (sum, sample) in sums.iter_mut().zip(block) {
+                *sum += (sample - mean) * (sample - mean);
+            }
+        }
+        sums.iter().sum::<f32>() + rest.iter().map(|s| (s - mean) * (s - mean)).sum::<f32>()
     }
 
     /// Energy, peak and clipped samples in one pass.
@@ -171,6 +264,9 @@ mod tests {
             let energy: f64 = samples.iter().map(|&s| f64::from(s) * f64::from(s)).sum();
             prop_assert!((f64::from(found.energy) - energy).abs() <= 1e-5 * energy + 1e-12);
             prop_assert!((f64::from(super::energy(&samples)) - energy).abs() <= 1e-5 * energy + 1e-12);
+            let mean = samples.iter().map(|&s| f64::from(s)).sum::<f64>() / samples.len().max(1) as f64;
+            let spread: f64 = samples.iter().map(|&s| (f64::from(s) - mean).powi(2)).sum();
+            prop_assert!((f64::from(super::spread(&samples)) - spread).abs() <= 1e-5 * spread + 1e-12);
             prop_assert_eq!(found.peak, samples.iter().fold(0.0f32, |a, b| a.max(b.abs())));
             prop_assert_eq!(found.clipped as usize, samples.iter().filter(|s| s.abs() >= CLIPPED).count());
         }
@@ -179,10 +275,39 @@ mod tests {
         fn only_what_is_no_sample_is_silenced(bits in prop::collection::vec(any::<u32>(), 0..100)) {
             let before: Vec<f32> = bits.iter().map(|&b| f32::from_bits(b)).collect();
             let mut after = before.clone();
-            sanitise(&mut after);
-            for (before, after) in before.iter().zip(&after) {
+            let silenced = sanitise(&mut after);
+            let mut scrubbed = before.clone();
+            let found = scrub(&mut scrubbed);
+            let mut counted = Scrubbed::default();
+            for ((before, after), scrubbed) in before.iter().zip(&after).zip(&scrubbed) {
                 let kept = before.is_finite() && before.abs() <= NO_SAMPLE;
+                counted.invalid += u32::from(!kept);
+                counted.denormal += u32::from(before.is_subnormal());
                 prop_assert_eq!(after.to_bits(), if kept { before.to_bits() } else { 0 });
+                prop_assert_eq!(scrubbed.to_bits(), if before.is_subnormal() { 0 } else { after.to_bits() });
+            }
+            prop_assert_eq!(found, counted);
+            prop_assert_eq!(silenced, counted.invalid);
+        }
+
+        #[test]
+        fn interpolated_peaks_are_those_of_the_filters_and_their_mirror_images(
+            samples in prop::collection::vec(-1.0f32..1.0, 96 + 11), parts in prop::collection::vec(-1.0f32..1.0, 24),
+        ) {
+            let mut peaks = [0.5f32; 96];
+            raise_to_interpolated(&mut peaks, &samples, 6, &parts, 0.0);
+            for (i, peak) in peaks.iter().enumerate() {
+                let mut wanted = 0.5f32;
+                for filter in parts.chunks_exact(12) {
+                    let taps: [f32; 12] = std::array::from_fn(|t| match t {
+                        0..6 => filter[t] + filter[6 + t],
+                        _ => filter[11 - t] - filter[6 + 11 - t],
+                    });
+                    let value: f32 = taps.iter().zip(&samples[i..]).map(|(t, s)| t * s).sum();
+                    let mirrored: f32 = taps.iter().rev().zip(&samples[i..]).map(|(t, s)| t * s).sum();
+                    wanted = wanted.max(value.abs()).max(mirrored.abs());
+                }
+                prop_assert!((peak - wanted).abs() < 1e-4, "{peak} instead of {wanted}");
             }
         }
 
@@ -195,6 +320,9 @@ mod tests {
                 found.iter().enumerate().all(|(i, &f)| f == wanted(i))
             };
             let mut out = a.clone();
+            raise_to_magnitude(&mut out, &b);
+            prop_assert!(check(&out, &|i| a[i].max(b[i].abs())));
+            out.copy_from_slice(&a);
             scale(&mut out, gain);
             prop_assert!(check(&out, &|i| a[i] * gain));
             out.copy_from_slice(&a);

@@ -50,7 +50,6 @@ impl Ramp {
     }
 
     /// Rests at `value`.
-    #[cfg(feature = "denoise")]
     pub fn rest(&mut self, value: f32) {
         (self.from, self.to) = (value, value);
         self.finish();

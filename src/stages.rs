@@ -2,7 +2,10 @@
 
 mod gain;
 mod gate;
+mod high_pass;
+mod limiter;
 mod meter;
+mod scrub;
 
 #[cfg(feature = "denoise")]
 mod denoise;
@@ -18,7 +21,10 @@ mod opus_encode;
 
 pub use gain::{Gain, GainProcessor, GainReading};
 pub use gate::{GateProcessor, GateReading, NoiseGate};
+pub use high_pass::{HighPass, HighPassProcessor, HighPassReading};
+pub use limiter::{Limiter, LimiterProcessor, LimiterReading};
 pub use meter::{LevelMeter, Levels, MeterProcessor};
+pub use scrub::{Scrub, ScrubReading, Scrubber};
 
 #[cfg(feature = "denoise")]
 pub use denoise::{Denoise, DenoiseReading, Denoiser};

@@ -47,6 +47,7 @@ pub struct Capture {
     frame: Frame,
     /// The position of the next frame, before the resampler's delay is taken off.
     next: i64,
+    silenced: u64,
 }
 
 impl Capture {
@@ -69,6 +70,7 @@ impl Capture {
             filled: 0,
             frame: Frame::new(output),
             next: 0,
+            silenced: 0,
         })
     }
 
@@ -80,6 +82,12 @@ impl Capture {
     /// Delay of the resampler in samples per channel at the rate of the frames; 0 where there is none.
     pub fn latency(&self) -> usize {
         self.rate.as_ref().map_or(0, Rate::latency)
+    }
+
+    /// How many samples were NaN, infinite or over 2³², and were silenced, since the start or the last reset; counted
+    /// behind the mix to the frame's channels.
+    pub fn silenced(&self) -> u64 {
+        self.silenced
     }
 
     /// Takes interleaved samples, and calls `each` with every frame that is complete.
@@ -155,7 +163,7 @@ impl Capture {
         let channels = self.frame.format().channels();
         let length = self.frame.format().samples_per_channel();
         let staged = &mut self.staged[..channels * self.wanted];
-        kernels::sanitise(staged);
+        self.silenced += u64::from(kernels::sanitise(staged));
         self.frame.set_position(self.next - self.rate.as_ref().map_or(0, Rate::latency) as i64);
         self.frame.set_speech_probability(None);
         self.next += length as i64;
@@ -178,6 +186,7 @@ impl Capture {
         }
         self.filled = 0;
         self.next = 0;
+        self.silenced = 0;
     }
 }
 
@@ -291,6 +300,17 @@ mod tests {
         }
         assert_eq!(mix_gains(2, 1)[0][..2], [0.5, 0.5]);
         assert_eq!(mix_gains(1, 2), [[1.0, 0., 0., 0., 0., 0., 0., 0.]; 2]);
+    }
+
+    #[test]
+    fn what_is_no_sound_is_silenced_and_counted() {
+        let mut capture = Capture::new(48_000, 1, Format::mono(48_000).unwrap()).unwrap();
+        let bad: Vec<f32> = (0..960).map(|i| if i % 100 == 0 { f32::NAN } else { 0.5 }).collect();
+        let out = run(&mut capture, &bad, &[100]);
+        assert!(out.iter().enumerate().all(|(i, s)| *s == if i % 100 == 0 { 0.0 } else { 0.5 }));
+        assert_eq!(capture.silenced(), 10);
+        capture.reset();
+        assert_eq!(capture.silenced(), 0);
     }
 
     #[test]
