@@ -6,8 +6,12 @@ mod meter;
 
 #[cfg(feature = "denoise")]
 mod denoise;
+#[cfg(feature = "loudness")]
+mod loudness;
 #[cfg(feature = "resample")]
 mod resample;
+#[cfg(feature = "spectrum")]
+mod spectrum;
 
 #[cfg(feature = "opus")]
 mod opus_codec;
@@ -22,8 +26,12 @@ pub use meter::{LevelMeter, Levels, MeterProcessor};
 
 #[cfg(feature = "denoise")]
 pub use denoise::{Denoise, DenoiseReading, Denoiser};
+#[cfg(feature = "loudness")]
+pub use loudness::{Loudness, LoudnessMeter, LoudnessProcessor};
 #[cfg(feature = "resample")]
 pub use resample::{Quality, Resample, Resampler};
+#[cfg(feature = "spectrum")]
+pub use spectrum::{Analyser, LiveSpectrum, Spectrum, SpectrumProcessor};
 
 #[cfg(feature = "opus")]
 pub use opus_codec::{Application, Bandwidth, RateControl, Signal};
