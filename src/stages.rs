@@ -9,8 +9,12 @@ mod scrub;
 
 #[cfg(feature = "denoise")]
 mod denoise;
+#[cfg(feature = "loudness")]
+mod loudness;
 #[cfg(feature = "resample")]
 mod resample;
+#[cfg(feature = "spectrum")]
+mod spectrum;
 
 #[cfg(feature = "opus")]
 mod opus_codec;
@@ -28,8 +32,12 @@ pub use scrub::{Scrub, ScrubReading, Scrubber};
 
 #[cfg(feature = "denoise")]
 pub use denoise::{Denoise, DenoiseReading, Denoiser};
+#[cfg(feature = "loudness")]
+pub use loudness::{Loudness, LoudnessMeter, LoudnessProcessor};
 #[cfg(feature = "resample")]
 pub use resample::{Quality, Resample, Resampler};
+#[cfg(feature = "spectrum")]
+pub use spectrum::{Analyser, LiveSpectrum, Spectrum, SpectrumProcessor};
 
 #[cfg(feature = "opus")]
 pub use opus_codec::{Application, Bandwidth, RateControl, Signal};

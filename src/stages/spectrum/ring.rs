@@ -1,0 +1,122 @@
+//! The newest samples of one thread, for others to read without a lock.
+
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+
+/// How often a reader tries to get its samples before they are overwritten.
+const ATTEMPTS: usize = 100;
+
+/// A ring of `LENGTH` samples: one thread writes, any number read.
+#[derive(Debug)]
+pub(super) struct Ring<const LENGTH: usize> {
+    /// The samples' bits.
+    slots: Box<[AtomicU32]>,
+    /// How many samples were written, the silence before the first included.
+    written: AtomicU64,
+    /// The same with those that are just being written.
+    begun: AtomicU64,
+}
+
+impl<const LENGTH: usize> Ring<LENGTH> {
+    /// A ring full of silence.
+    pub fn new() -> Self {
+        Self {
+            slots: (0..LENGTH).map(|_| AtomicU32::new(0)).collect(),
+            written: AtomicU64::new(LENGTH as u64),
+            begun: AtomicU64::new(LENGTH as u64),
+        }
+    }
+
+    /// Where the next sample belongs: it tells whether there is anything new.
+    pub fn position(&self) -> u64 {
+        self.written.load(Ordering::Acquire)
+    }
+
+    /// Appends samples. For one thread at a time.
+    pub fn write(&self, mut samples: impl ExactSizeIterator<Item = f32>) {
+        let start = self.written.load(Ordering::Relaxed);
+        let end = start.wrapping_add(samples.len() as u64);
+        // Announced first: whoever reads a sample written below finds, when it looks afterwards, that it was.
+        self.begun.store(end, Ordering::Relaxed);
+        fence(Ordering::Release);
+        let first = start as usize % LENGTH;
+        let (before, after) = self.slots.split_at(first);
+        for part in [after, before] {
+            for (slot, sample) in part.iter().zip(samples.by_ref()) {
+                slot.store(sample.to_bits(), Ordering::Relaxed);
+            }
+        }
+        self.written.store(end, Ordering::Release);
+    }
+
+    /// Copies the newest samples, oldest first, and tells the position after the last of them; `None` if the writer was
+    /// so fast that it overwrote them every time.
+    pub fn read(&self, newest: &mut [f32]) -> Option<u64> {
+        for _ in 0..ATTEMPTS {
+            let end = self.position();
+            let start = end.wrapping_sub(newest.len() as u64);
+            let (before, after) = self.slots.split_at(start as usize % LENGTH);
+            let mut samples = newest.iter_mut();
+            for part in [after, before] {
+                for (slot, sample) in part.iter().zip(samples.by_ref()) {
+                    *sample = f32::from_bits(slot.load(Ordering::Relaxed));
+                }
+            }
+            fence(Ordering::Acquire);
+            if self.begun.load(Ordering::Relaxed).wrapping_sub(start) <= LENGTH as u64 {
+                return Some(end);
+            }
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::AtomicBool;
+
+    #[test]
+    fn the_newest_samples_are_read_in_order() {
+        let ring = Ring::<16>::new();
+        let mut newest = [1.0; 8];
+        assert_eq!(ring.read(&mut newest), Some(16));
+        assert_eq!(newest, [0.0; 8]);
+        for length in [1usize, 3, 8, 5, 16] {
+            let start = ring.position();
+            ring.write((0..length).map(|i| (start + i as u64) as f32));
+            let end = ring.read(&mut newest).unwrap();
+            assert_eq!(end, start + length as u64);
+            for (sample, position) in newest.iter().rev().zip((16..end).rev()) {
+                assert_eq!(*sample, position as f32);
+            }
+        }
+    }
+
+    #[test]
+    fn samples_overwritten_while_they_were_read_are_not_handed_out() {
+        let ring = Ring::<64>::new();
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let mut newest = [0.0; 32];
+                let mut whole = 0;
+                while !done.load(Ordering::Relaxed) || whole == 0 {
+                    if let Some(end) = ring.read(&mut newest) {
+                        whole += 1;
+                        let start = end - 32;
+                        for (position, sample) in (start..).zip(newest) {
+                            let wanted = if position < 64 { 0.0 } else { position as f32 };
+                            assert_eq!(sample, wanted, "read {start}..{end}");
+                        }
+                    }
+                }
+            });
+            // Below 2²⁴ every position is a float.
+            while ring.position() < 2_000_000 {
+                let start = ring.position();
+                ring.write((0..8usize).map(|i| (start + i as u64) as f32));
+            }
+            done.store(true, Ordering::Relaxed);
+        });
+    }
+}

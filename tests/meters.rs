@@ -1,0 +1,150 @@
+//! The meters under a counting allocator: neither processing nor reading allocates. And what every stage promises of
+//! wrong frames, bad samples and resets.
+#![cfg(all(feature = "loudness", feature = "spectrum"))]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+use voxframe::{Error, Format, Frame, Live, LoudnessMeter, Processor, Spectrum, Stage};
+
+/// Counts the allocations of each thread.
+struct Counting;
+
+thread_local! {
+    static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
+}
+
+// SAFETY: everything is left to the system's allocator; the counter neither allocates nor unwinds.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Allocations and deallocations of this thread while `work` is done.
+fn allocations(work: impl FnOnce()) -> usize {
+    let before = ALLOCATIONS.get();
+    work();
+    ALLOCATIONS.get() - before
+}
+
+fn formats() -> impl Iterator<Item = Format> {
+    let rates = [8_000, 16_000, 44_100, 48_000, 96_000, 192_000];
+    let formats = rates.into_iter().flat_map(|rate_hz| [1, 2].map(|channels| Format::new(rate_hz, channels).unwrap()));
+    formats.chain([Format::stereo(48_000).unwrap().with_frame_ms(20).unwrap()])
+}
+
+fn fill(frame: &mut Frame, seed: &mut u32) {
+    for sample in frame.samples_mut() {
+        *seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        *sample = (*seed >> 8) as f32 / (1 << 23) as f32 - 1.0;
+    }
+}
+
+#[test]
+fn the_allocator_counts() {
+    assert_eq!(allocations(|| drop(std::hint::black_box(Box::new(1)))), 2);
+}
+
+#[test]
+fn the_meters_never_allocate() {
+    for format in formats() {
+        let (loudness, readings) = LoudnessMeter::default().live();
+        let (spectrum, mut analyser) = Spectrum::default().live();
+        let mut meters = loudness.then(spectrum).prepare(format).unwrap();
+        let mut frame = Frame::new(format);
+        let (mut levels, mut bytes) = ([0.0; 2048], [0; 2048]);
+        let mut seed = 1;
+        let found = allocations(|| {
+            // Past the 3 s of the short-term window, and over a reset.
+            for index in 0..700 {
+                fill(&mut frame, &mut seed);
+                meters.process(&mut frame).unwrap();
+                if index % 7 == 0 {
+                    analyser.float_frequency_data(&mut levels);
+                    analyser.byte_frequency_data(&mut bytes);
+                    analyser.float_time_domain_data(&mut levels);
+                    analyser.byte_time_domain_data(&mut bytes);
+                    std::hint::black_box(readings.reading().integrated_lufs());
+                }
+                if index == 500 {
+                    meters.reset();
+                }
+                if index == 600 {
+                    readings.restart();
+                }
+            }
+        });
+        assert_eq!(found, 0, "{format}");
+        assert!((-10.0..10.0).contains(&readings.reading().integrated_lufs()));
+        assert!(bytes.iter().any(|&b| b > 128));
+    }
+}
+
+#[test]
+fn frames_pass_unchanged_and_bad_ones_are_refused_or_silenced() {
+    for format in formats() {
+        let (loudness, readings) = LoudnessMeter::default().live();
+        let (spectrum, mut analyser) = Spectrum { fft_size: 64, ..Spectrum::default() }.live();
+        let mut meters = loudness.then(spectrum).prepare(format).unwrap();
+        assert_eq!((meters.latency(), meters.output_format()), (0, format));
+        let other = format.with_frame_ms(30 - format.frame_ms()).unwrap();
+        let refused = meters.process(&mut Frame::new(other)).err();
+        assert_eq!(refused, Some(Error::WrongFormat { expected: format, actual: other }));
+
+        let mut seed = 2;
+        for index in 0..50 {
+            let mut frame = Frame::new(format);
+            frame.set_position(1000 * index);
+            frame.set_speech_probability(Some(0.25));
+            fill(&mut frame, &mut seed);
+            let wanted = frame.clone();
+            assert_eq!(meters.process(&mut frame).unwrap().unwrap(), &wanted);
+
+            let bad = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::MAX, 1e-40, 4e9];
+            for (sample, bad) in frame.samples_mut().iter_mut().zip(bad) {
+                *sample = bad;
+            }
+            let out = meters.process(&mut frame).unwrap().unwrap();
+            assert!(out.samples().iter().all(|s| s.is_finite()));
+        }
+        assert!(readings.reading().integrated_lufs().is_finite());
+        assert!(readings.reading().overall_true_peak_dbtp(0).is_finite());
+        let mut levels = [0.0; 32];
+        analyser.float_frequency_data(&mut levels);
+        assert!(levels.iter().all(|db| db.is_finite()));
+    }
+}
+
+#[test]
+fn after_a_reset_the_meters_read_as_if_new() {
+    let format = Format::stereo(44_100).unwrap();
+    let run = |frames_before: usize| {
+        let (loudness, readings) = LoudnessMeter::default().live();
+        let (spectrum, mut analyser) = Spectrum { fft_size: 8192, ..Spectrum::default() }.live();
+        let mut meters = loudness.then(spectrum).prepare(format).unwrap();
+        let mut frame = Frame::new(format);
+        let mut process = |meters: &mut dyn Processor<Input = Frame, Output = Frame>, frames, mut seed| {
+            for _ in 0..frames {
+                fill(&mut frame, &mut seed);
+                meters.process(&mut frame).unwrap();
+            }
+        };
+        process(&mut meters, frames_before, 3);
+        meters.reset();
+        process(&mut meters, 12, 4);
+        let mut levels = vec![0.0; 4096];
+        analyser.float_frequency_data(&mut levels);
+        (readings.reading(), levels)
+    };
+    assert_eq!(run(123), run(0));
+}
