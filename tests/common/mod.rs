@@ -3,7 +3,10 @@
 
 use std::path::PathBuf;
 
-use voxframe::{Format, Frame, FrameProcessor, Gain, LevelMeter, NoiseGate, Processor, Result, Stage, process_fn};
+use voxframe::{
+    Format, Frame, FrameProcessor, Gain, HighPass, LevelMeter, Limiter, NoiseGate, Processor, Result, Scrub, Stage,
+    process_fn,
+};
 
 /// A stage under test.
 pub struct Case {
@@ -30,6 +33,12 @@ pub fn cases() -> Vec<Case> {
         linked("gate", |f| boxed(NoiseGate::default(), f)),
         linked("gate, lookahead", |f| boxed(NoiseGate { lookahead_ms: 7.3, ..NoiseGate::default() }, f)),
         independent("meter", |f| boxed(LevelMeter::default(), f)),
+        independent("high-pass", |f| boxed(HighPass::default(), f)),
+        independent("high-pass, 2nd order", |f| boxed(HighPass { order: 2, ..HighPass::hz(120.0) }, f)),
+        linked("limiter", |f| boxed(Limiter::default(), f)),
+        linked("limiter, no lookahead", |f| boxed(Limiter { lookahead_ms: 0.0, ..Limiter::default() }, f)),
+        linked("limiter, 5 ms", |f| boxed(Limiter { lookahead_ms: 5.0, ..Limiter::db(-6.0) }, f)),
+        independent("scrub", |f| boxed(Scrub::default(), f)),
         independent("closure", |f| boxed(process_fn(|frame| frame.samples_mut().reverse()), f)),
         independent("absent", |f| boxed(None::<Gain>, f)),
         linked("chain", |f| boxed(Gain::db(6.0).then(NoiseGate { lookahead_ms: 3.0, ..NoiseGate::default() }), f)),
@@ -51,6 +60,10 @@ pub fn cases() -> Vec<Case> {
             }),
         ]);
     }
+    #[cfg(feature = "loudness")]
+    cases.push(independent("loudness", |f| boxed(voxframe::LoudnessMeter::default(), f)));
+    #[cfg(feature = "spectrum")]
+    cases.push(independent("spectrum", |f| boxed(voxframe::Spectrum::default(), f)));
     #[cfg(feature = "denoise")]
     {
         use voxframe::Denoise;
