@@ -7,7 +7,8 @@ use crate::{Format, Frame, Handle, Live, Processor, Result, Stage, kernels};
 
 /// Measures RMS, peak and clipping, and lets another thread read them.
 ///
-/// The sound passes unchanged. Latency: none.
+/// The sound passes unchanged. Latency: none. For loudness and true peaks there is `LoudnessMeter` (feature `loudness`),
+/// for the spectrum `Spectrum` (feature `spectrum`).
 ///
 /// ```
 /// use voxframe::{Format, Frame, LevelMeter, Live, Processor, Stage};
