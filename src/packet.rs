@@ -179,17 +179,18 @@ mod tests {
 
     #[test]
     fn the_first_bytes_tell_how_long_a_packet_is() {
+        let toc = |config: u8, code: u8| config << 3 | code;
         let cases: [(&[u8], u32); 10] = [
             (&[], 0),
-            (&[0b0_0000_000], 480),               // SILK, 10 ms, one frame
-            (&[0b0_1011_000], 2880),              // SILK, 60 ms
-            (&[0b0_1011_001], 5760),              // two of them
-            (&[0b0_1101_000], 960),               // hybrid, 20 ms
-            (&[0b1_1100_010, 0], 240),            // CELT, 2.5 ms, two frames
-            (&[0b1_1111_011, 0b1100_0110], 5760), // CELT, 20 ms, six frames, variable and padded
-            (&[0b1_1111_011, 7], 0),              // 140 ms is too long
-            (&[0b1_1111_011, 0], 0),              // no frames
-            (&[0b1_1111_011], 0),                 // no count
+            (&[toc(0, 0)], 480),                // SILK, 10 ms, one frame
+            (&[toc(11, 0)], 2880),              // SILK, 60 ms
+            (&[toc(11, 1)], 5760),              // two of them
+            (&[toc(13, 0)], 960),               // hybrid, 20 ms
+            (&[toc(28, 2), 0], 240),            // CELT, 2.5 ms, two frames
+            (&[toc(31, 3), 0b1100_0110], 5760), // CELT, 20 ms, six frames, variable and padded
+            (&[toc(31, 3), 7], 0),              // 140 ms is too long
+            (&[toc(31, 3), 0], 0),              // no frames
+            (&[toc(31, 3)], 0),                 // no count
         ];
         let mut packet = Packet::new();
         for (bytes, ticks) in cases {

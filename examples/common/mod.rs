@@ -9,7 +9,6 @@ pub mod riff;
 pub mod wav;
 
 use std::fmt::Display;
-use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -61,8 +60,7 @@ pub fn note(path: &Path, what: impl Display) {
 /// One line on stderr; file names may hold anything, line ends too.
 fn tell(kind: &str, text: &str) {
     let line: String = text.chars().map(|c| if c.is_control() { '?' } else { c }).collect();
-    // Where nobody listens, there is nobody to tell.
-    let _ = writeln!(std::io::stderr(), "{kind}: {line}");
+    eprintln!("{kind}: {line}");
 }
 
 /// Samples at one rate as the nearest number at another.

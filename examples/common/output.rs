@@ -9,6 +9,8 @@ use super::{Failure, Of, Result};
 /// A file under a temporary name beside its final one: [`commit`] renames it, dropping it removes it.
 #[derive(Debug)]
 pub struct Output {
+    /// As the user calls it.
+    path: PathBuf,
     target: PathBuf,
     temporary: PathBuf,
 }
@@ -25,7 +27,7 @@ impl Output {
         for attempt in 0..100 {
             let temporary = target.with_file_name(format!(".voxframe-{}-{attempt}.part", std::process::id()));
             match File::options().read(true).write(true).create_new(true).open(&temporary) {
-                Ok(file) => return Ok((Self { target, temporary }, BufWriter::new(file))),
+                Ok(file) => return Ok((Self { path: path.to_owned(), target, temporary }, BufWriter::new(file))),
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(error).of(path),
             }
@@ -35,7 +37,7 @@ impl Output {
 
     /// The final name.
     pub fn path(&self) -> &Path {
-        &self.target
+        &self.path
     }
 }
 
@@ -68,7 +70,7 @@ pub fn commit(outputs: Vec<Output>) -> Result {
             for done in &outputs[..index] {
                 let _ = fs::remove_file(&done.target);
             }
-            return Err(error).of(&output.target);
+            return Err(error).of(&output.path);
         }
     }
     Ok(())

@@ -107,7 +107,7 @@ impl WavInput {
         let bar = self.progress();
         let mut own = Duration::ZERO;
         let mut done = false;
-        let silence = vec![0.0; self.header.channels * self.header.sample_rate_hz as usize / 100];
+        let silence = vec![0.0; self.header.channels * (self.header.sample_rate_hz as usize / 100)];
         let mut tail = 0;
         while !(done && self.left == 0) {
             self.next_block()?;

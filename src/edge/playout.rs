@@ -18,6 +18,7 @@ const FADE_MS: f32 = 5.0;
 /// When frames run dry the sound fades out within 5 ms, and fades in again with the next frame: no click.
 ///
 /// ```
+/// # #[cfg(feature = "resample")] {
 /// use voxframe::{Format, Frame, Playout};
 /// let mut playout = Playout::new(Format::mono(48_000)?, 48_000, 2)?;
 /// let mut frame = Frame::new(playout.input_format());
@@ -26,6 +27,7 @@ const FADE_MS: f32 = 5.0;
 ///     playout.push(&mut frame)?; // the next frame of the call
 /// }
 /// assert_eq!(playout.pull_interleaved(&mut device[..])?, 256);
+/// # }
 /// # Ok::<(), voxframe::Error>(())
 /// ```
 ///

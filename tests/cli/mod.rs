@@ -198,12 +198,14 @@ pub fn level(samples: &[f32]) -> f64 {
     10.0 * (energy / samples.len() as f64 + 1e-12).log10()
 }
 
-/// By how many samples `late` lags behind `early`: where their cross-correlation peaks, up to `most` either way.
+/// By how many samples `late` lags behind `early`, up to `most` either way: where the cross-correlation of what is in
+/// the middle of them peaks.
 pub fn lag(early: &[f32], late: &[f32], most: usize) -> isize {
-    let length = early.len().min(late.len()) - 2 * most;
+    let length = (early.len().min(late.len()) - 2 * most).min(48_000);
+    let first = (early.len().min(late.len()) - length) / 2;
     let correlation = |lag: usize| -> f64 {
-        let shifted = &late[lag..lag + length];
-        early[most..most + length].iter().zip(shifted).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
+        let shifted = &late[first + lag - most..];
+        early[first..first + length].iter().zip(shifted).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
     };
     let best = (0..=2 * most).max_by(|a, b| correlation(*a).total_cmp(&correlation(*b))).unwrap();
     best as isize - most as isize
