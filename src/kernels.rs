@@ -109,6 +109,13 @@ kernels! {
         }
     }
 
+    /// Bends a straight way from 0 to 1 into a smooth one from `floor` to 1.
+    fn ease(gains: &mut [f32], floor: f32) {
+        for gain in gains {
+            *gain = floor + (1.0 - floor) * (*gain * *gain * (3.0 - 2.0 * *gain));
+        }
+    }
+
     /// Writes a gain that moves by `step` a sample from `start` (the gain before the first sample), held between the
     /// two bounds.
     fn slope(gains: &mut [f32], start: f32, step: f32, least: f32, most: f32) {
@@ -336,6 +343,9 @@ mod tests {
             out.copy_from_slice(&a);
             blend(&mut out, &b, &vec![0.5; a.len()]);
             prop_assert!(check(&out, &|i| a[i] + (b[i] - a[i]) * 0.5));
+            out.copy_from_slice(&a);
+            ease(&mut out, 0.1);
+            prop_assert!(check(&out, &|i| 0.1 + 0.9 * (a[i] * a[i] * (3.0 - 2.0 * a[i]))));
             slope(&mut out, 0.5, gain, 0.1, 0.9);
             prop_assert!(check(&out, &|i| (0.5 + gain * (i + 1) as f32).clamp(0.1, 0.9)));
         }

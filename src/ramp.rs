@@ -36,10 +36,13 @@ impl Ramp {
 
     /// Sets out for `target`, to arrive after `length` samples.
     pub fn set(&mut self, target: f32, length: usize) {
-        if target != self.to {
+        let moving = self.done < self.length;
+        if target != self.to || (moving && length != self.length) {
             self.from = self.value();
             self.to = target;
             self.done = 0;
+        } else if !moving {
+            self.done = length;
         }
         self.length = length;
     }
@@ -108,5 +111,18 @@ mod tests {
         assert!((first[479] - 0.5).abs() < 1e-3);
         assert!((second[0] - first[479]).abs() < 1e-3);
         assert_eq!(second[1439], -1.0);
+    }
+
+    #[test]
+    fn a_new_length_makes_no_step_whenever_it_comes() {
+        for wait in [0, 1, 3] {
+            let mut ramp = Ramp::new(0.0, 1000, 480);
+            ramp.set(1.0, 1000);
+            let before = run(&mut ramp, wait).last().copied().unwrap_or(0.0);
+            ramp.set(1.0, 4000);
+            let after = run(&mut ramp, 10);
+            assert!((after[0] - before).abs() < 1e-3, "{before} to {} after {wait} frames", after[0]);
+            assert_eq!(after.last(), Some(&1.0));
+        }
     }
 }

@@ -4,13 +4,17 @@ use crate::delay::Delay;
 use crate::error::in_range;
 use crate::level::{db_to_gain, to_dbfs};
 use crate::live::{Tap, record};
+use crate::ramp::{Course, Ramp};
 use crate::{Format, Frame, Handle, Live, Processor, Result, Stage, kernels};
+
+/// How long a new floor takes to come into force.
+const RAMP_MS: f32 = 5.0;
 
 /// Turns the sound down while nobody speaks.
 ///
 /// The level is an RMS over `window_ms`, taken every millisecond, the loudest channel counting for all, so that a
 /// stereo image stays where it is. The gate opens when it reaches `open_db`, and closes when it has stayed below
-/// `close_db` for `hold_ms`. The gain then travels in a straight line: from the floor to 1 in `attack_ms`, back in
+/// `close_db` for `hold_ms`. The gain then travels in a smooth curve: from the floor to 1 in `attack_ms`, back in
 /// `release_ms`, never faster, whatever is changed meanwhile.
 ///
 /// Latency: `lookahead_ms`.
@@ -101,15 +105,15 @@ impl Live for NoiseGate {
     fn prepare_with(self, input: Format, handle: Handle<Self>) -> Result<GateProcessor> {
         self.validate()?;
         let lookahead = input.samples_in_ms(self.lookahead_ms);
-        let law = Law::new(&self, input);
         Ok(GateProcessor {
             format: input,
             tap: Tap::new(handle),
             lookahead,
             delay: Delay::new(input, lookahead),
+            floor: Ramp::new(db_to_gain(self.floor_db), input.samples_in_ms(RAMP_MS), input.samples_per_channel()),
             gains: vec![0.0; input.samples_per_channel()].into_boxed_slice(),
-            state: State::closed(&law),
-            law,
+            state: State::default(),
+            law: Law::new(&self, input),
         })
     }
 }
@@ -121,6 +125,7 @@ pub struct GateProcessor {
     tap: Tap<NoiseGate>,
     lookahead: usize,
     delay: Delay,
+    floor: Ramp,
     gains: Box<[f32]>,
     law: Law,
     state: State,
@@ -134,41 +139,36 @@ struct Law {
     /// How much of the old power is left after a block of 1 ms.
     memory: f32,
     hold_blocks: u32,
-    floor: f32,
+    /// How far it opens, and closes, with each sample.
     rise: f32,
     fall: f32,
 }
 
 impl Law {
     fn new(gate: &NoiseGate, format: Format) -> Self {
-        let floor = db_to_gain(gate.floor_db);
-        let step = |ms: f32| (1.0 - floor) * 1000.0 / (ms * format.sample_rate_hz() as f32);
+        let step = |ms: f32| 1000.0 / (ms * format.sample_rate_hz() as f32);
         Self {
             open_power: db_to_gain(gate.open_db).powi(2),
             // Set from two threads at once, the thresholds may cross for a frame.
             close_power: db_to_gain(gate.close_db.min(gate.open_db)).powi(2),
             memory: (-1.0 / gate.window_ms).exp(),
             hold_blocks: gate.hold_ms.round() as u32,
-            floor,
             rise: step(gate.attack_ms),
             fall: -step(gate.release_ms),
         }
     }
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 struct State {
     power: f32,
     open: bool,
     held_blocks: u32,
-    gain: f32,
+    /// How far it is open, 0 to 1.
+    opening: f32,
 }
 
 impl State {
-    fn closed(law: &Law) -> Self {
-        Self { power: 0.0, open: false, held_blocks: 0, gain: law.floor }
-    }
-
     /// Takes in the power of the next millisecond.
     fn listen(&mut self, law: &Law, power: f32) {
         self.power = power + (self.power - power) * law.memory;
@@ -183,14 +183,10 @@ impl State {
         }
     }
 
-    /// Writes the gain for the next millisecond.
-    fn travel(&mut self, law: &Law, gains: &mut [f32]) {
-        let (step, target) = if self.open { (law.rise, 1.0) } else { (law.fall, law.floor) };
-        // A floor that was just raised is approached from below.
-        let step = if step < 0.0 && self.gain < target { law.rise } else { step };
-        let (least, most) = if step > 0.0 { (0.0, target) } else { (target, 1.0) };
-        kernels::slope(gains, self.gain, step, least, most);
-        self.gain = gains.last().copied().unwrap_or(self.gain);
+    /// Writes how far it is open for the next millisecond.
+    fn travel(&mut self, law: &Law, openings: &mut [f32]) {
+        kernels::slope(openings, self.opening, if self.open { law.rise } else { law.fall }, 0.0, 1.0);
+        self.opening = openings.last().copied().unwrap_or(self.opening);
     }
 }
 
@@ -202,10 +198,11 @@ impl Processor for GateProcessor {
         frame.admit(self.format)?;
         if let Some(settings) = self.tap.changed() {
             self.law = Law::new(&settings, self.format);
+            self.floor.set(db_to_gain(settings.floor_db), self.format.samples_in_ms(RAMP_MS));
         }
         let length = self.format.samples_per_channel();
         let blocks = self.format.frame_ms() as usize;
-        let (mut least, mut most) = (self.state.gain, self.state.gain);
+        let mut least = self.state.opening;
         for block in 0..blocks {
             // At 44.1 kHz a millisecond is 44 or 45 samples.
             let range = block * length / blocks..(block + 1) * length / blocks;
@@ -215,22 +212,32 @@ impl Processor for GateProcessor {
                 .fold(0.0, f32::max);
             self.state.listen(&self.law, power);
             self.state.travel(&self.law, &mut self.gains[range]);
-            least = least.min(self.state.gain);
-            most = most.max(self.state.gain);
+            least = least.min(self.state.opening);
         }
         self.delay.process(frame);
-        if (least, most) != (1.0, 1.0) {
+        let floor = self.floor.advance(length);
+        let mut gain = 1.0;
+        if least < 1.0 {
+            match floor {
+                Course::Steady(floor) => kernels::ease(&mut self.gains, floor),
+                Course::Moving(floors) => {
+                    kernels::ease(&mut self.gains, 0.0);
+                    self.gains.iter_mut().zip(floors).for_each(|(gain, floor)| *gain = floor + (1.0 - *floor) * *gain);
+                }
+            }
+            gain = self.gains[length - 1];
             frame.channels_mut().for_each(|channel| kernels::multiply(channel, &self.gains));
         }
         frame.set_position(frame.position() - self.lookahead as i64);
-        let State { open, gain, power, .. } = self.state;
+        let State { open, power, .. } = self.state;
         self.tap.publish(GateReading { open, gain, power });
         Ok(Some(frame))
     }
 
     fn reset(&mut self) {
         self.delay.reset();
-        self.state = State::closed(&self.law);
+        self.floor.finish();
+        self.state = State::default();
     }
 
     fn input_format(&self) -> Format {
@@ -283,8 +290,9 @@ mod tests {
         assert!((at(700) - floor).abs() < 1e-4);
         let steepest = gains.windows(2).map(|w| w[1] - w[0]).fold(0.0, f32::max);
         let fastest_fall = gains.windows(2).map(|w| w[0] - w[1]).fold(0.0, f32::max);
-        assert!(steepest < 1.001 / 240.0, "{steepest}");
-        assert!(fastest_fall < 1.001 / 7200.0, "{fastest_fall}");
+        // The curve is one and a half times as steep in the middle as a straight line.
+        assert!(steepest < 1.501 / 240.0, "{steepest}");
+        assert!(fastest_fall < 1.501 / 7200.0, "{fastest_fall}");
     }
 
     #[test]
@@ -306,7 +314,7 @@ mod tests {
             all.extend(gains(&mut gate, 50, |_| -30.0));
         }
         let steepest = all.windows(2).map(|w| (w[1] - w[0]).abs()).fold(0.0, f32::max);
-        assert!(steepest < 1.01 / 240.0, "{steepest}");
+        assert!(steepest < 1.51 / 240.0, "{steepest}");
         assert!(control.reading().open);
     }
 

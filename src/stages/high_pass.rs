@@ -211,8 +211,10 @@ impl Processor for HighPassProcessor {
 
     fn process<'a>(&'a mut self, frame: &'a mut Frame) -> Result<Option<&'a mut Frame>> {
         frame.admit(self.format)?;
-        if let Some(settings) = self.tap.changed() {
-            self.from = between(&self.from, &self.to, f64::from(self.progress.value()));
+        // A change that comes in the middle of another waits for its end, lest the walk have a corner.
+        let arrived = self.progress.value() == 1.0;
+        if let Some(settings) = arrived.then(|| self.tap.changed()).flatten() {
+            self.from = self.to;
             self.to = design(&settings, self.format);
             self.sections = self.to.map(Section::new);
             self.progress.rest(0.0);

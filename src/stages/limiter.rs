@@ -7,13 +7,17 @@ use crate::delay::Delay;
 use crate::error::in_range;
 use crate::level::{db_to_gain, to_dbfs};
 use crate::live::{Tap, record};
-use crate::ramp::{Course, Ramp};
 use crate::{Format, Frame, Handle, Live, Processor, Result, Stage, kernels};
 use detector::Detector;
 use envelope::Envelope;
 
-/// How long a new ceiling takes to come into force.
-const RAMP_MS: f32 = 5.0;
+/// How fast a new ceiling comes into force. Measured on a sine of −20 dBFS whose ceiling jumps between −40 and 0: what
+/// appears an octave away is 70 dB below it; at 1 dB/ms it is 56 dB, with a ramp of 5 ms 31 dB.
+const RAMP_DB_PER_MS: f32 = 0.25;
+
+/// How long the gain stays down behind a peak: a period of the lowest voices, so that it does not rise and fall with
+/// every one. Measured on a tone 6 dB over: 32 dB of distortion distance at 100 Hz without, over 120 dB with it.
+const HOLD_MS: f32 = 10.0;
 
 /// The gain falls over at least this many samples: where it falls faster, the waveform between the samples overshoots.
 /// (Found by a search for the worst input: 0.13 dB over 8 samples, 0.04 dB over 16.)
@@ -51,11 +55,6 @@ impl Limiter {
     /// A limiter with its ceiling at `ceiling_db` dBTP.
     pub fn db(ceiling_db: f32) -> Self {
         Self { ceiling_db, ..Self::default() }
-    }
-
-    fn ceiling(&self) -> f32 {
-        // A little lower, so that no rounding of the products lifts a sample above it.
-        db_to_gain(self.ceiling_db) * (1.0 - 4.0 * f32::EPSILON)
     }
 }
 
@@ -121,12 +120,13 @@ impl Live for Limiter {
             (smoothing, MARGIN, Some(Detector::new(input)))
         };
         let latency = smoothing + margin + detector.as_ref().map_or(0, |_| detector::DELAY);
-        let mut envelope = Envelope::new(smoothing, margin);
+        let mut envelope = Envelope::new(smoothing, margin, input.samples_in_ms(HOLD_MS));
         envelope.set_release(release_samples(&self, input));
         Ok(LimiterProcessor {
             format: input,
             tap: Tap::new(handle),
-            ceiling: Ramp::new(self.ceiling(), input.samples_in_ms(RAMP_MS), input.samples_per_channel()),
+            target_db: self.ceiling_db,
+            ceiling_db: self.ceiling_db,
             detector,
             envelope,
             gains: vec![0.0; detector::padded(input)].into_boxed_slice(),
@@ -135,6 +135,11 @@ impl Live for Limiter {
             reading: LimiterReading::default(),
         })
     }
+}
+
+/// A little lower than it says, so that no rounding of the products lifts a sample above it.
+fn ceiling(db: f32) -> f32 {
+    db_to_gain(db) * (1.0 - 4.0 * f32::EPSILON)
 }
 
 fn release_samples(settings: &Limiter, format: Format) -> f64 {
@@ -146,7 +151,9 @@ fn release_samples(settings: &Limiter, format: Format) -> f64 {
 pub struct LimiterProcessor {
     format: Format,
     tap: Tap<Limiter>,
-    ceiling: Ramp,
+    /// Where the ceiling is going, and where it is.
+    target_db: f32,
+    ceiling_db: f32,
     /// For true peaks.
     detector: Option<Detector>,
     envelope: Envelope,
@@ -164,15 +171,15 @@ impl Processor for LimiterProcessor {
     fn process<'a>(&'a mut self, frame: &'a mut Frame) -> Result<Option<&'a mut Frame>> {
         frame.admit(self.format)?;
         if let Some(settings) = self.tap.changed() {
-            self.ceiling.set(settings.ceiling(), self.format.samples_in_ms(RAMP_MS));
+            self.target_db = settings.ceiling_db;
             self.envelope.set_release(release_samples(&settings, self.format));
         }
         let length = self.format.samples_per_channel();
-        let ceiling = self.ceiling.advance(length);
-        let lowest = match ceiling {
-            Course::Steady(ceiling) => ceiling,
-            Course::Moving(curve) => curve.iter().fold(1.0, |least, c| c.min(least)),
-        };
+        let before = ceiling(self.ceiling_db);
+        let most = RAMP_DB_PER_MS * self.format.frame_ms() as f32;
+        self.ceiling_db += (self.target_db - self.ceiling_db).clamp(-most, most);
+        let after = ceiling(self.ceiling_db);
+        let lowest = before.min(after);
         let over = match &mut self.detector {
             Some(detector) => detector.process(frame, lowest, &mut self.gains),
             None => sample_peaks(frame, lowest, &mut self.gains),
@@ -182,10 +189,16 @@ impl Processor for LimiterProcessor {
         let gains = &mut self.gains[..length];
         self.reading.gain = 1.0;
         if over || !self.envelope.is_idle() {
-            match ceiling {
-                _ if !over => gains.fill(1.0),
-                Course::Steady(ceiling) => gains.iter_mut().for_each(|g| *g = ceiling / g.max(ceiling)),
-                Course::Moving(curve) => gains.iter_mut().zip(curve).for_each(|(g, c)| *g = c / g.max(*c)),
+            if !over {
+                gains.fill(1.0);
+            } else if before == after {
+                gains.iter_mut().for_each(|gain| *gain = after / gain.max(after));
+            } else {
+                let (mut ceiling, step) = (before, (after / before).powf(1.0 / length as f32));
+                for gain in gains.iter_mut() {
+                    ceiling *= step;
+                    *gain = ceiling / gain.max(ceiling);
+                }
             }
             self.envelope.process(gains);
             frame.channels_mut().for_each(|channel| kernels::multiply(channel, gains));
@@ -198,7 +211,7 @@ impl Processor for LimiterProcessor {
     }
 
     fn reset(&mut self) {
-        self.ceiling.finish();
+        self.ceiling_db = self.target_db;
         if let Some(detector) = &mut self.detector {
             detector.reset();
         }
@@ -316,11 +329,25 @@ mod tests {
         assert!(steepest < 2.1 * 0.8 / 240.0, "{steepest}");
         // Once the smoothing is over it is an exponential; its time is that of a fall to 1/e.
         let missing = |ms: usize| 1.0 - gains[9_600 + 48 * ms];
-        for ms in [10, 20, 50, 100] {
+        for ms in [20, 50, 100] {
             let left = missing(ms + 60) / missing(ms);
             assert!((left - 1.0 / std::f32::consts::E).abs() < 0.002, "{left} left after 60 ms");
         }
-        assert!((missing(10) - (1.0 - lowest) * (-9.0f32 / 60.0).exp()).abs() < 0.05);
+        assert!((missing(5) - (1.0 - lowest)).abs() < 0.01, "held for 10 ms");
+        assert!((missing(20) - (1.0 - lowest) * (-9.0f32 / 60.0).exp()).abs() < 0.05);
+    }
+
+    #[test]
+    fn a_steady_tone_is_only_scaled() {
+        for lookahead_ms in [0.0, 1.0] {
+            let mut limiter = limiter(Limiter { lookahead_ms, ..Limiter::default() }, 48_000);
+            let tone: Vec<f32> = (0..48_000).map(|i| 2.0 * (i as f32 * std::f32::consts::TAU / 480.0).sin()).collect();
+            let out = run(&mut limiter, tone.iter().copied());
+            let (tone, out) = (&tone[24_000..], &out[24_000 + limiter.latency()..]);
+            let gain = out[120] / tone[120];
+            assert!((to_dbfs(2.0 * gain) + 1.0).abs() < 0.02, "{gain}");
+            assert!(tone.iter().zip(out).all(|(input, output)| (output - input * gain).abs() < 1e-5));
+        }
     }
 
     #[test]
@@ -369,11 +396,13 @@ mod tests {
             run(&mut limiter, tone());
             control.update(|limiter| limiter.ceiling_db = -20.0).unwrap();
             let out = run(&mut limiter, tone());
-            assert!((highest(&out[480..]) + 20.0).abs() < 0.1);
+            let fastest = out[480..].windows(2).map(|w| (w[1] - w[0]).abs()).fold(0.0, f32::max);
+            assert!(fastest < 0.06, "a step of {fastest}");
+            assert!((highest(&out[4320..]) + 20.0).abs() < 0.1);
             assert!((control.reading().gain_db() + 20.0).abs() < 0.1);
             control.update(|limiter| (limiter.ceiling_db, limiter.release_ms) = (-3.0, 1.0)).unwrap();
             let out = run(&mut limiter, tone());
-            assert!((highest(&out[960..]) + 3.0).abs() < 0.1);
+            assert!((highest(&out[4320..]) + 3.0).abs() < 0.1);
             assert!((control.reading().lowest_gain_db() + 20.0).abs() < 0.1);
             // Fixed while it runs.
             control.update(|limiter| limiter.lookahead_ms = 5.0).unwrap();

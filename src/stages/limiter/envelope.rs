@@ -8,10 +8,10 @@ const NOTHING: f64 = 1e-5;
 
 /// Makes a smooth gain that is nowhere higher than the one needed.
 ///
-/// The lowest gain needed is held for `smoothing + 1 + 2 · margin` samples, then let go exponentially, and averaged over
-/// `smoothing + 1` samples (twice, over half of it, for a curve without corners). So wherever a gain is needed, it is
-/// reached `margin` samples before, and kept `margin` samples after: there an interpolator sees a constant. The delay is
-/// `smoothing + margin`.
+/// The lowest gain needed is held for `smoothing + 1 + 2 · margin + hold` samples, then let go exponentially, and averaged
+/// over `smoothing + 1` samples (twice, over half of it, for a curve without corners). So wherever a gain is needed, it is
+/// reached `margin` samples before, and kept `margin + hold` samples after: there an interpolator sees a constant. The
+/// delay is `smoothing + margin`.
 #[derive(Clone, Debug)]
 pub(super) struct Envelope {
     hold: Hold,
@@ -25,10 +25,10 @@ pub(super) struct Envelope {
 }
 
 impl Envelope {
-    pub fn new(smoothing: usize, margin: usize) -> Self {
+    pub fn new(smoothing: usize, margin: usize, hold: usize) -> Self {
         let lengths = [smoothing / 2 + 1, smoothing - smoothing / 2 + 1];
         let mut envelope = Self {
-            hold: Hold::new(smoothing + 1 + 2 * margin),
+            hold: Hold::new(smoothing + 1 + 2 * margin + hold),
             keep: 0.0,
             missing: 0.0,
             averages: lengths.map(Average::new),
@@ -157,7 +157,7 @@ mod tests {
     use proptest::prelude::*;
 
     /// The definition: hold, release, and two averages, each written down as it is said.
-    fn definition(needed: &[f32], smoothing: usize, margin: usize, release: f64) -> Vec<f64> {
+    fn definition(needed: &[f32], smoothing: usize, hold: usize, release: f64) -> Vec<f64> {
         let window = |values: &[f64], end: usize, length: usize| -> Vec<f64> {
             (0..length).map(|back| if back > end { 1.0 } else { values[end - back] }).collect()
         };
@@ -168,7 +168,7 @@ mod tests {
         let mut gain = 1.0f64;
         let released: Vec<f64> = (0..needed.len())
             .map(|i| {
-                let held = window(&needed, i, smoothing + 1 + 2 * margin).into_iter().fold(1.0, f64::min);
+                let held = window(&needed, i, hold).into_iter().fold(1.0, f64::min);
                 gain = (1.0 - (1.0 - gain) * (-1.0 / release).exp()).min(held);
                 gain
             })
@@ -181,21 +181,22 @@ mod tests {
 
         #[test]
         fn it_is_what_its_definition_says(
-            smoothing in 0usize..50, margin in 0usize..6, release in 10.0f64..500.0,
+            smoothing in 0usize..50, margin in 0usize..6, hold in 0usize..90, release in 10.0f64..500.0,
             peaks in prop::collection::vec((0usize..100, 0.001f32..1.0), 1..20),
         ) {
             let needed = peaks.iter().flat_map(|&(rest, gain)| (0..=rest).map(move |i| if i == rest { gain } else { 1.0 }));
             let needed: Vec<f32> = needed.collect();
             let mut gains = needed.clone();
-            let mut envelope = Envelope::new(smoothing, margin);
+            let mut envelope = Envelope::new(smoothing, margin, hold);
             envelope.set_release(release);
             gains.chunks_mut(80).for_each(|frame| envelope.process(frame));
-            for (i, (found, wanted)) in gains.iter().zip(definition(&needed, smoothing, margin, release)).enumerate() {
+            let wanted = definition(&needed, smoothing, smoothing + 1 + 2 * margin + hold, release);
+            for (i, (found, wanted)) in gains.iter().zip(wanted).enumerate() {
                 prop_assert!((f64::from(*found) - wanted).abs() < 1e-6 + NOTHING, "sample {i}: {found}, not {wanted}");
             }
             // And so no peak gets more than it can take, nor do its neighbours.
             for (i, gain) in needed.iter().enumerate() {
-                for near in i..=i + 2 * margin {
+                for near in i..=i + 2 * margin + hold {
                     prop_assert!(gains.get(near + smoothing).is_none_or(|given| given <= gain));
                 }
             }
@@ -204,7 +205,7 @@ mod tests {
 
     #[test]
     fn it_comes_back_to_exactly_one_and_then_rests() {
-        let mut envelope = Envelope::new(48, 4);
+        let mut envelope = Envelope::new(48, 4, 20);
         envelope.set_release(480.0);
         assert!(envelope.is_idle());
         let mut gains = [1.0f32; 480];
