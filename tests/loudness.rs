@@ -22,9 +22,9 @@ struct Measured {
 }
 
 fn check(name: &str, path: &Path) {
-    let ours = voxframe(path);
-    check_true_peak(name, path, &ours);
-    let Some(theirs) = ffmpeg(path) else { return };
+    let (ours, theirs) = (voxframe(path), ffmpeg(path));
+    check_true_peak(name, &ours, theirs.as_ref().map(|theirs| theirs.dbtp.clone()), sox(path));
+    let Some(theirs) = theirs else { return };
     assert!(ours.lufs.len() >= 10 && ours.lufs.len().abs_diff(theirs.lufs.len()) <= 1);
     let mut furthest = [0.0f32; 3];
     for (index, (our, their)) in ours.lufs.iter().zip(&theirs.lufs).enumerate() {
@@ -39,8 +39,8 @@ fn check(name: &str, path: &Path) {
     eprintln!("{name}: M, S, I differ by at most {furthest:.3?} dB in {} readings", ours.lufs.len());
 }
 
-fn check_true_peak(name: &str, path: &Path, ours: &Measured) {
-    for (tool, theirs) in [("ffmpeg", ffmpeg(path).map(|measured| measured.dbtp)), ("sox", sox(path))] {
+fn check_true_peak(name: &str, ours: &Measured, ffmpeg: Option<Vec<f32>>, sox: Option<Vec<f32>>) {
+    for (tool, theirs) in [("ffmpeg", ffmpeg), ("sox", sox)] {
         let Some(theirs) = theirs else {
             eprintln!("skipped: no {tool} here");
             continue;
@@ -191,7 +191,9 @@ fn peaks_between_the_samples_are_as_high_as_others_say() {
                 0.9 * fade * (std::f64::consts::TAU * (part * f64::from(i) + 0.125)).sin() as f32
             });
             let file = write(rate_hz, 1, signal);
-            check_true_peak(&format!("sine at {part} of {rate_hz} Hz"), file.path(), &voxframe(file.path()));
+            let path = file.path();
+            let name = format!("sine at {part} of {rate_hz} Hz");
+            check_true_peak(&name, &voxframe(path), ffmpeg(path).map(|measured| measured.dbtp), sox(path));
         }
     }
 }
