@@ -27,7 +27,8 @@ const RAMP_MS: f32 = 20.0;
 /// (A Butterworth filter of 2nd order would lose 0.34 dB at 150 Hz.) The phase is minimal: an impulse comes out where it
 /// went in, and only what lies near the cutoff comes later than the rest, by the delay in the table.
 ///
-/// Latency: none. Channels are filtered alike and apart. Everything can be changed live; a change takes 20 ms.
+/// Latency: none. Channels are filtered alike and apart. Everything can be changed live; a change takes 20 ms, and one
+/// that comes meanwhile waits for its end.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default))]
 pub struct HighPass {
