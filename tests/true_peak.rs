@@ -214,6 +214,8 @@ proptest! {
         rate_hz in prop::sample::select(vec![8_000u32, 16_000, 32_000, 48_000]),
         lookahead_ms in prop::sample::select(vec![1.0f32, 2.5, 5.0]),
         release_ms in 1.0f32..200.0,
+        frame_ms in prop::sample::select(vec![10u32, 20]),
+        channels in 1..=2usize,
         pieces in prop::collection::vec((0..5, 1..120usize, -40.0f64..24.0, 0.0f64..0.5, any::<u32>()), 1..12),
     ) {
         let mut input = Vec::new();
@@ -229,7 +231,8 @@ proptest! {
             }));
         }
         let settings = Limiter { lookahead_ms, release_ms, ..Limiter::default() };
-        let mut limiter = settings.prepare(Format::mono(rate_hz).unwrap()).unwrap();
+        let format = Format::new(rate_hz, channels).unwrap().with_frame_ms(frame_ms).unwrap();
+        let mut limiter = settings.prepare(format).unwrap();
         let peak = bs_1770(&limit(&mut limiter, &input));
         prop_assert!(peak < -0.9, "{peak:.3} dBTP");
     }

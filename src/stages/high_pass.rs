@@ -1,17 +1,17 @@
 //! High-pass.
 
+mod section;
+
 use crate::error::in_range;
 use crate::level::to_dbfs;
 use crate::live::{Tap, record};
 use crate::ramp::{Course, Ramp};
 use crate::{Format, Frame, Handle, Live, Processor, Result, Stage, kernels};
+use section::{Design, Filter, Shape, States, walk};
 
 /// How long a live change takes. Measured on a 1 kHz sine with hum and an offset, with cutoff, order and bypass changed
 /// at random: what appears above 1.5 kHz is 72 dB below the sine at 5 ms, 84 dB at 10 ms, 96 dB at 20 ms.
 const RAMP_MS: f32 = 20.0;
-
-/// States below −300 dBFS become zero, long before they would be denormal.
-const NOTHING: f64 = 1e-15;
 
 /// Takes away what lies below the voice: an offset (DC), rumble, the thump of a hand on the desk, wind.
 ///
@@ -27,7 +27,8 @@ const NOTHING: f64 = 1e-15;
 /// (A Butterworth filter of 2nd order would lose 0.34 dB at 150 Hz.) The phase is minimal: an impulse comes out where it
 /// went in, and only what lies near the cutoff comes later than the rest, by the delay in the table.
 ///
-/// Latency: none. Channels are filtered alike and apart. Everything can be changed live; a change takes 20 ms.
+/// Latency: none. Channels are filtered alike and apart. Everything can be changed live; a change takes 20 ms, and one
+/// that comes meanwhile waits for its end.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default))]
 pub struct HighPass {
@@ -101,7 +102,7 @@ impl Live for HighPass {
             from: design,
             to: design,
             progress: Ramp::new(1.0, input.samples_in_ms(RAMP_MS), input.samples_per_channel()),
-            sections: design.map(Section::new),
+            filter: Filter::new(&design),
             states: Default::default(),
         })
     }
@@ -116,29 +117,9 @@ pub struct HighPassProcessor {
     to: Design,
     /// How far the design has moved from `from` to `to`.
     progress: Ramp,
-    /// `to`, as the inner loop wants it.
-    sections: [Section; 2],
-    states: [[[f64; 2]; 2]; Format::MAX_CHANNELS],
-}
-
-/// Two state-variable sections in series.
-type Design = [Shape; 2];
-
-/// What a state-variable section (trapezoidal integrators, Zavalishin) is made of.
-///
-/// All of it may change from sample to sample: the states are what the integrators of the analogue circuit hold, so they
-/// stay right whatever the coefficients become, and the circuit is stable for all positive `g` and `k`. Thus a change
-/// of cutoff, order or bypass is a walk from one design to another, and needs no second filter to fade to.
-#[derive(Clone, Copy, Debug)]
-struct Shape {
-    /// tan(π f / fs).
-    g: f64,
-    /// 1 / Q.
-    k: f64,
-    /// How much of the band-pass output is added to the input.
-    band: f64,
-    /// How much of the low-pass output is added to the input.
-    low: f64,
+    /// `to`.
+    filter: Filter,
+    states: [States; Format::MAX_CHANNELS],
 }
 
 /// The filter these settings ask for. All orders and bypass have the same structure: two sections.
@@ -161,50 +142,6 @@ fn design(settings: &HighPass, format: Format) -> Design {
     design
 }
 
-/// The design `t` of the way from one to another.
-fn between(from: &Design, to: &Design, t: f64) -> Design {
-    let part = |a: f64, b: f64| a + (b - a) * t;
-    std::array::from_fn(|i| {
-        let (a, b) = (&from[i], &to[i]);
-        Shape { g: part(a.g, b.g), k: part(a.k, b.k), band: part(a.band, b.band), low: part(a.low, b.low) }
-    })
-}
-
-/// A section in state-space form, which has the shortest way from one sample to the next.
-#[derive(Clone, Copy, Debug)]
-struct Section {
-    from_band: [f64; 2],
-    from_low: [f64; 2],
-    from_input: [f64; 2],
-    out: [f64; 2],
-    through: f64,
-}
-
-impl Section {
-    fn new(Shape { g, k, band, low }: Shape) -> Self {
-        let a1 = 1.0 / (1.0 + g * (g + k));
-        let a2 = g * a1;
-        let a3 = g * a2;
-        Self {
-            from_band: [2.0 * a1 - 1.0, 2.0 * a2],
-            from_low: [-2.0 * a2, 1.0 - 2.0 * a3],
-            from_input: [2.0 * a2, 2.0 * a3],
-            out: [band * a1 + low * a2, low - band * a2 - low * a3],
-            through: 1.0 + band * a2 + low * a3,
-        }
-    }
-
-    #[inline(always)]
-    fn tick(&self, state: &mut [f64; 2], x: f64) -> f64 {
-        let [band, low] = *state;
-        *state = [
-            (self.from_input[0] * x + self.from_low[0] * low) + self.from_band[0] * band,
-            (self.from_input[1] * x + self.from_low[1] * low) + self.from_band[1] * band,
-        ];
-        (self.through * x + self.out[0] * band) + self.out[1] * low
-    }
-}
-
 impl Processor for HighPassProcessor {
     type Input = Frame;
     type Output = Frame;
@@ -216,31 +153,16 @@ impl Processor for HighPassProcessor {
         if let Some(settings) = arrived.then(|| self.tap.changed()).flatten() {
             self.from = self.to;
             self.to = design(&settings, self.format);
-            self.sections = self.to.map(Section::new);
+            self.filter = Filter::new(&self.to);
             self.progress.rest(0.0);
             self.progress.set(1.0, self.format.samples_in_ms(RAMP_MS));
         }
         let input = loudest(frame);
         let course = self.progress.advance(self.format.samples_per_channel());
-        for (channel, [first, second]) in frame.channels_mut().zip(&mut self.states) {
+        for (channel, states) in frame.channels_mut().zip(&mut self.states) {
             match &course {
-                Course::Steady(_) => {
-                    let [one, two] = self.sections;
-                    for sample in channel {
-                        *sample = two.tick(second, one.tick(first, f64::from(*sample))) as f32;
-                    }
-                }
-                Course::Moving(curve) => {
-                    for (sample, t) in channel.iter_mut().zip(*curve) {
-                        let [one, two] = between(&self.from, &self.to, f64::from(*t)).map(Section::new);
-                        *sample = two.tick(second, one.tick(first, f64::from(*sample))) as f32;
-                    }
-                }
-            }
-            for value in first.iter_mut().chain(second) {
-                if value.abs() < NOTHING {
-                    *value = 0.0;
-                }
+                Course::Steady(_) => self.filter.run(states, channel),
+                Course::Moving(ways) => walk(&self.from, &self.to, ways, states, channel),
             }
         }
         self.tap.publish(HighPassReading { input, output: loudest(frame) });

@@ -23,22 +23,25 @@ const HOLD_MS: f32 = 10.0;
 /// (Found by a search for the worst input: 0.13 dB over 8 samples, 0.04 dB over 16.)
 const LEAST_SMOOTHING: usize = 16;
 
-/// How many samples before and after a peak the gain is the one the peak needs.
+/// How many samples before and after a peak the gain is the one the peak needs. (By the same search: 0.14 dB without.)
 const MARGIN: usize = 4;
 
 /// Keeps peaks under a ceiling, and leaves alone what stays below it.
 ///
 /// With lookahead the peaks are true peaks, those of the waveform between the samples (dBTP): for any input up to
 /// +24 dBFS what comes out stays under the ceiling + 0.1 dB by the meter of ITU-R BS.1770-4 and by those of libebur128
-/// and FFmpeg. The gain goes down in a smooth curve that ends just before the peak arrives, and comes back
+/// and FFmpeg (measured: + 0.00 dB at 48 kHz, + 0.04 dB at 8 kHz). A meter with more points and longer filters agrees up
+/// to 0.42 of the sampling rate; white noise that reaches half of it can read 2 dB more there.
+///
+/// The gain goes down in a smooth curve that ends just before the peak arrives, stays for 10 ms, and comes back
 /// exponentially. One gain serves all channels, so that the image does not move. Where nothing reaches the ceiling, the
-/// samples come out as they went in, bit for bit.
+/// samples come out as they went in, bit for bit. A new ceiling is approached by 0.25 dB a millisecond.
 ///
 /// Without lookahead it holds sample peaks only: no sample is above the ceiling, ever, but the waveform between them may
-/// be, by up to 3 dB for a tone at a quarter of the sampling rate. The rise of a peak is cut off at the ceiling, as if
-/// clipped, and then the gain comes back as ever; so the sound is rougher when much is limited, but never jumps.
+/// be: by 0.1 to 1.5 dB for speech 6 dB too loud, by 3 dB for a tone at a quarter of the sampling rate. The first rise of
+/// a peak is cut off at the ceiling, as if clipped; then the gain stays and comes back as ever, so that nothing jumps.
 ///
-/// Latency: none without lookahead; else `lookahead_ms`, at least 16 samples, and 20 samples for the peak detector:
+/// Latency: none without lookahead; else `lookahead_ms` (but at least 16 samples), and 20 samples for the peak detector:
 /// 1.42 ms at 48 kHz for a lookahead of 1 ms.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default))]

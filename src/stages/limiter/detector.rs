@@ -75,7 +75,7 @@ impl Detector {
         }
     }
 
-    /// Writes the true peaks, all channels together, if any can be above `ceiling`; else says no. `peaks` has
+    /// Writes the true peaks, all channels together, and says whether any is above `ceiling`. `peaks` has
     /// [`padded`] length, and begins [`DELAY`] samples before the frame does.
     pub fn process(&mut self, frame: &Frame, ceiling: f32, peaks: &mut [f32]) -> bool {
         let length = frame.format().samples_per_channel();
@@ -94,7 +94,7 @@ impl Detector {
             }
             heard.copy_within(length..length + HISTORY, 0);
         }
-        any
+        any && kernels::measure(peaks).peak > ceiling
     }
 
     pub fn reset(&mut self) {
@@ -216,7 +216,7 @@ mod tests {
             }
             assert!(!detector.process(&frame, 1.001 * detector.bound, &mut peaks));
             detector.reset();
-            assert!(detector.process(&frame, 0.999 * detector.bound, &mut peaks));
+            assert!(detector.process(&frame, 1.001, &mut peaks));
             highest = peaks.iter().fold(highest, |a, b| a.max(*b));
             assert!(highest < 1.001 * detector.bound);
         }
