@@ -116,7 +116,7 @@ pub struct Heard<'a> {
     pub reading: LinkReading,
 }
 
-/// Sends packets over a network into a jitter buffer and plays what comes out, until half a second after the last one.
+/// Sends packets over a network into a jitter buffer and plays what comes out, to the end of the last one.
 pub fn call(
     packets: &[Packet],
     network: &Network,
@@ -128,10 +128,13 @@ pub fn call(
     let sent: Vec<&Packet> = packets.iter().filter(|p| !p.is_dtx()).collect();
     let ms = |ticks: i64| ticks as f64 / 48.0;
     let begin = sent.first().map_or(0, |p| p.position());
-    let sent_ms: Vec<f64> = sent.iter().map(|p| ms(p.position() - begin + i64::from(p.duration()))).collect();
-    let arrivals = network.carry(&sent_ms, sent.first().map_or(20.0, |p| ms(p.duration().into())));
+    let length = sent.windows(2).map(|two| two[1].position() - two[0].position()).min().unwrap_or(960);
+    // A packet is sent when its last sound has been captured.
+    let sent_ms: Vec<f64> = sent.iter().map(|p| ms(p.position() - begin + length)).collect();
+    let arrivals = network.carry(&sent_ms, ms(length));
     let first = arrivals.iter().map(|a| a.packet).min().unwrap_or(0);
-    let end_ms = arrivals.last().map_or(0.0, |a| a.at_ms) + 500.0;
+    let last = arrivals.iter().map(|a| a.packet).max().unwrap_or(0);
+    let end_ms = arrivals.last().map_or(0.0, |a| a.at_ms) + 1000.0;
     let (mut sender, mut receiver) = buffer.open(format)?;
     let statistics = receiver.statistics();
     let mut next = arrivals.iter().peekable();
@@ -151,6 +154,9 @@ pub fn call(
         let frame = receiver.pull();
         let captured =
             ms(sent[first].position() - begin) + frame.position() as f64 * 1000.0 / f64::from(format.sample_rate_hz());
+        if now_ms > end_ms - 1000.0 && captured >= sent_ms[last] {
+            break;
+        }
         let delay_ms = now_ms - network.received_ms(captured);
         heard(Heard { now_ms, delay_ms, frame, reading: statistics.reading() });
     }

@@ -37,7 +37,8 @@ const HOPELESS_TICKS: i64 = 500 * TICKS_PER_MS;
 /// After so long without a packet the stream is taken to have ended, and the next one begins it again.
 const OVER_TICKS: i64 = 1000 * TICKS_PER_MS;
 
-/// Places so alike that the splice is not heard, and so alike that it is no great harm (NetEQ's).
+/// Places so alike that the splice is not heard, and so alike that it is no great harm (NetEQ's): the more the delay
+/// is off, the less is asked for.
 const ALIKE: f32 = 0.9;
 const ALIKE_URGENT: f32 = 0.5;
 
@@ -83,13 +84,15 @@ pub struct FrameReceiver {
     head: i64,
     held_back: i64,
     /// The timestamp of position 0.
-    origin: i64,
+    origin: Option<i64>,
     playing: bool,
     /// How much was filled in since nothing was there.
     waited: i64,
     /// How much was concealed in a row, and the share of comfort noise at its end, 0 to 1.
     concealed: i64,
     comforting: f32,
+    /// The last packet ended with no more than the background.
+    background: bool,
     /// The last packet said that the sender is silent.
     silent: bool,
     /// The length of the last packet.
@@ -126,11 +129,12 @@ impl FrameReceiver {
             now: 0,
             head: 0,
             held_back: 0,
-            origin: 0,
+            origin: None,
             playing: false,
             waited: 0,
             concealed: 0,
             comforting: 1.0,
+            background: false,
             silent: false,
             length: 2 * CHUNK_TICKS,
             since_splice: 0,
@@ -163,7 +167,7 @@ impl FrameReceiver {
             if self.playing { self.next_sound() } else { self.append_comfort() }
         }
         let splice = if self.playing { self.splice() } else { None };
-        let position = rescale(self.playhead() - self.origin, Packet::CLOCK_HZ, self.out.format().sample_rate_hz());
+        let position = rescale(self.position(self.playhead()), Packet::CLOCK_HZ, self.out.format().sample_rate_hz());
         self.out.set_position(position);
         self.out.set_speech_probability(None);
         match splice {
@@ -219,7 +223,7 @@ impl FrameReceiver {
         self.conceal(CHUNK_TICKS, None, Source::Concealment);
         self.decoder.reset();
         self.held_back = 0;
-        self.silent = false;
+        (self.silent, self.background) = (false, false);
         self.waited = 0;
         self.playing = false;
     }
@@ -230,9 +234,7 @@ impl FrameReceiver {
         if self.now - first.timestamp < base + self.wanted() {
             return;
         }
-        if self.reading.received > 0 && self.origin == 0 {
-            self.origin = first.timestamp;
-        }
+        self.origin.get_or_insert(first.timestamp);
         self.head = first.timestamp;
         self.order.begin();
         self.playing = true;
@@ -242,6 +244,11 @@ impl FrameReceiver {
     fn playhead(&self) -> i64 {
         let ahead = self.timeline.ahead() as i64;
         self.head - self.held_back - rescale(ahead, self.out.format().sample_rate_hz(), Packet::CLOCK_HZ)
+    }
+
+    /// A timestamp as a position.
+    fn position(&self, timestamp: i64) -> i64 {
+        timestamp - self.origin.unwrap_or(timestamp)
     }
 
     /// How long the fastest packets should wait.
@@ -343,6 +350,10 @@ impl FrameReceiver {
     /// Nothing is there: fills in.
     fn wait(&mut self) {
         let source = if self.silent { Source::Silence } else { Source::Concealment };
+        if self.background {
+            // The sender has probably paused (DTX), and noise is continued by noise.
+            self.concealed = self.concealed.max(BELIEVABLE_TICKS + FADE_TICKS - 2 * CHUNK_TICKS);
+        }
         self.conceal(CHUNK_TICKS, None, source);
         self.waited += CHUNK_TICKS;
         if self.waited >= OVER_TICKS && !self.silent {
@@ -355,7 +366,7 @@ impl FrameReceiver {
         let Some(packet) = self.pop() else { return };
         let payload = packet.slot.payload();
         let length = opus::packet::get_nb_samples(payload, Packet::CLOCK_HZ).unwrap_or(0) as i64;
-        let position = packet.timestamp - self.origin;
+        let position = self.position(packet.timestamp);
         let valid = length > 0 && self.packet.set_bytes(payload, position).is_ok();
         if has_fec(payload) {
             self.fec_until = self.now + FEC_TICKS;
@@ -386,7 +397,7 @@ impl FrameReceiver {
             return;
         }
         let next = if rebuilt { next } else { &[] };
-        let lost = self.packet.set_lost(self.head - self.origin, length as u32, next);
+        let lost = self.packet.set_lost(self.head - self.origin.unwrap_or(self.head), length as u32, next);
         debug_assert!(lost.is_ok(), "a slot holds less than a packet");
         self.reading.rebuilt += u64::from(rebuilt);
         self.decode(length, if rebuilt { Source::Packet } else { source });
@@ -412,7 +423,7 @@ impl FrameReceiver {
                         Source::Packet => {
                             self.concealed = 0;
                             if let Some(first) = chunk.channels().next() {
-                                self.comfort.hear(first);
+                                self.background = self.comfort.hear(first);
                             }
                         }
                         Source::Concealment => {
@@ -443,13 +454,13 @@ impl FrameReceiver {
     fn splice(&mut self) -> Option<Splice> {
         self.since_splice += self.out.format().frame_ms() / 10;
         let excess = self.excess();
-        let faster = excess >= TOO_LONG_TICKS;
-        if !faster && excess > -TOO_SHORT_TICKS || self.waited > 0 {
-            return None;
-        }
         let format = self.out.format();
         let samples = format.samples_per_channel();
         let passive = self.comforting >= 1.0 || self.is_background(samples);
+        let faster = excess >= if passive { TOO_LONG_TICKS / 2 } else { TOO_LONG_TICKS };
+        if !faster && excess > -TOO_SHORT_TICKS || self.waited > 0 {
+            return None;
+        }
         let urgent = excess.abs() > URGENT_TICKS;
         if self.since_splice < if urgent || passive { BETWEEN_URGENT } else { BETWEEN } {
             return None;
@@ -463,7 +474,8 @@ impl FrameReceiver {
         } else {
             self.stretch.behind(&self.timeline, samples, most)?
         };
-        if !passive && splice.likeness < if urgent { ALIKE_URGENT } else { ALIKE } {
+        let urgency = (excess.abs() as f32 / URGENT_TICKS as f32).min(1.0);
+        if !passive && splice.likeness < ALIKE + (ALIKE_URGENT - ALIKE) * urgency {
             return None;
         }
         self.since_splice = 0;
