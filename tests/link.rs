@@ -311,6 +311,50 @@ fn packets_that_are_none_are_counted_and_concealed() {
     assert_eq!((reading.invalid, reading.missing), (10, 0), "{reading:?}");
 }
 
+/// What a buffer of a fixed length does: the time from being sent to being played, in ms, and the share of packets that
+/// come too late for it.
+fn fixed(arrivals: &[network::Arrival], sent: usize, wait_ms: f64) -> (f64, f64) {
+    let fastest = arrivals.iter().map(|a| a.at_ms - a.packet as f64 * 20.0).fold(f64::MAX, f64::min);
+    let late = arrivals.iter().filter(|a| a.at_ms - a.packet as f64 * 20.0 - fastest > wait_ms).count();
+    (wait_ms + fastest - 20.0, late as f64 / sent as f64)
+}
+
+/// The table of `docs/jitter-buffer.md`: `cargo test --release --test link -- --ignored --nocapture compared`.
+#[test]
+#[ignore = "prints a table"]
+fn compared_with_a_fixed_buffer_of_60_ms() {
+    const COUNT: usize = 15_000;
+    let mut sums = [0.0; 4];
+    println!("| jitter ms | JitterBuffer: delay ms | late % | concealed % | fixed 60 ms: delay ms | late % |");
+    println!("| --- | --- | --- | --- | --- | --- |");
+    for jitter_ms in [0.0, 20.0, 40.0, 60.0, 80.0, 100.0, 120.0] {
+        let network = Network { jitter_ms, reorder: 0.05, seed: 7, ..Network::default() };
+        let network = network.with_spikes(15_000.0, 300.0, COUNT as f64 * 20.0);
+        let sent_ms: Vec<f64> = (1..=COUNT).map(|i| i as f64 * 20.0).collect();
+        let arrivals = network.carry(&sent_ms, 20.0);
+        if let Ok(path) = std::env::var("VOXFRAME_ARRIVALS") {
+            let lines: Vec<String> = arrivals.iter().map(|a| format!("{} {}", a.at_ms, a.packet)).collect();
+            std::fs::write(format!("{path}/{jitter_ms}.txt"), lines.join("\n")).unwrap();
+        }
+        let (_, log, last) = run(COUNT, &network, JitterBuffer::default());
+        // From being sent, not from being captured: 20 ms later.
+        let delay = mean(log[200..].iter().map(|l| l.0 - 20.0));
+        let late = (last.late + last.skipped) as f64 / COUNT as f64;
+        let (fixed_delay, fixed_late) = fixed(&arrivals, COUNT, 60.0);
+        let concealed = last.concealed_ms / (COUNT as f64 * 20.0);
+        println!(
+            "| {jitter_ms} | {delay:.0} | {:.2} | {:.2} | {fixed_delay:.0} | {:.2} |",
+            late * 100.0,
+            concealed * 100.0,
+            fixed_late * 100.0
+        );
+        for (sum, value) in sums.iter_mut().zip([delay, late, fixed_delay, fixed_late]) {
+            *sum += value / 7.0;
+        }
+    }
+    println!("| mean | {:.0} | {:.2} | | {:.0} | {:.2} |", sums[0], sums[1] * 100.0, sums[2], sums[3] * 100.0);
+}
+
 #[test]
 fn bad_settings_are_refused() {
     let open = |buffer: JitterBuffer| buffer.open(format()).err();

@@ -85,6 +85,8 @@ pub struct FrameReceiver {
     held_back: i64,
     /// The timestamp of position 0.
     origin: Option<i64>,
+    /// The position at which another stream goes on.
+    resume_at: i64,
     playing: bool,
     /// How much was filled in since nothing was there.
     waited: i64,
@@ -130,6 +132,7 @@ impl FrameReceiver {
             head: 0,
             held_back: 0,
             origin: None,
+            resume_at: 0,
             playing: false,
             waited: 0,
             concealed: 0,
@@ -216,6 +219,8 @@ impl FrameReceiver {
             self.reading.restarts += 1;
             self.end();
         }
+        self.resume_at = self.position(self.playhead());
+        self.origin = None;
     }
 
     fn end(&mut self) {
@@ -234,7 +239,7 @@ impl FrameReceiver {
         if self.now - first.timestamp < base + self.wanted() {
             return;
         }
-        self.origin.get_or_insert(first.timestamp);
+        self.origin.get_or_insert(first.timestamp - self.resume_at);
         self.head = first.timestamp;
         self.order.begin();
         self.playing = true;
@@ -248,7 +253,7 @@ impl FrameReceiver {
 
     /// A timestamp as a position.
     fn position(&self, timestamp: i64) -> i64 {
-        timestamp - self.origin.unwrap_or(timestamp)
+        self.origin.map_or(self.resume_at, |origin| timestamp - origin)
     }
 
     /// How long the fastest packets should wait.
@@ -397,7 +402,7 @@ impl FrameReceiver {
             return;
         }
         let next = if rebuilt { next } else { &[] };
-        let lost = self.packet.set_lost(self.head - self.origin.unwrap_or(self.head), length as u32, next);
+        let lost = self.packet.set_lost(self.position(self.head), length as u32, next);
         debug_assert!(lost.is_ok(), "a slot holds less than a packet");
         self.reading.rebuilt += u64::from(rebuilt);
         self.decode(length, if rebuilt { Source::Packet } else { source });
