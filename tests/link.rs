@@ -9,6 +9,7 @@ use std::sync::LazyLock;
 
 use common::{fixture, level};
 use network::{Heard, Loss, Network, call};
+use proptest::prelude::*;
 use voxframe::{
     Error, Format, Frame, FrameReceiver, JitterBuffer, LinkReading, OpusEncode, Packet, PacketSender, Processor, Stage,
 };
@@ -364,4 +365,39 @@ fn bad_settings_are_refused() {
     assert!(open(JitterBuffer { quantile: f32::NAN, ..buffer }).is_some());
     assert!(open(JitterBuffer { forgetting: 1.0, ..buffer }).is_some());
     assert!(buffer.open(Format::mono(44_100).unwrap()).is_err());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_packets_make_it_panic_or_loud(
+        packets in prop::collection::vec((0u8..6, any::<u16>(), any::<u32>(), 0u32..3, 0usize..4), 0..200),
+        junk in prop::collection::vec(any::<u8>(), 0..100),
+    ) {
+        let mut ends = Ends::new(JitterBuffer::default());
+        let (mut sequence, mut timestamp, mut ssrc) = (65_000u16, u32::MAX - 9600, 1);
+        for (what, number, ticks, other, pulls) in packets {
+            sequence = sequence.wrapping_add(1);
+            timestamp = timestamp.wrapping_add(960);
+            match what {
+                0 => sequence = sequence.wrapping_add(number % 50),
+                1 => sequence = number,
+                2 => timestamp = ticks,
+                3 => ssrc = other,
+                _ => {}
+            }
+            if what == 4 {
+                ends.sender.push(sequence, timestamp, ssrc, &junk).unwrap();
+            } else {
+                ends.push(number.into(), sequence, timestamp, ssrc);
+            }
+            for _ in 0..pulls {
+                let frame = ends.receiver.pull();
+                prop_assert!(frame.samples().iter().all(|s| s.is_finite() && s.abs() < 4.0));
+            }
+        }
+        let reading = ends.reading();
+        prop_assert!(reading.delay_ms.is_finite() && reading.target_ms <= 500.0);
+    }
 }

@@ -340,7 +340,7 @@ impl FrameReceiver {
                 self.head = timestamp;
                 self.play();
             } else {
-                self.conceal(CHUNK_TICKS, None, Source::Silence);
+                self.pause();
                 self.head += CHUNK_TICKS;
             }
         } else {
@@ -354,16 +354,21 @@ impl FrameReceiver {
 
     /// Nothing is there: fills in.
     fn wait(&mut self) {
-        let source = if self.silent { Source::Silence } else { Source::Concealment };
-        if self.background {
-            // The sender has probably paused (DTX), and noise is continued by noise.
-            self.concealed = self.concealed.max(BELIEVABLE_TICKS + FADE_TICKS - 2 * CHUNK_TICKS);
-        }
-        self.conceal(CHUNK_TICKS, None, source);
+        self.pause();
         self.waited += CHUNK_TICKS;
         if self.waited >= OVER_TICKS && !self.silent {
             self.end();
         }
+    }
+
+    /// Fills in where nothing may have been sent.
+    fn pause(&mut self) {
+        if self.background {
+            // The sender has probably paused (DTX), and noise is continued by noise.
+            self.concealed = self.concealed.max(BELIEVABLE_TICKS + FADE_TICKS - 2 * CHUNK_TICKS);
+        }
+        let source = if self.silent { Source::Silence } else { Source::Concealment };
+        self.conceal(CHUNK_TICKS, None, source);
     }
 
     /// Decodes the first packet.
@@ -383,12 +388,16 @@ impl FrameReceiver {
             self.silent = self.packet.is_dtx();
             self.head = self.head.max(packet.timestamp + length);
             let source = if self.silent { Source::Silence } else { Source::Packet };
-            self.decode(length, source);
-        } else if !empty {
-            self.reading.invalid += 1;
-            self.head = packet.timestamp + self.length;
-            self.conceal(self.length, None, Source::Concealment);
+            if self.decode(length, source) {
+                return;
+            }
+        } else if empty {
+            return;
+        } else {
+            self.head = self.head.max(packet.timestamp + self.length);
         }
+        self.reading.invalid += 1;
+        self.conceal(self.length, None, Source::Concealment);
     }
 
     /// Stands in for `length` ticks of sound; `next` is the packet after it.
@@ -408,8 +417,8 @@ impl FrameReceiver {
         self.decode(length, if rebuilt { Source::Packet } else { source });
     }
 
-    /// Decodes the packet prepared and appends its sound.
-    fn decode(&mut self, length: i64, source: Source) {
+    /// Decodes the packet prepared and appends its sound; whether it was one.
+    fn decode(&mut self, length: i64, source: Source) -> bool {
         self.held_back += length;
         while !self.packet.is_empty() {
             match self.decoder.process(&mut self.packet) {
@@ -442,12 +451,12 @@ impl FrameReceiver {
                 }
                 Ok(None) => {}
                 Err(_) => {
-                    self.reading.invalid += 1;
                     self.held_back -= length;
-                    return;
+                    return false;
                 }
             }
         }
+        true
     }
 
     fn append_comfort(&mut self) {
