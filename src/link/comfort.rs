@@ -11,6 +11,9 @@ const LOUDEST: f32 = 3.16e-5;
 /// Below this mean square a frame is silent whatever came before: −75 dBFS.
 const SILENT: f32 = 3.16e-8;
 
+/// No sample is larger, whatever the filter was made of: 19 dB above the loudest.
+const PEAK: f32 = 0.05;
+
 /// How far above the floor a frame may be and count as background: 6 dB.
 const BACKGROUND: f32 = 4.0;
 
@@ -82,6 +85,7 @@ impl Comfort {
             for (tap, weight) in self.filter.iter().enumerate() {
                 value -= weight * memory[(oldest + ORDER - 1 - tap) % ORDER];
             }
+            value = value.clamp(-PEAK, PEAK);
             memory[oldest] = value;
             oldest = (oldest + 1) % ORDER;
             *sample = value;

@@ -259,7 +259,8 @@ impl FrameReceiver {
     /// How long the fastest packets should wait.
     fn wanted(&self) -> i64 {
         let (least, most) = self.settings.delays();
-        let for_fec = if self.lossy && self.now < self.fec_until { self.length + CHUNK_TICKS } else { 0 };
+        let pays = self.settings.wait_for_fec && self.lossy && self.now < self.fec_until;
+        let for_fec = if pays { self.length + CHUNK_TICKS } else { 0 };
         self.target.target().max(for_fec).clamp(least, most)
     }
 
