@@ -157,7 +157,7 @@ pub fn call(
         let delay_ms = now_ms - network.received_ms(captured);
         heard(Heard { now_ms, delay_ms, frame, reading: statistics.reading() });
         // All was heard; what is lost at the end is not waited for.
-        if next.peek().is_none() && captured + f64::from(format.frame_ms()) > sent_ms[last] - 1.0 {
+        if next.peek().is_none() && captured + 2.0 * f64::from(format.frame_ms()) > sent_ms[last] {
             break;
         }
     }
