@@ -404,7 +404,8 @@ impl FrameReceiver {
     /// Stands in for `length` ticks of sound; `next` is the packet after it.
     fn conceal(&mut self, length: i64, next: Option<i64>, source: Source) {
         let next = next.and_then(|sequence| self.order.get(sequence)).map_or(&[][..], |next| next.slot.payload());
-        let rebuilt = has_fec(next);
+        // The copy is of a whole packet; where a part of it was filled in already it comes too late.
+        let rebuilt = has_fec(next) && length >= self.length;
         if !rebuilt && self.comforting >= 1.0 && source == Source::Concealment {
             for _ in 0..(length / CHUNK_TICKS).max(1) {
                 self.append_comfort();
