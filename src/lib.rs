@@ -73,6 +73,8 @@ mod format;
 mod frame;
 mod kernels;
 pub mod level;
+#[cfg(feature = "opus")]
+mod link;
 mod live;
 mod packet;
 mod pipeline;
@@ -86,6 +88,8 @@ pub use edge::{Capture, MAX_DEVICE_CHANNELS, Playout, Samples, SamplesMut};
 pub use error::{CodecError, Error, Result};
 pub use format::Format;
 pub use frame::Frame;
+#[cfg(feature = "opus")]
+pub use link::{FrameReceiver, JitterBuffer, LinkReading, LinkStatistics, PacketSender};
 pub use live::{Handle, Handled, Live, MAX_FIELDS, Record, Tap, Word};
 pub use packet::Packet;
 pub use pipeline::{FrameProcessor, Pipeline};

@@ -120,6 +120,43 @@ fn the_codec_does_not_allocate() {
     assert_eq!(count, 0);
 }
 
+#[cfg(feature = "opus")]
+#[test]
+fn neither_end_of_a_jitter_buffer_allocates() {
+    use voxframe::{JitterBuffer, OpusEncode};
+    let format = Format::stereo(48_000).unwrap();
+    let mut encoder = OpusEncode { fec: true, loss_percent: 20, ..OpusEncode::voip() }.prepare(format).unwrap();
+    let mut frame = Frame::new(format);
+    let mut packets = Vec::new();
+    for round in 0..1000 {
+        fill(&mut frame, round);
+        packets.extend(encoder.process(&mut frame).unwrap().cloned());
+    }
+    let (mut sender, mut receiver) = JitterBuffer::default().open(format).unwrap();
+    let statistics = receiver.statistics();
+    let mut push = |index: usize, ssrc| sender.push(index as u16, index as u32 * 960, ssrc, packets[index].as_bytes());
+    receiver.pull();
+    let count = allocations(|| {
+        for round in 0..1000 {
+            let (index, ssrc) = (round / 2, if round < 800 { 1 } else { 2 });
+            match round {
+                // A stall, and all of it at once; then losses, one by one and many.
+                400..460 => {}
+                460 => (200..=230).for_each(|index| push(index, ssrc).unwrap()),
+                600..=700 if index % 7 == 0 => {}
+                720..760 => {}
+                _ if round % 2 == 0 => push(index, ssrc).unwrap(),
+                _ => _ = push(index, ssrc),
+            }
+            std::hint::black_box(receiver.pull());
+        }
+    });
+    assert_eq!(count, 0);
+    let told = statistics.reading();
+    let ms = [told.concealed_ms, told.comfort_ms, told.accelerated_ms];
+    assert!(ms.iter().all(|&ms| ms > 0.0) && told.missing > 0 && told.restarts == 1 && told.duplicates > 0, "{told:?}");
+}
+
 #[test]
 fn the_edges_do_not_allocate() {
     let frames = Format::stereo(48_000).unwrap();

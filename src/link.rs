@@ -1,0 +1,24 @@
+//! What a call needs beyond one frame.
+
+mod comfort;
+mod jitter_buffer;
+mod order;
+mod queue;
+mod receiver;
+mod statistics;
+mod stretch;
+mod target;
+mod timeline;
+
+pub use jitter_buffer::JitterBuffer;
+pub use queue::PacketSender;
+pub use receiver::FrameReceiver;
+pub use statistics::{LinkReading, LinkStatistics};
+
+/// Ticks in a millisecond: positions and delays are counted in ticks of 48 kHz here, whatever the rate of the sound.
+const TICKS_PER_MS: i64 = crate::Packet::CLOCK_HZ as i64 / 1000;
+
+/// A time in ms as ticks.
+fn ticks(ms: f32) -> i64 {
+    (f64::from(ms) * TICKS_PER_MS as f64).round() as i64
+}
