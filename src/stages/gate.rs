@@ -4,7 +4,11 @@ use crate::delay::Delay;
 use crate::error::in_range;
 use crate::level::{db_to_gain, to_dbfs};
 use crate::live::{Tap, record};
+use crate::ramp::Course;
 use crate::{Format, Frame, Handle, Live, Processor, Result, Stage, kernels};
+
+/// Milliseconds in the longest frame.
+const MOST_BLOCKS: usize = 20;
 
 /// Turns the sound down while nobody speaks.
 ///
@@ -154,6 +158,10 @@ impl Law {
             fall: -step(gate.release_ms),
         }
     }
+
+    fn target(&self, open: bool) -> f32 {
+        if open { 1.0 } else { self.floor }
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -169,9 +177,9 @@ impl State {
         Self { power: 0.0, open: false, held_blocks: 0, gain: law.floor }
     }
 
-    /// Takes in the power of the next millisecond.
-    fn listen(&mut self, law: &Law, power: f32) {
-        self.power = power + (self.power - power) * law.memory;
+    /// Takes in the power of the next millisecond; whether the gate is open.
+    fn listen(&mut self, law: &Law, power: f32) -> bool {
+        self.power = self.power * law.memory + power * (1.0 - law.memory);
         if self.power >= law.open_power {
             self.open = true;
         }
@@ -181,11 +189,25 @@ impl State {
             self.held_blocks += 1;
             self.open = self.held_blocks <= law.hold_blocks;
         }
+        self.open
     }
 
-    /// Writes the gain for the next millisecond.
-    fn travel(&mut self, law: &Law, gains: &mut [f32]) {
-        let (step, target) = if self.open { (law.rise, 1.0) } else { (law.fall, law.floor) };
+    /// The gain over a frame whose milliseconds are `open` or not.
+    fn travel<'a>(&mut self, law: &Law, open: &[bool], gains: &'a mut [f32]) -> Course<'a> {
+        if open.iter().all(|&open| self.gain == law.target(open)) {
+            return Course::Steady(self.gain);
+        }
+        let (length, mut done) = (gains.len(), 0);
+        for alike in open.chunk_by(|a, b| a == b) {
+            let range = done * length / open.len()..(done + alike.len()) * length / open.len();
+            self.slope(law, alike[0], &mut gains[range]);
+            done += alike.len();
+        }
+        Course::Moving(gains)
+    }
+
+    fn slope(&mut self, law: &Law, open: bool, gains: &mut [f32]) {
+        let (step, target) = (if open { law.rise } else { law.fall }, law.target(open));
         // A floor that was just raised is approached from below.
         let step = if step < 0.0 && self.gain < target { law.rise } else { step };
         let (least, most) = if step > 0.0 { (0.0, target) } else { (target, 1.0) };
@@ -203,24 +225,17 @@ impl Processor for GateProcessor {
         if let Some(settings) = self.tap.changed() {
             self.law = Law::new(&settings, self.format);
         }
-        let length = self.format.samples_per_channel();
         let blocks = self.format.frame_ms() as usize;
-        let (mut least, mut most) = (self.state.gain, self.state.gain);
-        for block in 0..blocks {
-            // At 44.1 kHz a millisecond is 44 or 45 samples.
-            let range = block * length / blocks..(block + 1) * length / blocks;
-            let power = frame
-                .channels()
-                .map(|channel| kernels::energy(&channel[range.clone()]) / range.len() as f32)
-                .fold(0.0, f32::max);
-            self.state.listen(&self.law, power);
-            self.state.travel(&self.law, &mut self.gains[range]);
-            least = least.min(self.state.gain);
-            most = most.max(self.state.gain);
+        let (mut powers, mut open) = ([0.0; MOST_BLOCKS], [false; MOST_BLOCKS]);
+        frame.channels().for_each(|channel| kernels::powers(channel, &mut powers[..blocks]));
+        for (open, &power) in open.iter_mut().zip(&powers[..blocks]) {
+            *open = self.state.listen(&self.law, power);
         }
         self.delay.process(frame);
-        if (least, most) != (1.0, 1.0) {
-            frame.channels_mut().for_each(|channel| kernels::multiply(channel, &self.gains));
+        match self.state.travel(&self.law, &open[..blocks], &mut self.gains) {
+            Course::Steady(1.0) => {}
+            Course::Steady(gain) => kernels::scale(frame.samples_mut(), gain),
+            Course::Moving(gains) => frame.channels_mut().for_each(|channel| kernels::multiply(channel, gains)),
         }
         frame.set_position(frame.position() - self.lookahead as i64);
         let State { open, gain, power, .. } = self.state;
