@@ -80,11 +80,14 @@ impl Frame {
     /// # Realtime safety
     /// Safe.
     pub fn admit(&mut self, expected: Format) -> Result<()> {
-        if self.format != expected {
-            return Err(Error::WrongFormat { expected, actual: self.format });
-        }
+        self.expect(expected)?;
         kernels::sanitise(&mut self.samples);
         Ok(())
+    }
+
+    /// The first half of [`admit`](Self::admit).
+    pub(crate) fn expect(&self, expected: Format) -> Result<()> {
+        if self.format == expected { Ok(()) } else { Err(Error::WrongFormat { expected, actual: self.format }) }
     }
 
     /// Makes this frame equal to `other`.

@@ -37,7 +37,7 @@ pub fn rms_dbfs(samples: &[f32]) -> f32 {
 /// # Realtime safety
 /// Safe.
 pub fn peak_dbfs(samples: &[f32]) -> f32 {
-    to_dbfs(kernels::measure(samples).peak)
+    to_dbfs(kernels::peak(samples))
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! How a setting gets from one value to another without a click.
 
+use crate::kernels;
+
 /// A value that moves smoothly to each new target: along a smoothstep, whose slope is zero at both ends, so that even
 /// full scale muted in 5 ms leaves no audible spectrum of its own.
 #[derive(Clone, Debug)]
@@ -64,11 +66,7 @@ impl Ramp {
             return Course::Steady(self.to);
         }
         let curve = &mut self.curve[..samples];
-        let (from, rise, per_sample) = (self.from, self.to - self.from, 1.0 / self.length as f32);
-        for (index, value) in curve.iter_mut().enumerate() {
-            let t = ((self.done + index + 1) as f32 * per_sample).min(1.0);
-            *value = from + rise * t * t * (3.0 - 2.0 * t);
-        }
+        kernels::smoothstep(curve, self.from, self.to - self.from, self.done, 1.0 / self.length as f32);
         self.done += samples;
         Course::Moving(curve)
     }

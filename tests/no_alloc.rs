@@ -123,7 +123,7 @@ fn the_codec_does_not_allocate() {
 #[cfg(feature = "opus")]
 #[test]
 fn neither_end_of_a_jitter_buffer_allocates() {
-    use voxframe::{JitterBuffer, OpusEncode};
+    use voxframe::{JitterBuffer, OpusEncode, Stage};
     let format = Format::stereo(48_000).unwrap();
     let mut encoder = OpusEncode { fec: true, loss_percent: 20, ..OpusEncode::voip() }.prepare(format).unwrap();
     let mut frame = Frame::new(format);

@@ -9,6 +9,9 @@ use crate::{Error, Format, Frame, Result};
 /// How long sound takes to fade out when frames run dry, and to fade in when they come again, in ms.
 const FADE_MS: f32 = 5.0;
 
+/// Samples per channel that are handed out in one go.
+const RUN: usize = 256;
+
 /// Hands frames to a device, in slices of any length.
 ///
 /// It gives 1 to 8 channels at any rate from 8 to 192 kHz, as 16, 24 or 32-bit integers or floats, interleaved or
@@ -39,8 +42,9 @@ pub struct Playout {
     input: Format,
     /// Resampled sound, planar.
     resampled: Box<[f32]>,
-    /// Interleaved, with the channels of the frames, at the device's rate.
-    waiting: VecDeque<f32>,
+    /// Each channel of the frames, at the device's rate.
+    waiting: [VecDeque<f32>; Format::MAX_CHANNELS],
+    /// Samples per channel.
     most_waiting: usize,
     /// The last sample played, of each channel of the frames.
     last: [f32; Format::MAX_CHANNELS],
@@ -62,14 +66,14 @@ impl Playout {
         let rate =
             (sample_rate_hz != input.sample_rate_hz()).then(|| Rate::playout(input, sample_rate_hz)).transpose()?;
         let most = rate.as_ref().map_or(0, Rate::most);
-        let most_waiting = (sample_rate_hz as usize / 5 + most) * input.channels();
+        let most_waiting = sample_rate_hz as usize / 5 + most;
         let fade_samples = FADE_MS * sample_rate_hz as f32 / 1000.0;
         Ok(Self {
             channels,
             rate,
             input,
             resampled: vec![0.0; most * input.channels()].into_boxed_slice(),
-            waiting: VecDeque::with_capacity(most_waiting),
+            waiting: std::array::from_fn(|_| VecDeque::with_capacity(most_waiting)),
             most_waiting,
             last: [0.0; Format::MAX_CHANNELS],
             tail: [0.0; Format::MAX_CHANNELS],
@@ -93,7 +97,7 @@ impl Playout {
 
     /// Samples per channel, at the device's rate, that are ready to be pulled.
     pub fn available(&self) -> usize {
-        self.waiting.len() / self.input.channels()
+        self.waiting[0].len()
     }
 
     /// How many samples per channel were pulled while nothing was there.
@@ -109,7 +113,7 @@ impl Playout {
         frame.admit(self.input)?;
         let length = self.input.samples_per_channel();
         let most = self.rate.as_ref().map_or(length, Rate::most);
-        if self.waiting.len() + most * self.input.channels() > self.most_waiting {
+        if self.available() + most > self.most_waiting {
             return Err(Error::Full);
         }
         let (planes, stride, given) = match &mut self.rate {
@@ -120,8 +124,8 @@ impl Playout {
                 (&*self.resampled, most, given)
             }
         };
-        for index in 0..given {
-            self.waiting.extend(planes.chunks_exact(stride).map(|plane| plane[index]));
+        for (waiting, plane) in self.waiting.iter_mut().zip(planes.chunks_exact(stride)) {
+            waiting.extend(&plane[..given]);
         }
         Ok(())
     }
@@ -137,7 +141,7 @@ impl Playout {
         if length * channels != out.len() {
             return Err(Error::WrongLength { expected: length * channels, actual: out.len() });
         }
-        Ok(self.pull(length, |index, channel, value| out.set(index * channels + channel, value)))
+        Ok(self.pull(length, |start, channel, run| out.put(start * channels + channel, channels, run)))
     }
 
     /// Fills the slices in `out`, one for each channel; how many samples of each were there to be played.
@@ -152,44 +156,68 @@ impl Playout {
         if let Some(other) = out.iter().map(SamplesMut::len).find(|&other| other != length) {
             return Err(Error::WrongLength { expected: length, actual: other });
         }
-        Ok(self.pull(length, |index, channel, value| out[channel].set(index, value)))
+        Ok(self.pull(length, |start, channel, run| out[channel].put(start, 1, run)))
     }
 
-    fn pull(&mut self, length: usize, mut set: impl FnMut(usize, usize, f32)) -> usize {
-        let input_channels = self.input.channels();
+    /// `put(start, channel, run)` writes the samples of a device channel from `start` on.
+    fn pull(&mut self, length: usize, mut put: impl FnMut(usize, usize, &[f32])) -> usize {
         let there = length.min(self.available());
-        for index in 0..length {
-            if index == there {
+        let mut runs = [[0.0; RUN]; Format::MAX_CHANNELS];
+        let mut start = 0;
+        while start < length {
+            if start == there {
                 self.tail = self.last;
                 self.fade_in = 0.0;
             }
-            for (last, tail) in self.last.iter_mut().zip(&mut self.tail).take(input_channels) {
-                *tail *= self.decay;
-                let new = self.waiting.pop_front().unwrap_or(0.0);
-                *last = if self.fade_in < 1.0 { new * self.fade_in + *tail } else { new };
+            let end = if start < there { there } else { length }.min(start + RUN);
+            let [left, right] = runs.each_mut().map(|run| &mut run[..end - start]);
+            self.take([left, right]);
+            match (self.input.channels(), self.channels) {
+                (1, _) => right.copy_from_slice(left),
+                (_, 1) => left.iter_mut().zip(&*right).for_each(|(left, right)| *left = 0.5 * (*left + right)),
+                _ => {}
             }
-            if index < there {
-                self.fade_in += self.fade_step;
-            }
-            let [left, right] = match input_channels {
-                1 => [self.last[0]; 2],
-                _ => self.last,
-            };
             for channel in 0..self.channels {
-                set(
-                    index,
-                    channel,
-                    match (self.channels, channel) {
-                        (1, _) => 0.5 * (left + right),
-                        (_, 0) => left,
-                        (_, 1) => right,
-                        _ => 0.0,
-                    },
-                );
+                match channel {
+                    0 => put(start, channel, left),
+                    1 => put(start, channel, right),
+                    _ => put(start, channel, &[0.0; RUN][..end - start]),
+                }
             }
+            start = end;
         }
         self.missing += (length - there) as u64;
         there
+    }
+
+    /// Takes the next samples of each channel, which are either all there or all missing.
+    fn take(&mut self, runs: [&mut [f32]; Format::MAX_CHANNELS]) {
+        let dry = self.available() == 0;
+        let mut fade_in = self.fade_in;
+        for (channel, run) in runs.into_iter().enumerate().take(self.input.channels()) {
+            let waiting = &mut self.waiting[channel];
+            let there = run.len().min(waiting.len());
+            let (older, newer) = waiting.as_slices();
+            let older = &older[..there.min(older.len())];
+            run[..older.len()].copy_from_slice(older);
+            run[older.len()..there].copy_from_slice(&newer[..there - older.len()]);
+            run[there..].fill(0.0);
+            waiting.drain(..there);
+
+            fade_in = self.fade_in;
+            for sample in &mut *run {
+                if fade_in >= 1.0 {
+                    break;
+                }
+                self.tail[channel] *= self.decay;
+                *sample = *sample * fade_in + self.tail[channel];
+                if !dry {
+                    fade_in += self.fade_step;
+                }
+            }
+            self.last[channel] = run.last().copied().unwrap_or(0.0);
+        }
+        self.fade_in = fade_in;
     }
 
     /// Forgets all past sound and what is waiting.
@@ -197,7 +225,7 @@ impl Playout {
         if let Some(rate) = &mut self.rate {
             rate.reset();
         }
-        self.waiting.clear();
+        self.waiting.iter_mut().for_each(VecDeque::clear);
         self.last = Default::default();
         self.tail = Default::default();
         self.fade_in = 1.0;

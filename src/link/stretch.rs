@@ -202,7 +202,7 @@ mod tests {
             for hz in [70.0, 110.0, 233.0, 400.0, 1230.0] {
                 let tone = sine(hz, rate, rate as usize * 2);
                 for faster in [true, false] {
-                    let (heard, alike) = stretch(format, &[tone.clone()], faster);
+                    let (heard, alike) = stretch(format, std::slice::from_ref(&tone), faster);
                     let heard = &heard[0];
                     let what = format!("{hz} Hz at {rate}, faster {faster}");
                     let change = heard.len() as f32 / tone.len() as f32 - 1.0;
@@ -238,7 +238,7 @@ mod tests {
             })
             .collect();
         for faster in [true, false] {
-            let (heard, _) = stretch(format, &[noise.clone()], faster);
+            let (heard, _) = stretch(format, std::slice::from_ref(&noise), faster);
             // Over all frames with a jump: every fifth.
             let jumps: Vec<f32> = heard[0].chunks_exact(160).skip(4).step_by(5).flatten().copied().collect();
             let change = rms_dbfs(&jumps) - rms_dbfs(&noise);

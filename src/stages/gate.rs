@@ -10,6 +10,9 @@ use crate::{Format, Frame, Handle, Live, Processor, Result, Stage, kernels};
 /// How long a new floor takes to come into force.
 const RAMP_MS: f32 = 5.0;
 
+/// Milliseconds in the longest frame.
+const MOST_BLOCKS: usize = 20;
+
 /// Turns the sound down while nobody speaks.
 ///
 /// The level is an RMS over `window_ms`, taken every millisecond, the loudest channel counting for all, so that a
@@ -169,9 +172,9 @@ struct State {
 }
 
 impl State {
-    /// Takes in the power of the next millisecond.
-    fn listen(&mut self, law: &Law, power: f32) {
-        self.power = power + (self.power - power) * law.memory;
+    /// Takes in the power of the next millisecond; whether the gate is open.
+    fn listen(&mut self, law: &Law, power: f32) -> bool {
+        self.power = self.power * law.memory + power * (1.0 - law.memory);
         if self.power >= law.open_power {
             self.open = true;
         }
@@ -181,12 +184,24 @@ impl State {
             self.held_blocks += 1;
             self.open = self.held_blocks <= law.hold_blocks;
         }
+        self.open
     }
 
-    /// Writes how far it is open for the next millisecond.
-    fn travel(&mut self, law: &Law, openings: &mut [f32]) {
-        kernels::slope(openings, self.opening, if self.open { law.rise } else { law.fall }, 0.0, 1.0);
-        self.opening = openings.last().copied().unwrap_or(self.opening);
+    /// How far it is open over a frame whose milliseconds are `open` or not.
+    fn travel<'a>(&mut self, law: &Law, open: &[bool], openings: &'a mut [f32]) -> Course<'a> {
+        if open.iter().all(|&open| self.opening == f32::from(open)) {
+            return Course::Steady(self.opening);
+        }
+        let (length, mut done) = (openings.len(), 0);
+        for alike in open.chunk_by(|a, b| a == b) {
+            // At 44.1 kHz a millisecond is 44 or 45 samples.
+            let range = done * length / open.len()..(done + alike.len()) * length / open.len();
+            let openings = &mut openings[range];
+            kernels::slope(openings, self.opening, if alike[0] { law.rise } else { law.fall }, 0.0, 1.0);
+            self.opening = openings.last().copied().unwrap_or(self.opening);
+            done += alike.len();
+        }
+        Course::Moving(openings)
     }
 }
 
@@ -200,34 +215,31 @@ impl Processor for GateProcessor {
             self.law = Law::new(&settings, self.format);
             self.floor.set(db_to_gain(settings.floor_db), self.format.samples_in_ms(RAMP_MS));
         }
-        let length = self.format.samples_per_channel();
         let blocks = self.format.frame_ms() as usize;
-        let mut least = self.state.opening;
-        for block in 0..blocks {
-            // At 44.1 kHz a millisecond is 44 or 45 samples.
-            let range = block * length / blocks..(block + 1) * length / blocks;
-            let power = frame
-                .channels()
-                .map(|channel| kernels::energy(&channel[range.clone()]) / range.len() as f32)
-                .fold(0.0, f32::max);
-            self.state.listen(&self.law, power);
-            self.state.travel(&self.law, &mut self.gains[range]);
-            least = least.min(self.state.opening);
+        let (mut powers, mut open) = ([0.0; MOST_BLOCKS], [false; MOST_BLOCKS]);
+        frame.channels().for_each(|channel| kernels::powers(channel, &mut powers[..blocks]));
+        for (open, &power) in open.iter_mut().zip(&powers[..blocks]) {
+            *open = self.state.listen(&self.law, power);
         }
         self.delay.process(frame);
-        let floor = self.floor.advance(length);
-        let mut gain = 1.0;
-        if least < 1.0 {
-            match floor {
-                Course::Steady(floor) => kernels::ease(&mut self.gains, floor),
-                Course::Moving(floors) => {
-                    kernels::ease(&mut self.gains, 0.0);
-                    self.gains.iter_mut().zip(floors).for_each(|(gain, floor)| *gain = floor + (1.0 - *floor) * *gain);
-                }
+        let floor = self.floor.advance(self.format.samples_per_channel());
+        let gain = match (self.state.travel(&self.law, &open[..blocks], &mut self.gains), floor) {
+            (Course::Steady(1.0), _) => 1.0,
+            (Course::Steady(_), Course::Steady(floor)) => {
+                kernels::scale(frame.samples_mut(), floor);
+                floor
             }
-            gain = self.gains[length - 1];
-            frame.channels_mut().for_each(|channel| kernels::multiply(channel, &self.gains));
-        }
+            (Course::Steady(_), Course::Moving(floors)) => give(frame, floors),
+            (Course::Moving(_), Course::Steady(floor)) => {
+                kernels::ease(&mut self.gains, floor);
+                give(frame, &self.gains)
+            }
+            (Course::Moving(_), Course::Moving(floors)) => {
+                kernels::ease(&mut self.gains, 0.0);
+                self.gains.iter_mut().zip(floors).for_each(|(gain, floor)| *gain = floor + (1.0 - *floor) * *gain);
+                give(frame, &self.gains)
+            }
+        };
         frame.set_position(frame.position() - self.lookahead as i64);
         let State { open, power, .. } = self.state;
         self.tap.publish(GateReading { open, gain, power });
@@ -247,6 +259,12 @@ impl Processor for GateProcessor {
     fn latency(&self) -> usize {
         self.lookahead
     }
+}
+
+/// Gives each sample of every channel its gain; the last of them.
+fn give(frame: &mut Frame, gains: &[f32]) -> f32 {
+    frame.channels_mut().for_each(|channel| kernels::multiply(channel, gains));
+    gains.last().copied().unwrap_or(1.0)
 }
 
 #[cfg(test)]

@@ -235,7 +235,7 @@ impl Processor for LimiterProcessor {
 
 /// Writes the magnitudes of the samples, all channels together, if any is above `ceiling`; else says no.
 fn sample_peaks(frame: &Frame, ceiling: f32, peaks: &mut [f32]) -> bool {
-    if kernels::measure(frame.samples()).peak <= ceiling {
+    if kernels::peak(frame.samples()) <= ceiling {
         return false;
     }
     peaks.fill(0.0);

@@ -44,17 +44,17 @@ record!(LevelMeter { interval_ms, hold_ms, fall_db_per_s });
 /// for a channel that is not there.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Levels {
-    // Magnitudes: the thread that reads takes the logarithms, not the one that plays.
+    // Magnitudes and energies: the thread that reads takes roots and logarithms, not the one that plays.
     rms: [f32; 2],
     peak: [f32; 2],
     held_peak: [f32; 2],
-    overall_rms: [f32; 2],
+    overall_energy: [f32; 2],
     overall_peak: [f32; 2],
     clipped: u64,
     samples: u64,
 }
 
-record!(Levels { rms, peak, held_peak, overall_rms, overall_peak, clipped, samples });
+record!(Levels { rms, peak, held_peak, overall_energy, overall_peak, clipped, samples });
 
 impl Levels {
     /// RMS of a channel over the last whole interval, in dBFS.
@@ -74,7 +74,8 @@ impl Levels {
 
     /// RMS of a channel since the start or the last reset, in dBFS.
     pub fn overall_rms_dbfs(&self, channel: usize) -> f32 {
-        dbfs(&self.overall_rms, channel)
+        let rms = self.overall_energy.map(|energy| rms(energy.into(), self.samples.max(1) as f64));
+        dbfs(&rms, channel)
     }
 
     /// The highest sample peak of a channel since the start or the last reset, in dBFS.
@@ -153,7 +154,7 @@ impl Processor for MeterProcessor {
     type Output = Frame;
 
     fn process<'a>(&'a mut self, frame: &'a mut Frame) -> Result<Option<&'a mut Frame>> {
-        frame.admit(self.format)?;
+        frame.expect(self.format)?;
         if let Some(settings) = self.tap.changed() {
             self.settings = settings;
         }
@@ -164,22 +165,24 @@ impl Processor for MeterProcessor {
         // The interval ends with the frame that comes nearest to its length.
         let interval_over = self.format.ms(self.interval_samples) as f32 + 0.5 * frame_ms > self.settings.interval_ms;
 
-        for (index, (channel, sums)) in frame.channels().zip(&mut self.channels).enumerate() {
-            let found = kernels::measure(channel);
-            sums.interval_energy += f64::from(found.energy);
-            sums.interval_peak = sums.interval_peak.max(found.peak);
-            sums.overall_energy += f64::from(found.energy);
-            levels.overall_rms[index] = rms(sums.overall_energy, levels.samples as f64);
-            levels.overall_peak[index] = levels.overall_peak[index].max(found.peak);
-            levels.clipped += u64::from(found.clipped);
+        for (index, (channel, sums)) in frame.channels_mut().zip(&mut self.channels).enumerate() {
+            // The second half of `admit`, which finds the peak on its way.
+            let peak = kernels::sanitise(channel);
+            let energy = f64::from(kernels::energy(channel));
+            sums.interval_energy += energy;
+            sums.interval_peak = sums.interval_peak.max(peak);
+            sums.overall_energy += energy;
+            levels.overall_energy[index] = sums.overall_energy as f32;
+            levels.overall_peak[index] = levels.overall_peak[index].max(peak);
+            levels.clipped += u64::from(kernels::clipped(channel, peak));
 
             let held = &mut levels.held_peak[index];
             sums.held_ms += frame_ms;
-            if found.peak >= *held {
-                (*held, sums.held_ms) = (found.peak, 0.0);
+            if peak >= *held {
+                (*held, sums.held_ms) = (peak, 0.0);
             } else if sums.held_ms > self.settings.hold_ms {
                 let fall = db_to_gain(-self.settings.fall_db_per_s * frame_ms / 1000.0);
-                *held = (*held * fall).max(found.peak);
+                *held = (*held * fall).max(peak);
             }
 
             if interval_over {

@@ -123,7 +123,7 @@ struct Run {
 impl Run {
     /// Goes on through `samples`, and counts the clipped peaks that become certain.
     fn count(&mut self, samples: &[f32]) -> u64 {
-        if kernels::measure(samples).clipped == 0 {
+        if kernels::peak(samples) < kernels::CLIPPED {
             self.length = 0;
             return 0;
         }

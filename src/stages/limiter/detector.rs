@@ -83,7 +83,7 @@ impl Detector {
         let mut any = false;
         for (heard, channel) in self.heard.chunks_exact_mut(HISTORY + peaks.len()).zip(frame.channels()) {
             heard[HISTORY..HISTORY + length].copy_from_slice(channel);
-            if kernels::measure(heard).peak > safe {
+            if kernels::peak(heard) > safe {
                 if !any {
                     peaks.fill(0.0);
                     any = true;
@@ -94,7 +94,7 @@ impl Detector {
             }
             heard.copy_within(length..length + HISTORY, 0);
         }
-        any && kernels::measure(peaks).peak > ceiling
+        any && kernels::peak(peaks) > ceiling
     }
 
     pub fn reset(&mut self) {
