@@ -129,6 +129,19 @@ kernels! {
         sums.iter().sum::<f32>() + rest
     }
 
+    /// The sum of the magnitudes.
+    fn magnitude(samples: &[f32]) -> f32 {
+        let mut sums = [0.0f32; LANES];
+        let mut blocks = samples.chunks_exact(LANES);
+        for block in &mut blocks {
+            for (sum, sample) in sums.iter_mut().zip(block) {
+                *sum += sample.abs();
+            }
+        }
+        let rest: f32 = blocks.remainder().iter().map(|s| s.abs()).sum();
+        sums.iter().sum::<f32>() + rest
+    }
+
     /// Energy, peak and clipped samples in one pass.
     fn measure(samples: &[f32]) -> Measure {
         let mut sums = [0.0f32; LANES];
@@ -171,6 +184,8 @@ mod tests {
             let energy: f64 = samples.iter().map(|&s| f64::from(s) * f64::from(s)).sum();
             prop_assert!((f64::from(found.energy) - energy).abs() <= 1e-5 * energy + 1e-12);
             prop_assert!((f64::from(super::energy(&samples)) - energy).abs() <= 1e-5 * energy + 1e-12);
+            let magnitude: f64 = samples.iter().map(|&s| f64::from(s.abs())).sum();
+            prop_assert!((f64::from(super::magnitude(&samples)) - magnitude).abs() <= 1e-5 * magnitude + 1e-12);
             prop_assert_eq!(found.peak, samples.iter().fold(0.0f32, |a, b| a.max(b.abs())));
             prop_assert_eq!(found.clipped as usize, samples.iter().filter(|s| s.abs() >= CLIPPED).count());
         }
