@@ -62,7 +62,8 @@
 //! uses plans once a thread.) Errors carry no heap data. A test with a counting allocator holds every stage to it.
 //!
 //! # Features
-//! `resample`, `denoise` and `opus` are on by default; `serde` derives `Serialize` and `Deserialize` for all settings.
+//! `resample`, `denoise`, `vad` and `opus` are on by default; `serde` derives `Serialize` and `Deserialize` for all
+//! settings.
 
 #![deny(missing_docs, unsafe_code)]
 
@@ -79,6 +80,7 @@ mod pipeline;
 mod processor;
 mod profile;
 mod ramp;
+mod speech;
 mod stage;
 mod stages;
 
