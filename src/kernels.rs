@@ -205,6 +205,18 @@ kernels! {
         rest.iter().fold(sum(&sums), |sum, s| sum + s * s)
     }
 
+    /// The sum of the magnitudes.
+    fn magnitude(samples: &[f32]) -> f32 {
+        let (blocks, rest) = samples.as_chunks::<LANES>();
+        let mut sums = [0.0f32; LANES];
+        for block in blocks {
+            for lane in 0..LANES {
+                sums[lane] += block[lane].abs();
+            }
+        }
+        rest.iter().fold(sum(&sums), |sum, s| sum + s.abs())
+    }
+
     /// The sum of the squares of the deviations from the mean.
     fn spread(samples: &[f32]) -> f32 {
         let mut sums = [0.0f32; LANES];
@@ -319,6 +331,7 @@ mod tests {
             let squares = |samples: &[f32]| samples.iter().map(|&s| f64::from(s) * f64::from(s)).sum::<f64>();
             let close = |found: f32, wanted: f64| (f64::from(found) - wanted).abs() <= 1e-5 * wanted + 1e-12;
             prop_assert!(close(energy(&samples), squares(&samples)));
+            prop_assert!(close(magnitude(&samples), samples.iter().map(|&s| f64::from(s.abs())).sum()));
             let mean = samples.iter().map(|&s| f64::from(s)).sum::<f64>() / samples.len().max(1) as f64;
             prop_assert!(close(spread(&samples), samples.iter().map(|&s| (f64::from(s) - mean).powi(2)).sum()));
             let most = samples.iter().fold(0.0f32, |a, b| a.max(b.abs()));

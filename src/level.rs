@@ -3,6 +3,11 @@
 //! dBFS here is `20·log10(value / 1.0)`: a full-scale square wave has an RMS of 0 dBFS, a full-scale sine one of
 //! −3.01 dBFS. (AES17 and IEC 61606 call the RMS of a full-scale sine 0 dBFS; add 3.01 dB to compare.)
 
+mod active;
+
+pub use active::SpeechLevel;
+pub(crate) use active::{Envelope, Tally};
+
 use crate::kernels;
 
 /// The level given for silence, in dBFS, and the lowest one ever given: below the noise of 20-bit converters.

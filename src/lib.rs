@@ -62,7 +62,8 @@
 //! uses plans once a thread.) Errors carry no heap data. A test with a counting allocator holds every stage to it.
 //!
 //! # Features
-//! `resample`, `denoise`, `opus`, `loudness` and `spectrum` are on by default; `serde` derives `Serialize` and `Deserialize` for all settings.
+//! `resample`, `denoise`, `vad`, `opus`, `loudness` and `spectrum` are on by default; `serde` derives `Serialize` and
+//! `Deserialize` for all settings.
 
 #![deny(missing_docs, unsafe_code)]
 
@@ -81,6 +82,7 @@ mod pipeline;
 mod processor;
 mod profile;
 mod ramp;
+mod speech;
 mod stage;
 mod stages;
 

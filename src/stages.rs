@@ -1,11 +1,13 @@
 //! The stages: one file each, settings and processor together.
 
+mod auto_gain;
 mod gain;
 mod gate;
 mod high_pass;
 mod limiter;
 mod meter;
 mod scrub;
+mod voice_activity;
 
 #[cfg(feature = "denoise")]
 mod denoise;
@@ -23,12 +25,14 @@ mod opus_decode;
 #[cfg(feature = "opus")]
 mod opus_encode;
 
+pub use auto_gain::{AutoGain, AutoGainProcessor, AutoGainReading};
 pub use gain::{Gain, GainProcessor, GainReading};
 pub use gate::{GateProcessor, GateReading, NoiseGate};
 pub use high_pass::{HighPass, HighPassProcessor, HighPassReading};
 pub use limiter::{Limiter, LimiterProcessor, LimiterReading};
 pub use meter::{LevelMeter, Levels, MeterProcessor};
 pub use scrub::{Scrub, ScrubReading, Scrubber};
+pub use voice_activity::{Voice, VoiceActivity, VoiceDetector};
 
 #[cfg(feature = "denoise")]
 pub use denoise::{Denoise, DenoiseReading, Denoiser};

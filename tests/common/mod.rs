@@ -4,8 +4,8 @@
 use std::path::PathBuf;
 
 use voxframe::{
-    Format, Frame, FrameProcessor, Gain, HighPass, LevelMeter, Limiter, NoiseGate, Processor, Result, Scrub, Stage,
-    process_fn,
+    AutoGain, Format, Frame, FrameProcessor, Gain, HighPass, LevelMeter, Limiter, NoiseGate, Processor, Result, Scrub,
+    Stage, VoiceActivity, process_fn,
 };
 
 /// A stage under test.
@@ -38,6 +38,8 @@ pub fn cases() -> Vec<Case> {
         linked("limiter", |f| boxed(Limiter::default(), f)),
         linked("limiter, no lookahead", |f| boxed(Limiter { lookahead_ms: 0.0, ..Limiter::default() }, f)),
         linked("limiter, 5 ms", |f| boxed(Limiter { lookahead_ms: 5.0, ..Limiter::db(-6.0) }, f)),
+        linked("automatic gain", |f| boxed(AutoGain::default(), f)),
+        independent("voice activity", |f| boxed(VoiceActivity::default(), f)),
         independent("scrub", |f| boxed(Scrub::default(), f)),
         independent("closure", |f| boxed(process_fn(|frame| frame.samples_mut().reverse()), f)),
         independent("absent", |f| boxed(None::<Gain>, f)),

@@ -1,0 +1,109 @@
+//! Voice activity on real speech and real noise: prints its rates with `--nocapture`.
+
+mod recordings;
+
+use recordings::{Recording, fixture, recordings};
+use voxframe::level::{SpeechLevel, rms_dbfs};
+use voxframe::{Format, Frame, Live, Processor, Stage, Voice, VoiceActivity};
+
+/// What is told after each frame of 10 ms, behind another stage.
+fn readings<S>(before: Option<S>, recording: &Recording, seconds: usize) -> Vec<Voice>
+where
+    S: Stage<Processor: Processor<Input = Frame, Output = Frame>>,
+{
+    let (activity, handle) = VoiceActivity::default().live();
+    let mut processor = before.then(activity).prepare(Format::mono(recording.rate_hz).unwrap()).unwrap();
+    let mut frame = Frame::new(processor.input_format());
+    let samples: Vec<f32> =
+        recording.samples.iter().copied().cycle().take(seconds * recording.rate_hz as usize).collect();
+    let chunks = samples.chunks_exact(frame.format().samples_per_channel());
+    chunks
+        .map(|chunk| {
+            frame.samples_mut().copy_from_slice(chunk);
+            frame.set_speech_probability(None);
+            processor.process(&mut frame).unwrap();
+            handle.reading()
+        })
+        .collect()
+}
+
+/// Alone and, where it is built in, behind noise suppression; with how many frames of delay.
+fn everywhere(recording: &Recording, seconds: usize, check: impl Fn(&str, usize, Vec<Voice>)) {
+    check("alone", 0, readings(None::<VoiceActivity>, recording, seconds));
+    #[cfg(all(feature = "denoise", feature = "resample"))]
+    {
+        use voxframe::{Denoise, Resample};
+        let before = Resample::to(48_000).then(Denoise::default());
+        check("denoised", 1, readings(Some(before), recording, seconds));
+    }
+}
+
+/// Which frames hold the louder part of speech: those no more than 12 dB below its active level.
+fn loud_frames(clean: &Recording, seconds: usize) -> Vec<bool> {
+    let mut meter = SpeechLevel::new(clean.rate_hz);
+    meter.push(&clean.samples);
+    let level = meter.dbov().unwrap();
+    let samples: Vec<f32> = clean.samples.iter().copied().cycle().take(seconds * clean.rate_hz as usize).collect();
+    samples.chunks_exact(clean.rate_hz as usize / 100).map(|chunk| rms_dbfs(chunk) > level - 12.0).collect()
+}
+
+#[test]
+fn speech_is_found() {
+    // What is listened to, and where in it the speech is.
+    let mut all: Vec<(Recording, Recording)> =
+        ["speech_clean.wav", "speech_room.wav", "speech_stereo_44100.wav"].map(|n| (fixture(n), fixture(n))).into();
+    all.push((fixture("speech_noisy.wav"), fixture("speech_clean.wav")));
+    all.extend(recordings("speech").into_iter().zip(recordings("speech")));
+    for (recording, clean) in all {
+        let seconds = 2 * recording.samples.len() / recording.rate_hz as usize;
+        let loud = loud_frames(&clean, seconds);
+        everywhere(&recording, seconds, |where_, delay, told| {
+            let found = loud.iter().zip(&told[delay..]).filter(|(loud, voice)| **loud && voice.speaking).count();
+            let share = found as f32 / loud.iter().filter(|&&loud| loud).count() as f32;
+            let last = told.last().unwrap();
+            println!("{:24} {where_:9} {:3.0} % found, {} utterances", recording.name, share * 100.0, last.utterances);
+            assert!(share > 0.85, "{} {where_}: {share}", recording.name);
+        });
+    }
+}
+
+// By level alone much of it is.
+#[cfg(feature = "vad")]
+#[test]
+fn noise_is_not_speech() {
+    // How much of it may be taken for speech. Street and music have voices in them, and of the coffee shop, all of
+    // which is voices, nothing is asked.
+    let most = |name: &str| match name {
+        _ if name.contains("street") || name.contains("music") => 0.35,
+        _ if name.contains("dishes") => 0.05,
+        _ if name.contains("babble") => 1.0,
+        _ => 0.01,
+    };
+    let mut all = vec![fixture("noise_fan.wav")];
+    all.extend(recordings("noise"));
+    for recording in all {
+        everywhere(&recording, 12, |where_, _, told| {
+            let share = told.iter().filter(|voice| voice.speaking).count() as f32 / told.len() as f32;
+            println!("{:28} {where_:9} {:3.0} % taken for speech", recording.name, share * 100.0);
+            assert!(share <= most(&recording.name), "{} {where_}: {share}", recording.name);
+        });
+    }
+}
+
+#[test]
+fn an_utterance_begins_within_its_preroll() {
+    // The word begins after 0.5 s of silence; in the noisy one a fan is there before.
+    for name in ["speech_clean.wav", "speech_noisy.wav"] {
+        everywhere(&fixture(name), 4, |where_, delay, told| {
+            let decided_ms = told.iter().position(|voice| voice.speaking).unwrap() * 10 + 10;
+            let begins_ms = 500 + delay * 10;
+            let late_ms = decided_ms as i64 - begins_ms as i64;
+            let preroll_ms = i64::from(told[decided_ms / 10 - 1].onset_ms);
+            println!("{name} {where_}: decided after {late_ms} ms, {preroll_ms} ms back");
+            assert!((0..=150).contains(&late_ms), "{name} {where_}: {late_ms} ms");
+            assert!(preroll_ms >= late_ms, "{name} {where_}: {preroll_ms} of {late_ms} ms");
+            // Nothing stands out of silence before the word does.
+            assert!(name.contains("noisy") || preroll_ms <= late_ms + 200, "{name} {where_}: {preroll_ms} ms");
+        });
+    }
+}
