@@ -13,6 +13,10 @@ use crate::{Format, Frame, Handle, Live, Processor, Result, Stage, kernels};
 /// `close_db` for `hold_ms`. The gain then travels in a straight line: from the floor to 1 in `attack_ms`, back in
 /// `release_ms`, never faster, whatever is changed meanwhile.
 ///
+/// Where the frames say how likely they hold speech (behind `Denoise`, say), the gate learns how loud the noise is, and
+/// both thresholds move up until opening takes a level `above_noise_db` over it. They move by 20 dB at most: a voice
+/// that the detector misses is not shut out.
+///
 /// Latency: `lookahead_ms`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default))]
@@ -31,6 +35,9 @@ pub struct NoiseGate {
     pub floor_db: f32,
     /// How long the RMS looks back, in ms, 1 to 100: the time constant of its exponential window. Default 5.
     pub window_ms: f32,
+    /// How far above the noise a sound must be to open the gate, in dB, 0 (thresholds stay where they are) to 40.
+    /// Default 9 (measured: less lets noise open it, more cuts word ends).
+    pub above_noise_db: f32,
     /// By how much the sound is delayed, so that the gate is open when a word begins, in ms, 0 to 100. Default 0.
     /// Fixed once the gate runs.
     pub lookahead_ms: f32,
@@ -46,12 +53,32 @@ impl Default for NoiseGate {
             release_ms: 150.0,
             floor_db: -50.0,
             window_ms: 5.0,
+            above_noise_db: 9.0,
             lookahead_ms: 0.0,
         }
     }
 }
 
-record!(NoiseGate { open_db, close_db, attack_ms, hold_ms, release_ms, floor_db, window_ms, lookahead_ms });
+record!(NoiseGate {
+    open_db,
+    close_db,
+    attack_ms,
+    hold_ms,
+    release_ms,
+    floor_db,
+    window_ms,
+    above_noise_db,
+    lookahead_ms,
+});
+
+/// Sound less likely to be speech than this is noise to learn from.
+const NOISE_PROBABILITY: f32 = 0.5;
+
+/// How many milliseconds of noise the estimate of its power looks back.
+const NOISE_MS: u32 = 500;
+
+/// How far the noise moves the thresholds at most, in dB.
+const NOISE_LIFT_DB: f32 = 20.0;
 
 /// What a running [`NoiseGate`] tells.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -60,9 +87,10 @@ pub struct GateReading {
     pub open: bool,
     gain: f32,
     power: f32,
+    noise: f32,
 }
 
-record!(GateReading { open, gain, power });
+record!(GateReading { open, gain, power, noise });
 
 impl GateReading {
     /// The gain at the end of the last frame, in dB.
@@ -73,6 +101,11 @@ impl GateReading {
     /// The RMS level its decision rests on, in dBFS.
     pub fn level_dbfs(&self) -> f32 {
         to_dbfs(self.power.sqrt())
+    }
+
+    /// The RMS level of the noise it has learnt, in dBFS.
+    pub fn noise_dbfs(&self) -> f32 {
+        to_dbfs(self.noise.sqrt())
     }
 }
 
@@ -95,6 +128,7 @@ impl Live for NoiseGate {
         in_range("NoiseGate::release_ms", self.release_ms, 0.1, 10_000.0)?;
         in_range("NoiseGate::floor_db", self.floor_db, -120.0, 0.0)?;
         in_range("NoiseGate::window_ms", self.window_ms, 1.0, 100.0)?;
+        in_range("NoiseGate::above_noise_db", self.above_noise_db, 0.0, 40.0)?;
         in_range("NoiseGate::lookahead_ms", self.lookahead_ms, 0.0, 100.0)
     }
 
@@ -131,6 +165,9 @@ pub struct GateProcessor {
 struct Law {
     open_power: f32,
     close_power: f32,
+    /// The power at which noise alone would open the gate, over that of the noise; 0 if it learns no noise.
+    above_noise: f32,
+    most_lift: f32,
     /// How much of the old power is left after a block of 1 ms.
     memory: f32,
     hold_blocks: u32,
@@ -147,6 +184,8 @@ impl Law {
             open_power: db_to_gain(gate.open_db).powi(2),
             // Set from two threads at once, the thresholds may cross for a frame.
             close_power: db_to_gain(gate.close_db.min(gate.open_db)).powi(2),
+            above_noise: if gate.above_noise_db > 0.0 { db_to_gain(gate.above_noise_db).powi(2) } else { 0.0 },
+            most_lift: db_to_gain(NOISE_LIFT_DB).powi(2),
             memory: (-1.0 / gate.window_ms).exp(),
             hold_blocks: gate.hold_ms.round() as u32,
             floor,
@@ -162,20 +201,27 @@ struct State {
     open: bool,
     held_blocks: u32,
     gain: f32,
+    noise: f32,
+    noise_blocks: u32,
 }
 
 impl State {
     fn closed(law: &Law) -> Self {
-        Self { power: 0.0, open: false, held_blocks: 0, gain: law.floor }
+        Self { power: 0.0, open: false, held_blocks: 0, gain: law.floor, noise: 0.0, noise_blocks: 0 }
     }
 
     /// Takes in the power of the next millisecond.
-    fn listen(&mut self, law: &Law, power: f32) {
+    fn listen(&mut self, law: &Law, power: f32, is_noise: bool) {
         self.power = power + (self.power - power) * law.memory;
-        if self.power >= law.open_power {
+        if is_noise {
+            self.noise_blocks = (self.noise_blocks + 1).min(NOISE_MS);
+            self.noise += (power - self.noise) / self.noise_blocks as f32;
+        }
+        let lift = (law.above_noise * self.noise / law.open_power).clamp(1.0, law.most_lift);
+        if self.power >= law.open_power * lift {
             self.open = true;
         }
-        if self.power >= law.close_power {
+        if self.power >= law.close_power * lift {
             self.held_blocks = 0;
         } else if self.open {
             self.held_blocks += 1;
@@ -205,6 +251,7 @@ impl Processor for GateProcessor {
         }
         let length = self.format.samples_per_channel();
         let blocks = self.format.frame_ms() as usize;
+        let is_noise = frame.speech_probability().is_some_and(|probability| probability < NOISE_PROBABILITY);
         let (mut least, mut most) = (self.state.gain, self.state.gain);
         for block in 0..blocks {
             // At 44.1 kHz a millisecond is 44 or 45 samples.
@@ -213,7 +260,7 @@ impl Processor for GateProcessor {
                 .channels()
                 .map(|channel| kernels::energy(&channel[range.clone()]) / range.len() as f32)
                 .fold(0.0, f32::max);
-            self.state.listen(&self.law, power);
+            self.state.listen(&self.law, power, is_noise);
             self.state.travel(&self.law, &mut self.gains[range]);
             least = least.min(self.state.gain);
             most = most.max(self.state.gain);
@@ -223,8 +270,8 @@ impl Processor for GateProcessor {
             frame.channels_mut().for_each(|channel| kernels::multiply(channel, &self.gains));
         }
         frame.set_position(frame.position() - self.lookahead as i64);
-        let State { open, gain, power, .. } = self.state;
-        self.tap.publish(GateReading { open, gain, power });
+        let State { open, gain, power, noise, .. } = self.state;
+        self.tap.publish(GateReading { open, gain, power, noise });
         Ok(Some(frame))
     }
 
@@ -285,6 +332,38 @@ mod tests {
         let fastest_fall = gains.windows(2).map(|w| w[0] - w[1]).fold(0.0, f32::max);
         assert!(steepest < 1.001 / 240.0, "{steepest}");
         assert!(fastest_fall < 1.001 / 7200.0, "{fastest_fall}");
+    }
+
+    /// What is left of 1 s of noise at `noise_dbfs`, and then of 100 ms of speech at `speech_dbfs`, in dB.
+    fn left(settings: NoiseGate, noise_dbfs: f32, speech_dbfs: f32) -> (f32, f32) {
+        let (settings, control) = settings.live();
+        let mut gate = settings.prepare(Format::mono(48_000).unwrap()).unwrap();
+        let mut last = [0.0; 2];
+        for index in 0..110 {
+            let speech = index >= 100;
+            let mut frame = Frame::new(gate.input_format());
+            let level = if speech { speech_dbfs } else { noise_dbfs };
+            for (i, s) in frame.samples_mut().iter_mut().enumerate() {
+                *s = db_to_gain(level) * if i / 24 % 2 == 0 { 1.0 } else { -1.0 };
+            }
+            frame.set_speech_probability(Some(if speech { 0.9 } else { 0.1 }));
+            gate.process(&mut frame).unwrap();
+            last[usize::from(speech)] = control.reading().gain_db();
+        }
+        assert!((control.reading().noise_dbfs() - noise_dbfs).abs() < 0.1);
+        (last[0], last[1])
+    }
+
+    #[test]
+    fn noise_above_the_threshold_does_not_open_it_but_speech_above_the_noise_does() {
+        let (noise, speech) = left(NoiseGate::default(), -38.0, -27.0);
+        assert!(noise < -49.0 && speech > -0.1, "{noise} {speech}");
+        let (_, speech) = left(NoiseGate::default(), -38.0, -31.0);
+        assert!(speech < -49.0, "7 dB above the noise: {speech}");
+        let (noise, _) = left(NoiseGate { above_noise_db: 0.0, ..NoiseGate::default() }, -38.0, -27.0);
+        assert!(noise > -0.1, "it does not learn: {noise}");
+        let (_, speech) = left(NoiseGate::default(), -26.0, -19.5);
+        assert!(speech > -0.1, "20 dB above open_db everything is let through: {speech}");
     }
 
     #[test]
