@@ -1,4 +1,4 @@
-//! The frame stages. Those that work in place are given a copy of each frame, so every figure contains one `copy`.
+//! The frame stages.
 
 use std::hint::black_box;
 
@@ -9,16 +9,19 @@ use voxframe::{Denoise, Format, Frame, Gain, LevelMeter, Live, NoiseGate, Proces
 
 use super::{Case, Ring, aligned, few_frames, formats, in_place, recording, usual_formats};
 
+/// A gain that changes the sound, but leaves enough of it for millions of runs on the same frame.
+const FAINT_DB: f32 = -0.0001;
+
 pub fn add(cases: &mut Vec<Case>) {
     for format in usual_formats() {
         cases.push(Case::new("copy", format, copy));
-        cases.push(quick("gain", format, Gain::db(-6.0)));
+        cases.push(quick("gain", format, Gain::db(FAINT_DB)));
         cases.push(Case::new("gain-ramping", format, ramping_gain));
         cases.push(quick("gate-open", format, open_gate()));
-        cases.push(quick("gate-closed", format, NoiseGate { open_db: 0.0, close_db: 0.0, ..NoiseGate::default() }));
+        cases.push(quick("gate-closed", format, closed_gate()));
         cases.push(quick("gate-lookahead", format, NoiseGate { lookahead_ms: 10.0, ..open_gate() }));
         cases.push(quick("meter", format, LevelMeter::default()));
-        cases.push(quick("gain-gate-meter", format, Gain::db(-6.0).then(open_gate()).then(LevelMeter::default())));
+        cases.push(quick("gain-gate-meter", format, Gain::db(FAINT_DB).then(open_gate()).then(LevelMeter::default())));
     }
     for (from_hz, to_hz) in [(44_100, 48_000), (48_000, 16_000), (16_000, 48_000)] {
         for format in formats(from_hz) {
@@ -36,12 +39,19 @@ pub fn add(cases: &mut Vec<Case>) {
     }
 }
 
-/// A stage whose time hardly depends on the sound.
+/// A stage that hardly changes the sound, and whose time hardly depends on it.
 fn quick<S>(what: &str, format: Format, stage: S) -> Case
 where
     S: Stage<Processor: Processor<Input = Frame, Output = Frame> + 'static> + Copy + 'static,
 {
-    Case::new(what, format, move |format| in_place(few_frames(format), stage.prepare(format).unwrap()))
+    Case::new(what, format, move |format| over_and_over(format, stage.prepare(format).unwrap()))
+}
+
+fn over_and_over(format: Format, mut processor: impl Processor<Input = Frame, Output = Frame>) -> impl FnMut() {
+    let mut frames = few_frames(format);
+    move || {
+        black_box(processor.process(black_box(frames.next())).unwrap());
+    }
 }
 
 fn copy(format: Format) -> impl FnMut() {
@@ -54,12 +64,16 @@ fn open_gate() -> NoiseGate {
     NoiseGate { open_db: -120.0, close_db: -120.0, ..NoiseGate::default() }
 }
 
+fn closed_gate() -> NoiseGate {
+    NoiseGate { open_db: 0.0, close_db: 0.0, floor_db: FAINT_DB, ..NoiseGate::default() }
+}
+
 /// A gain that is set anew before every frame, so that it never arrives.
 fn ramping_gain(format: Format) -> impl FnMut() {
     let (gain, control) = Gain { ramp_ms: 1000.0, ..Gain::default() }.live();
-    let mut run = in_place(few_frames(format), gain.prepare(format).unwrap());
+    let mut run = over_and_over(format, gain.prepare(format).unwrap());
     move || {
-        control.update(|gain| gain.gain_db = if gain.gain_db < -6.0 { 0.0 } else { -12.0 }).unwrap();
+        control.update(|gain| gain.gain_db = if gain.gain_db < 0.0 { 0.0 } else { FAINT_DB }).unwrap();
         run();
     }
 }
