@@ -16,7 +16,7 @@ pub(crate) const LANES: usize = 32;
 const MOST_TAPS: usize = 32;
 
 /// Beyond this magnitude a number is no sample: 2³², more than any integer PCM that was taken for float reaches.
-const NO_SAMPLE: f32 = 4_294_967_296.0;
+pub(crate) const NO_SAMPLE: f32 = 4_294_967_296.0;
 
 /// Full scale of 16-bit PCM: its largest positive value.
 pub(crate) const CLIPPED: f32 = 32_767.0 / 32_768.0;

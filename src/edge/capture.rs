@@ -163,7 +163,10 @@ impl Capture {
         let channels = self.frame.format().channels();
         let length = self.frame.format().samples_per_channel();
         let staged = &mut self.staged[..channels * self.wanted];
-        self.silenced += u64::from(kernels::scrub(staged).invalid);
+        // Not a number is not below anything, either.
+        if kernels::peak(staged).partial_cmp(&kernels::NO_SAMPLE).is_none_or(|order| order.is_gt()) {
+            self.silenced += u64::from(kernels::scrub(staged).invalid);
+        }
         self.frame.set_position(self.next - self.rate.as_ref().map_or(0, Rate::latency) as i64);
         self.frame.set_speech_probability(None);
         self.next += length as i64;
