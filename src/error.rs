@@ -55,6 +55,20 @@ pub enum Error {
         /// The greatest value allowed.
         max: f32,
     },
+    /// A setting that needs a feature this crate was built without.
+    Unavailable {
+        /// Stage and field.
+        setting: &'static str,
+        /// The feature.
+        feature: &'static str,
+    },
+    /// A setting that can have no effect beside the others.
+    NoEffect {
+        /// Stage and field.
+        setting: &'static str,
+        /// What to do about it.
+        advice: &'static str,
+    },
     /// A stage was put at a sample rate it cannot run at.
     UnsupportedRate {
         /// The stage.
@@ -114,6 +128,10 @@ impl fmt::Display for Error {
             Error::OutOfRange { setting, value, min, max } => {
                 write!(f, "{setting} must be from {min} to {max}, not {value}")
             }
+            Error::Unavailable { setting, feature } => {
+                write!(f, "{setting} needs the feature `{feature}` of voxframe")
+            }
+            Error::NoEffect { setting, advice } => write!(f, "{setting} can have no effect: {advice}"),
             Error::UnsupportedRate { stage, rate_hz, advice } => {
                 write!(f, "{stage} does not run at {rate_hz} Hz: {advice}")
             }

@@ -15,6 +15,17 @@ mod opus_codec;
 mod opus_decode;
 #[cfg(feature = "opus")]
 mod opus_encode;
+#[cfg(feature = "opus")]
+mod opus_packet;
+// libopus by one of two bindings.
+#[cfg(feature = "deep-plc")]
+mod opus_deep;
+#[cfg(all(feature = "opus", not(feature = "deep-plc")))]
+mod opus_plain;
+#[cfg(feature = "deep-plc")]
+use opus_deep as opus_backend;
+#[cfg(all(feature = "opus", not(feature = "deep-plc")))]
+use opus_plain as opus_backend;
 
 pub use gain::{Gain, GainProcessor, GainReading};
 pub use gate::{GateProcessor, GateReading, NoiseGate};
@@ -28,6 +39,6 @@ pub use resample::{Quality, Resample, Resampler};
 #[cfg(feature = "opus")]
 pub use opus_codec::{Application, Bandwidth, RateControl, Signal};
 #[cfg(feature = "opus")]
-pub use opus_decode::{OpusDecode, OpusDecoder};
+pub use opus_decode::{OpusDecode, OpusDecodeReading, OpusDecoder};
 #[cfg(feature = "opus")]
 pub use opus_encode::{OpusEncode, OpusEncoder, OpusReading};

@@ -104,7 +104,7 @@ fn the_codec_does_not_allocate() {
             }
             if let Some(packet) = encoder.process(&mut frame).unwrap() {
                 if round % 5 == 0 {
-                    lost.set_lost(packet.position(), 960, packet.as_bytes()).unwrap();
+                    lost.set_lost(packet.position() - 960, 960, packet.as_bytes(), packet.position()).unwrap();
                     while !lost.is_empty() {
                         decoder.process(&mut lost).unwrap();
                     }
