@@ -50,7 +50,7 @@ impl Ramp {
     }
 
     /// Rests at `value`.
-    #[cfg(feature = "denoise")]
+    #[cfg(any(feature = "denoise", feature = "opus"))]
     pub fn rest(&mut self, value: f32) {
         (self.from, self.to) = (value, value);
         self.finish();

@@ -16,6 +16,8 @@ mod opus_decode;
 #[cfg(feature = "opus")]
 mod opus_encode;
 #[cfg(feature = "opus")]
+mod opus_noise;
+#[cfg(feature = "opus")]
 mod opus_packet;
 // libopus by one of two bindings.
 #[cfg(feature = "deep-plc")]
@@ -35,6 +37,9 @@ pub use meter::{LevelMeter, Levels, MeterProcessor};
 pub use denoise::{Denoise, DenoiseReading, Denoiser};
 #[cfg(feature = "resample")]
 pub use resample::{Quality, Resample, Resampler};
+
+#[cfg(feature = "rtp")]
+pub(crate) use opus_packet::Layout;
 
 #[cfg(feature = "opus")]
 pub use opus_codec::{Application, Bandwidth, RateControl, Signal};

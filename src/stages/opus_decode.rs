@@ -2,6 +2,7 @@
 
 use super::opus_backend::{Decoder, NEURAL};
 use super::opus_codec::check_rate;
+use super::opus_noise::ComfortNoise;
 use super::opus_packet::{GRID_TICKS, LONGEST_TICKS, Layout, Redundancy};
 use crate::error::{CodecError, in_range};
 use crate::format::rescale;
@@ -11,6 +12,9 @@ use crate::{Error, Format, Frame, Handle, Live, Packet, Processor, Result, Stage
 
 /// A gap is filled in steps of so much, 20 ms: the frame of libopus's own concealment.
 const STEP_TICKS: u32 = 960;
+
+/// Concealment goes over to comfort noise after 120 ms: no voice can be guessed for longer.
+const MOST_CONCEALED_TICKS: u32 = 5760;
 
 /// How long a change of the gain takes.
 const RAMP_MS: f32 = 20.0;
@@ -127,6 +131,8 @@ impl Live for OpusDecode {
             decoded: vec![0.0; most * output.channels()].into_boxed_slice(),
             filled: 0,
             position: 0,
+            noise: ComfortNoise::new(output, output.samples_in_ms(120.0)),
+            concealed: 0,
             moved: vec![0; Packet::MAX_BYTES + Redundancy::MOST_BYTES_MORE].into_boxed_slice(),
             ticks: Ticks::default(),
             out: Frame::new(output),
@@ -191,6 +197,9 @@ pub struct OpusDecoder {
     filled: usize,
     /// The position of the first of it.
     position: i64,
+    noise: ComfortNoise,
+    /// For how long, in ticks, nothing has been known of the sound.
+    concealed: u32,
     /// Redundancy, moved to where it is needed.
     moved: Box<[u8]>,
     ticks: Ticks,
@@ -212,8 +221,15 @@ impl OpusDecoder {
         let ticks = Layout::of(bytes).ok_or(Error::Codec(CodecError::InvalidPacket))?.ticks();
         let (end, room) = Self::room(&mut self.decoded, self.filled, format, ticks)?;
         self.codec.decode(bytes, room)?;
-        let kind = if packet.is_dtx() { &mut self.ticks.silence } else { &mut self.ticks.decoded };
-        *kind += u64::from(ticks);
+        if packet.is_dtx() {
+            self.ticks.silence += u64::from(ticks);
+            self.noise.stand_in(room, true);
+        } else {
+            self.ticks.decoded += u64::from(ticks);
+            self.concealed = 0;
+            self.noise.listen(room);
+            self.noise.stand_in(room, false);
+        }
         self.append(end, packet.position());
         Ok(())
     }
@@ -235,9 +251,15 @@ impl OpusDecoder {
         };
         // What does not help as it should helps nobody: conceal without it.
         let kind = match rebuilt {
-            Ok(kind) => kind,
+            Ok(kind) => {
+                self.concealed = 0;
+                self.noise.stand_in(room, false);
+                kind
+            }
             Err(_) => {
                 self.codec.conceal(room)?;
+                self.noise.stand_in(room, gap.is_dtx() || self.concealed >= MOST_CONCEALED_TICKS);
+                self.concealed = self.concealed.saturating_add(ticks);
                 if gap.is_lost() { &mut self.ticks.concealed } else { &mut self.ticks.silence }
             }
         };
@@ -280,12 +302,11 @@ impl Processor for OpusDecoder {
             self.codec.set_complexity(settings.complexity)?;
             self.gain.set(settings.factor(), format.samples_in_ms(RAMP_MS));
         }
-        if packet.is_gap() {
+        let done = if packet.is_gap() {
             if packet.duration() < GRID_TICKS {
                 packet.consume(0);
-            } else if self.filled < wanted {
-                self.fill(packet)?;
             }
+            if packet.is_gap() && self.filled < wanted { self.fill(packet) } else { Ok(()) }
         } else if !packet.as_bytes().is_empty() {
             let decoded = self.decode(packet);
             // Whatever happened, this packet will not be decoded again; only a full buffer may be tried anew.
@@ -293,9 +314,12 @@ impl Processor for OpusDecoder {
                 packet.consume(0);
                 self.ticks.refused += u64::from(decoded.is_err());
             }
-            self.publish();
-            decoded?;
-        }
+            decoded
+        } else {
+            Ok(())
+        };
+        self.publish();
+        done?;
         if self.filled < wanted {
             if !packet.is_gap() {
                 packet.consume(0);
@@ -323,6 +347,8 @@ impl Processor for OpusDecoder {
         let done = self.codec.reset();
         debug_assert!(done.is_ok(), "libopus always resets");
         self.filled = 0;
+        self.noise.reset();
+        self.concealed = 0;
         self.gain.finish();
         self.ticks = Ticks::default();
         self.publish();

@@ -6,6 +6,9 @@ pub const GRID_TICKS: u32 = 120;
 /// The most sound in one packet: 120 ms.
 pub const LONGEST_TICKS: u32 = 5760;
 
+/// The most bytes of one frame.
+const MOST_FRAME_BYTES: usize = 1275;
+
 /// The parts of a packet.
 #[derive(Clone, Copy, Debug)]
 pub struct Layout<'a> {
@@ -47,16 +50,17 @@ impl<'a> Layout<'a> {
     pub fn of(packet: &'a [u8]) -> Option<Self> {
         let mut rest = packet;
         let toc = take_byte(&mut rest)? as u8;
-        let whole = |frames, first| Some(Self { toc, frames, first, padding: &[] });
-        match toc & 3 {
-            0 => whole(1, rest),
-            1 => whole(2, rest.get(..rest.len() / 2).filter(|_| rest.len().is_multiple_of(2))?),
+        let (frames, first, last) = match toc & 3 {
+            0 => (1, rest, rest.len()),
+            1 if rest.len().is_multiple_of(2) => (2, &rest[..rest.len() / 2], rest.len() / 2),
+            1 => return None,
             2 => {
                 let length = take_length(&mut rest)?;
-                whole(2, rest.get(..length)?)
+                (2, rest.get(..length)?, rest.len() - length)
             }
-            _ => Self::of_many(toc, rest),
-        }
+            _ => return Self::of_many(toc, rest),
+        };
+        (last <= MOST_FRAME_BYTES).then_some(Self { toc, frames, first, padding: &[] })
     }
 
     /// A packet of any number of frames, with padding (section 3.2.5).
@@ -86,12 +90,13 @@ impl<'a> Layout<'a> {
         }
         let (frame_bytes, padding) = rest.split_at_checked(rest.len().checked_sub(padded)?)?;
         let last = frame_bytes.len().checked_sub(coded)?;
-        let first = match first {
-            Some(length) => length,
-            None if last.is_multiple_of(frames as usize) => last / frames as usize,
-            None => return None,
+        let (first, last) = match (first, count & 0x80 != 0) {
+            (Some(first), _) => (first, last),
+            (None, true) => (last, last),
+            (None, false) if last.is_multiple_of(frames as usize) => (last / frames as usize, last / frames as usize),
+            (None, false) => return None,
         };
-        Some(Self { toc, frames, first: frame_bytes.get(..first)?, padding })
+        (last <= MOST_FRAME_BYTES).then_some(Self { toc, frames, first: frame_bytes.get(..first)?, padding })
     }
 
     /// The length of each of its frames, in ticks of 48 kHz.
@@ -201,5 +206,80 @@ impl Redundancy<'_> {
         put(&[1 << 1 | 1, steps, 126 << 1])?;
         put(self.payload)?;
         Some(written)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// A packet of three SILK frames of 60 ms whose padding holds `extensions`.
+    fn padded(extensions: &[u8]) -> Vec<u8> {
+        let mut packet = vec![1 << 3 | 3, 0x40 | 3, extensions.len() as u8, 9, 9, 9];
+        packet.extend(extensions);
+        packet
+    }
+
+    #[test]
+    fn redundancy_is_found_behind_other_extensions() {
+        let found = |extensions: &[u8]| {
+            let packet = padded(extensions);
+            Layout::of(&packet).unwrap().dred().map(|dred| (dred.payload.to_vec(), dred.start))
+        };
+        assert_eq!(found(&[252, b'D', 12, 7]), Some((vec![b'D', 12, 7], 0)));
+        assert_eq!(found(&[253, 3, b'D', 12, 7, 99, 99]), Some((vec![b'D', 12, 7], 0)));
+        // Padding, short extensions without and with a byte, a long one of 256 bytes less one, and two frames on.
+        let mut many = vec![1, 8, 9, 77];
+        many.extend([100 << 1 | 1, 2, 0, 0, 2, 3, 1, 252, b'D', 12, 7]);
+        assert_eq!(found(&many), Some((vec![b'D', 12, 7], 2 * 960 / GRID_TICKS)));
+        for none in [&[][..], &[0, 252, b'D', 12], &[252, b'D', 11, 7], &[253, 9, b'D', 12], &[3, 3, 252, b'D', 12], &[3]] {
+            assert_eq!(found(none), None, "{none:?}");
+        }
+    }
+
+    #[test]
+    fn moved_redundancy_is_a_packet_that_says_so() {
+        for length in [3, 249, 250, 251, 252, 253, 254, 255, 505, 506, 507, 508, 1000] {
+            let mut payload = vec![b'D', 12];
+            payload.resize(length, 0x55);
+            let mut packet = [0; 1100];
+            let written = Redundancy { payload: &payload, start: 3 }.moved(44, &mut packet).unwrap();
+            let layout = Layout::of(&packet[..written]).unwrap();
+            assert_eq!((layout.ticks(), layout.first.len()), (LONGEST_TICKS, 0));
+            let dred = layout.dred().unwrap();
+            assert_eq!((dred.payload, dred.start, dred.most()), (&payload[..], 47, 0));
+            assert!(written <= length + Redundancy::MOST_BYTES_MORE);
+            assert_eq!(Redundancy { payload: &payload, start: 3 }.moved(44, &mut packet[..written - 1]), None);
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 10_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn packets_are_taken_apart_as_libopus_does(
+            mut bytes in prop::collection::vec(any::<u8>(), 1..60), code in 0u8..5, more in prop::option::of(0usize..3000),
+        ) {
+            if code < 4 {
+                bytes[0] = bytes[0] & !3 | code;
+            }
+            if let Some(more) = more {
+                bytes.resize(bytes.len() + more, 1);
+            }
+            let ours = Layout::of(&bytes);
+            match opus::packet::parse(&bytes) {
+                Ok(theirs) => {
+                    let ours = ours.unwrap();
+                    prop_assert_eq!(ours.first, theirs.frames[0]);
+                    prop_assert_eq!(ours.frames as usize, theirs.frames.len());
+                    prop_assert_eq!(ours.ticks() as usize, opus::packet::get_nb_samples(&bytes, 48_000).unwrap());
+                }
+                Err(_) => prop_assert!(ours.is_none()),
+            }
+            if let Some(ours) = ours {
+                std::hint::black_box((ours.has_fec(), ours.is_voice(), ours.dred().map(|dred| dred.most())));
+            }
+        }
     }
 }
