@@ -54,7 +54,8 @@ fn decode(complexity: u8, packets: &[Packet], period: usize, known: bool) -> Res
 
 fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     let mut reader = hound::WavReader::open(concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/speech_clean.wav"))?;
-    let sound: Vec<f32> = reader.samples::<i16>().map(|s| s.map(|s| f32::from(s) / 32_768.0)).collect::<std::result::Result<_, _>>()?;
+    let sound: Vec<f32> =
+        reader.samples::<i16>().map(|s| s.map(|s| f32::from(s) / 32_768.0)).collect::<std::result::Result<_, _>>()?;
     let plain = OpusEncode { loss_percent: 20, ..OpusEncode::voip() };
     let wide = OpusEncode { bitrate_bps: 16_000, ..plain };
     let dred = |dred_ms| OpusEncode { dred_ms, ..plain };
@@ -87,7 +88,12 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     println!("{:36} {:>9} {:>8} {:>9}", "20 ms of mono speech at 48 kHz", "µs", "÷ encode", "÷ decode");
     for (name, time) in &best {
         let seconds = time.as_secs_f64();
-        println!("{name:36} {:9.1} {:8.2} {:9.2}", seconds * 1e6, seconds / best[0].1.as_secs_f64(), seconds / reference);
+        println!(
+            "{name:36} {:9.1} {:8.2} {:9.2}",
+            seconds * 1e6,
+            seconds / best[0].1.as_secs_f64(),
+            seconds / reference
+        );
     }
     Ok(())
 }

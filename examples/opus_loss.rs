@@ -1,7 +1,7 @@
 //! Speech through Opus and a lossy network, gaps filled with what arrives later: `opus_loss IN.wav OUT.wav ..`.
 
 use clap::Parser;
-use voxframe::{Error, Format, Frame, Live, OpusDecode, OpusEncode, Packet, Processor, Stage};
+use voxframe::{Format, Frame, Live, OpusDecode, OpusEncode, Packet, Processor, Stage};
 
 #[derive(Parser)]
 struct Args {
@@ -28,7 +28,8 @@ struct Args {
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let args = Args::parse();
     let mut reader = hound::WavReader::open(&args.input)?;
-    let sound: Vec<f32> = reader.samples::<i16>().map(|s| s.map(|s| f32::from(s) / 32_768.0)).collect::<Result<_, _>>()?;
+    let sound: Vec<f32> =
+        reader.samples::<i16>().map(|s| s.map(|s| f32::from(s) / 32_768.0)).collect::<Result<_, _>>()?;
     let format = Format::mono(reader.spec().sample_rate)?;
     let Args { fec, dred_ms, loss_percent, complexity, .. } = args;
     let bitrate_bps = args.bitrate_kbps * 1000;
@@ -68,7 +69,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     while index < packets.len() {
         let end = (index..packets.len()).find(|&i| !is_lost(i)).unwrap_or(packets.len());
         if end > index {
-            let (position, duration) = (packets[index].position(), packets[index..end].iter().map(Packet::duration).sum());
+            let (position, duration) =
+                (packets[index].position(), packets[index..end].iter().map(Packet::duration).sum());
             match packets.get(end) {
                 Some(later) => gap.set_lost(position, duration, later.as_bytes(), later.position()),
                 None => gap.set_lost(position, duration, &[], 0),
@@ -83,6 +85,5 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     writer.finalize()?;
     let kbps = sender.reading().bytes as f64 * 8.0 / format.ms(padded);
     println!("{kbps:.1} kb/s, {:?}, {:?}", sender.reading(), receiver.reading());
-    Ok::<(), Error>(())?;
     Ok(())
 }

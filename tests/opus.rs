@@ -183,7 +183,9 @@ fn distance_under_loss(fec: bool, hear_of_next: bool) -> f32 {
     for index in (4..packets.len() - 1).step_by(5) {
         gaps.push(320 * index..320 * (index + 1));
         let next = if hear_of_next { packets[index + 1].as_bytes() } else { &[] };
-        arriving[index].set_lost(packets[index].position(), packets[index].duration(), next, packets[index + 1].position()).unwrap();
+        arriving[index]
+            .set_lost(packets[index].position(), packets[index].duration(), next, packets[index + 1].position())
+            .unwrap();
     }
     let (heard, _) = decode(&mut OpusDecode::default().prepare(format).unwrap(), &mut arriving);
     assert_eq!(heard.len(), whole.len());

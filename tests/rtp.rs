@@ -52,8 +52,7 @@ fn silence_is_not_sent_and_the_first_packet_after_it_is_marked() {
         heard.push((header.sequence, header.marker, received.position()));
     }
     // Sequence numbers go on where timestamps leap, and both wrap.
-    let wanted =
-        [(65_534, true, 0), (65_535, false, 960), (0, false, 1920), (1, true, 5760), (2, false, 6720)];
+    let wanted = [(65_534, true, 0), (65_535, false, 960), (0, false, 1920), (1, true, 5760), (2, false, 6720)];
     assert_eq!(heard, wanted);
     let mut lost = Packet::new();
     lost.set_lost(0, 960, &[0xf8, 1, 2], 960).unwrap();
@@ -108,7 +107,7 @@ fn extras_are_skipped_and_what_is_wrong_is_named_and_counted() {
     check(|d| *d.last_mut().unwrap() = 200, RtpError::Truncated { expected: 228, actual: 34 });
     check(|d| d[1] = 200 & 0x7f, RtpError::PayloadType(72));
     check(|d| *d.last_mut().unwrap() = 6, RtpError::NotOpus); // nothing is left
-    check(|d| d[28] = 0xfb, RtpError::NotOpus); // 5 + 6·.. frames that are not there
+    check(|d| d[28] = 0xfb, RtpError::NotOpus); // five frames in one byte
     let reading = receiver.reading();
     assert_eq!((reading.packets, reading.malformed, reading.foreign), (1, 8, 1));
 }

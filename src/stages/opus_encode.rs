@@ -112,7 +112,10 @@ impl OpusEncode {
         }
         if (self.fec || self.dred_ms > 0) && self.loss_percent == 0 {
             let setting = if self.fec { fec } else { dred };
-            return refused(setting, "libopus spends nothing on losses it does not expect: set OpusEncode::loss_percent");
+            return refused(
+                setting,
+                "libopus spends nothing on losses it does not expect: set OpusEncode::loss_percent",
+            );
         }
         Ok(())
     }

@@ -142,7 +142,9 @@ impl<'a> Layout<'a> {
                 (0, false) | (2, _) => return None,
                 (1, false) => frame += 1,
                 (1, true) => frame += take_byte(&mut rest)? as u32,
-                (3..32, payload) => drop(take(&mut rest, payload.into())?),
+                (3..32, payload) => {
+                    take(&mut rest, payload.into())?;
+                }
                 (id, sized) => {
                     let mut length = if sized { 0 } else { rest.len() };
                     while sized {
@@ -214,7 +216,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// A packet of three SILK frames of 60 ms whose padding holds `extensions`.
+    /// A packet of three SILK frames of 20 ms whose padding holds `extensions`.
     fn padded(extensions: &[u8]) -> Vec<u8> {
         let mut packet = vec![1 << 3 | 3, 0x40 | 3, extensions.len() as u8, 9, 9, 9];
         packet.extend(extensions);
@@ -233,7 +235,9 @@ mod tests {
         let mut many = vec![1, 8, 9, 77];
         many.extend([100 << 1 | 1, 2, 0, 0, 2, 3, 1, 252, b'D', 12, 7]);
         assert_eq!(found(&many), Some((vec![b'D', 12, 7], 2 * 960 / GRID_TICKS)));
-        for none in [&[][..], &[0, 252, b'D', 12], &[252, b'D', 11, 7], &[253, 9, b'D', 12], &[3, 3, 252, b'D', 12], &[3]] {
+        for none in
+            [&[][..], &[0, 252, b'D', 12], &[252, b'D', 11, 7], &[253, 9, b'D', 12], &[3, 3, 252, b'D', 12], &[3]]
+        {
             assert_eq!(found(none), None, "{none:?}");
         }
     }
