@@ -96,9 +96,9 @@ fn the_codec_does_not_allocate() {
         for round in 0..120 {
             fill(&mut frame, round);
             match round {
-                20 => control.update(|opus| opus.packet_ms = 2.5).unwrap(),
-                40 => control.update(|opus| opus.packet_ms = 60.0).unwrap(),
-                60 => control.update(|opus| opus.application = Application::LowDelay).unwrap(),
+                20 => control.update(|opus| (opus.packet_ms, opus.fec) = (2.5, false)).unwrap(),
+                40 => control.update(|opus| (opus.packet_ms, opus.fec) = (60.0, true)).unwrap(),
+                60 => control.update(|opus| (opus.application, opus.fec) = (Application::LowDelay, false)).unwrap(),
                 80 => control.update(|opus| (opus.rate_control, opus.dtx) = (RateControl::Cbr, true)).unwrap(),
                 _ => {}
             }

