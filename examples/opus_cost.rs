@@ -21,7 +21,8 @@ fn encode(settings: OpusEncode, sound: &[f32]) -> Result<(Vec<Packet>, Duration)
         time += start.elapsed();
         packets.extend(packet.cloned());
     }
-    Ok((packets, time / packets.len() as u32))
+    let each = time / packets.len() as u32;
+    Ok((packets, each))
 }
 
 /// Every `period`-th packet starts a gap of four, which what follows helps to fill if `known`: the time for 20 ms of
