@@ -147,12 +147,10 @@ impl<'a> Layout<'a> {
                 }
                 (id, sized) => {
                     let mut length = if sized { 0 } else { rest.len() };
-                    while sized {
-                        let more = take_byte(&mut rest)?;
+                    let mut more = if sized { 255 } else { 0 };
+                    while more == 255 {
+                        more = take_byte(&mut rest)?;
                         length += more;
-                        if more < 255 {
-                            break;
-                        }
                     }
                     let payload = take(&mut rest, length)?;
                     if id == ID && payload.starts_with(&VERSION) && frame < self.frames {
