@@ -52,6 +52,9 @@ macro_rules! kernels {
     )*};
 }
 
+#[cfg(feature = "hush")]
+pub(crate) mod network;
+
 kernels! {
     /// Silences NaN, infinities and what is too large to be a sample; the largest magnitude that is left.
     fn sanitise(samples: &mut [f32]) -> f32 {

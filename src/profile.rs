@@ -7,7 +7,10 @@ use std::str::FromStr;
 use crate::Denoise;
 #[cfg(feature = "opus")]
 use crate::{Application, OpusEncode, OpusEncoder, RateControl, stage::Chain};
-use crate::{Error, Format, Gain, Handle, LevelMeter, NoiseGate, Pipeline, Processor, Result, Stage};
+use crate::{
+    AutoGain, Error, Format, Frame, Gain, Handle, HighPass, LevelMeter, Limiter, Live, NoiseGate, Pipeline, Processor,
+    Result, Stage,
+};
 #[cfg(feature = "resample")]
 use crate::{Quality, Resample};
 
@@ -22,8 +25,11 @@ pub(crate) const NAMES: [&str; 3] = ["low-latency", "balanced", "high-quality"];
 /// | | low-latency | balanced | high-quality |
 /// | --- | --- | --- | --- |
 /// | rate | 16 kHz | 48 kHz | 48 kHz |
-/// | noise suppression | off | 18 dB | 24 dB |
+/// | noise suppression | off | 18 dB, RNNoise | 40 dB, Hush |
+/// | high-pass, 80 Hz | always in | while there is rumble | while there is rumble |
+/// | automatic gain | off | to −20 dBov | to −20 dBov |
 /// | gate | on | on | on, 10 ms lookahead |
+/// | limiter, at −1 dBTP | no lookahead | 1 ms lookahead | 5 ms lookahead |
 /// | packet | 10 ms | 20 ms | 20 ms |
 /// | Opus | VOIP, 32 kb/s, CVBR, complexity 5 | VOIP, 40 kb/s, VBR, 9 | AUDIO, 64 kb/s (stereo 128), VBR, 10 |
 ///
@@ -54,8 +60,15 @@ pub struct Profile {
     /// Noise suppression, at 48 kHz whatever the rate that is encoded.
     #[cfg(feature = "denoise")]
     pub denoise: Option<Denoise>,
-    /// The gate, behind the noise suppression: it only has to tell speech from what is left.
+    /// The high-pass, behind the noise suppression, which takes most of the rumble away: so it comes in only where some
+    /// is left, and leaves the waveform of most voices alone.
+    pub high_pass: Option<HighPass>,
+    /// Automatic gain, behind the noise suppression, so that noise is not taken for a voice.
+    pub auto_gain: Option<AutoGain>,
+    /// The gate, behind the automatic gain: its thresholds then hold for soft and loud talkers alike.
     pub gate: Option<NoiseGate>,
+    /// The limiter, behind everything that makes the sound louder.
+    pub limiter: Option<Limiter>,
     /// The last stage before the encoder.
     pub meter: LevelMeter,
     /// The encoder.
@@ -76,6 +89,9 @@ impl Profile {
             resample: Quality::LowLatency,
             #[cfg(feature = "denoise")]
             denoise: None,
+            high_pass: Some(HighPass::default()),
+            auto_gain: None,
+            limiter: Some(Limiter { lookahead_ms: 0.0, ..Limiter::default() }),
             #[cfg(feature = "opus")]
             opus: OpusEncode { packet_ms: 10.0, complexity: 5, rate_control: RateControl::Cvbr, ..OpusEncode::voip() },
             #[cfg(feature = "opus")]
@@ -84,7 +100,7 @@ impl Profile {
         }
     }
 
-    /// For calls: 48 kHz, noise suppressed by 18 dB, packets of 20 ms.
+    /// For calls: 48 kHz, noise suppressed by 18 dB, speech brought to one level, packets of 20 ms.
     pub fn balanced() -> Self {
         Self {
             kind: ProfileKind::Balanced,
@@ -94,7 +110,10 @@ impl Profile {
             gain: Gain::default(),
             #[cfg(feature = "denoise")]
             denoise: Some(Denoise::default()),
+            high_pass: Some(HighPass { rumble_db: -16.0, ..HighPass::default() }),
+            auto_gain: Some(AutoGain::default()),
             gate: Some(NoiseGate::default()),
+            limiter: Some(Limiter::default()),
             meter: LevelMeter::default(),
             #[cfg(feature = "opus")]
             opus: OpusEncode { bitrate_bps: 40_000, ..OpusEncode::voip() },
@@ -103,14 +122,19 @@ impl Profile {
         }
     }
 
-    /// For recordings and broadcasts: as balanced, noise suppressed by 24 dB, a gate that looks ahead, and bits to
-    /// spare.
+    /// For recordings and broadcasts: as balanced, with the better engine for noise suppression (where the feature
+    /// `hush` is on), a gate and a limiter that look ahead, and bits to spare.
     pub fn high_quality() -> Self {
         Self {
             kind: ProfileKind::HighQuality,
             #[cfg(feature = "denoise")]
-            denoise: Some(Denoise::db(24.0)),
+            denoise: Some(Denoise {
+                #[cfg(feature = "hush")]
+                engine: crate::Engine::Hush,
+                ..Denoise::db(40.0)
+            }),
             gate: Some(NoiseGate { lookahead_ms: 10.0, ..NoiseGate::default() }),
+            limiter: Some(Limiter { lookahead_ms: 5.0, ..Limiter::default() }),
             #[cfg(feature = "opus")]
             opus: OpusEncode {
                 application: Application::Audio,
@@ -130,7 +154,10 @@ impl Profile {
             gain: Handle::new(self.gain),
             #[cfg(feature = "denoise")]
             denoise: self.denoise.map(Handle::new),
+            high_pass: self.high_pass.map(Handle::new),
+            auto_gain: self.auto_gain.map(Handle::new),
             gate: self.gate.map(Handle::new),
+            limiter: self.limiter.map(Handle::new),
             meter: Handle::new(self.meter),
             #[cfg(feature = "opus")]
             opus: Handle::new(self.opus),
@@ -171,8 +198,14 @@ pub struct Controls {
     /// Noise suppression, and whether there is speech.
     #[cfg(feature = "denoise")]
     pub denoise: Option<Handle<Denoise>>,
+    /// The high-pass.
+    pub high_pass: Option<Handle<HighPass>>,
+    /// Automatic gain, and how loud speech and noise are before it.
+    pub auto_gain: Option<Handle<AutoGain>>,
     /// The gate.
     pub gate: Option<Handle<NoiseGate>>,
+    /// The limiter.
+    pub limiter: Option<Handle<Limiter>>,
     /// The levels of what is encoded.
     pub meter: Handle<LevelMeter>,
     /// The encoder.
@@ -203,17 +236,26 @@ impl Stage for LiveProfile {
         let mut pipeline = Pipeline::new(input);
         pipeline.push("gain", controls.gain.stage())?;
         #[cfg(feature = "denoise")]
-        if let Some(denoise) = &controls.denoise {
+        if controls.denoise.is_some() {
             profile.change_rate(&mut pipeline, 48_000)?;
-            pipeline.push("denoise", denoise.stage())?;
+            push(&mut pipeline, "denoise", &controls.denoise)?;
         }
         profile.change_rate(&mut pipeline, profile.sample_rate_hz)?;
-        if let Some(gate) = &controls.gate {
-            pipeline.push("gate", gate.stage())?;
-        }
+        push(&mut pipeline, "high-pass", &controls.high_pass)?;
+        push(&mut pipeline, "auto-gain", &controls.auto_gain)?;
+        push(&mut pipeline, "gate", &controls.gate)?;
+        push(&mut pipeline, "limiter", &controls.limiter)?;
         pipeline.push("meter", controls.meter.stage())?;
         Ok(pipeline)
     }
+}
+
+/// A stage that may be absent, with its handle.
+fn push<S>(pipeline: &mut Pipeline, name: &'static str, handle: &Option<Handle<S>>) -> Result<()>
+where
+    S: Live<Processor: Processor<Input = Frame, Output = Frame> + Send + 'static>,
+{
+    handle.as_ref().map_or(Ok(()), |handle| pipeline.push(name, handle.stage()))
 }
 
 impl Profile {
@@ -328,7 +370,7 @@ mod tests {
 
     #[test]
     fn a_handle_reaches_its_stage() {
-        let mut profile = Profile { sample_rate_hz: 48_000, gate: None, ..Profile::low_latency() };
+        let mut profile = Profile { sample_rate_hz: 48_000, high_pass: None, gate: None, limiter: None, ..Profile::low_latency() };
         profile.gain.gain_db = -6.0;
         let (stage, controls) = profile.live();
         let mut pipeline = stage.prepare(Format::mono(48_000).unwrap()).unwrap();

@@ -35,7 +35,7 @@ pub use scrub::{Scrub, ScrubReading, Scrubber};
 pub use voice_activity::{Voice, VoiceActivity, VoiceDetector};
 
 #[cfg(feature = "denoise")]
-pub use denoise::{Denoise, DenoiseReading, Denoiser};
+pub use denoise::{Denoise, DenoiseReading, Denoiser, Engine};
 #[cfg(feature = "loudness")]
 pub use loudness::{Loudness, LoudnessMeter, LoudnessProcessor};
 #[cfg(feature = "resample")]

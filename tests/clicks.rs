@@ -149,7 +149,7 @@ fn no_stage_clicks() {
     no_clicks! {
         Gain { gain_db: between(-40.0, 6.0), muted: flip(), ramp_ms: between(5.0, 50.0) }
         NoiseGate { open_db: between(-33.0, -13.0), close_db: between(-38.0, -18.0), attack_ms: between(5.0, 50.0), hold_ms: between(0.0, 100.0), release_ms: between(5.0, 200.0), floor_db: between(-100.0, 0.0), window_ms: between(1.0, 20.0), above_noise_db: between(0.0, 40.0), lookahead_ms: between(0.0, 50.0) }
-        HighPass { cutoff_hz: between(20.0, 500.0), order: of(&[2, 3, 4]), bypassed: flip() }
+        HighPass { cutoff_hz: between(20.0, 500.0), order: of(&[2, 3, 4]), rumble_db: between(-100.0, 0.0), bypassed: flip() }
         Limiter { ceiling_db: between(-40.0, 0.0), lookahead_ms: of(&[0.0, 1.0, 5.0]), release_ms: between(5.0, 200.0) }
         LevelMeter { interval_ms: between(10.0, 500.0), hold_ms: between(0.0, 500.0), fall_db_per_s: between(0.0, 100.0) }
         AutoGain { target_dbov: between(-40.0, -10.0), max_gain_db: between(0.0, 60.0), up_db_per_s: between(1.0, 100.0), down_db_per_s: between(1.0, 100.0), noise_dbfs: between(-90.0, 0.0), bypassed: flip() }
@@ -158,6 +158,21 @@ fn no_stage_clicks() {
     }
     #[cfg(feature = "denoise")]
     no_clicks! {
-        Denoise { suppression_db: between(0.0, 100.0), bypassed: flip() }
+        Denoise { engine: of(&[Engine::RnNoise]), suppression_db: between(0.0, 100.0), bypassed: flip() }
+    }
+    #[cfg(feature = "hush")]
+    {
+        let hush = Denoise { engine: Engine::Hush, ..Denoise::default() };
+        let changes: &[Change<Denoise>] = &[
+            |settings, random| settings.suppression_db = random.between(0.0, 100.0),
+            |settings, random| settings.bypassed = random.flip(),
+        ];
+        let found = clicks_db(hush, changes);
+        println!("Denoise by Hush: {found:.1} dB");
+        assert!(found < MOST_DB, "Denoise by Hush: {found:.1} dB outside the sine's band");
+    }
+    #[cfg(feature = "loudness")]
+    no_clicks! {
+        LoudnessMeter { dual_mono: flip(), programme: of(&[1, 2, 3]) }
     }
 }

@@ -24,7 +24,7 @@ fn measure(kind: ProfileKind, microphone: Format) -> (f64, f64) {
         let mut frame = Frame::new(microphone);
         frame.set_position((index * length) as i64);
         if at / length == index {
-            frame.channels_mut().for_each(|channel| channel[at % length] = 0.9);
+            frame.channels_mut().for_each(|channel| channel[at % length] = 0.7);
         }
         if let Some(packet) = uplink.process(&mut frame).unwrap() {
             packet_ticks = packet.duration();

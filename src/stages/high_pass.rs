@@ -1,5 +1,6 @@
 //! High-pass.
 
+mod rumble;
 mod section;
 
 use crate::error::in_range;
@@ -7,6 +8,7 @@ use crate::level::to_dbfs;
 use crate::live::{Tap, record};
 use crate::ramp::{Course, Ramp};
 use crate::{Format, Frame, Handle, Live, Processor, Result, Stage, kernels};
+use rumble::Rumble;
 use section::{Design, Filter, Shape, States, walk};
 
 /// How long a live change takes. Measured on a 1 kHz sine with hum and an offset, with cutoff, order and bypass changed
@@ -36,11 +38,23 @@ pub struct HighPass {
     pub cutoff_hz: f32,
     /// How steep it is: 2, 3 or 4, for 12, 18 or 24 dB an octave. Default 4, the flattest above 150 Hz.
     pub order: u8,
+    /// The filter is in only while what lies below half the cutoff is at least this loud, in dB relative to the voice,
+    /// −100 (it is always in) to 0. Default −100. Any filter without delay that takes 80 Hz away turns the phase of the
+    /// fundamentals above: nobody hears it, but what compares waveforms does (the SI-SDR of denoised speech falls by
+    /// 13 dB, and by 2 dB at a cutoff of 20 Hz). So profiles leave a voice without rumble as it is.
+    pub rumble_db: f32,
     /// Whether the sound passes unchanged. Default no.
     pub bypassed: bool,
 }
 
 impl HighPass {
+    /// The [`rumble_db`](Self::rumble_db) at which it is always in.
+    pub const ALWAYS_DB: f32 = -100.0;
+
+    fn always(&self) -> bool {
+        self.rumble_db <= Self::ALWAYS_DB
+    }
+
     /// A high-pass of 4th order at `cutoff_hz` Hz.
     pub fn hz(cutoff_hz: f32) -> Self {
         Self { cutoff_hz, ..Self::default() }
@@ -49,11 +63,11 @@ impl HighPass {
 
 impl Default for HighPass {
     fn default() -> Self {
-        Self { cutoff_hz: 80.0, order: 4, bypassed: false }
+        Self { cutoff_hz: 80.0, order: 4, rumble_db: Self::ALWAYS_DB, bypassed: false }
     }
 }
 
-record!(HighPass { cutoff_hz, order, bypassed });
+record!(HighPass { cutoff_hz, order, rumble_db, bypassed });
 
 /// What a running [`HighPass`] tells of the last frame. The difference of both levels is what rumble there was: next to
 /// nothing in clean speech, a lot while something thumps.
@@ -90,15 +104,20 @@ impl Live for HighPass {
 
     fn validate(&self) -> Result<()> {
         in_range("HighPass::cutoff_hz", self.cutoff_hz, 20.0, 500.0)?;
-        in_range("HighPass::order", f32::from(self.order), 2.0, 4.0)
+        in_range("HighPass::order", f32::from(self.order), 2.0, 4.0)?;
+        in_range("HighPass::rumble_db", self.rumble_db, Self::ALWAYS_DB, 0.0)
     }
 
     fn prepare_with(self, input: Format, handle: Handle<Self>) -> Result<HighPassProcessor> {
         self.validate()?;
-        let design = design(&self, input);
+        let is_in = self.always();
+        let design = design(&self, is_in, input);
         Ok(HighPassProcessor {
             format: input,
             tap: Tap::new(handle),
+            settings: self,
+            rumble: Rumble::default(),
+            is_in,
             from: design,
             to: design,
             progress: Ramp::new(1.0, input.samples_in_ms(RAMP_MS), input.samples_per_channel()),
@@ -113,6 +132,10 @@ impl Live for HighPass {
 pub struct HighPassProcessor {
     format: Format,
     tap: Tap<HighPass>,
+    settings: HighPass,
+    rumble: Rumble,
+    /// Whether `to` is in.
+    is_in: bool,
     from: Design,
     to: Design,
     /// How far the design has moved from `from` to `to`.
@@ -123,7 +146,7 @@ pub struct HighPassProcessor {
 }
 
 /// The filter these settings ask for. All orders and bypass have the same structure: two sections.
-fn design(settings: &HighPass, format: Format) -> Design {
+fn design(settings: &HighPass, is_in: bool, format: Format) -> Design {
     let cutoff = f64::from(settings.cutoff_hz) / f64::from(format.sample_rate_hz());
     let g = (std::f64::consts::PI * cutoff).tan();
     // Subtracting the band-pass (times 1/Q) and the low-pass output from the input leaves the high-pass output.
@@ -136,7 +159,7 @@ fn design(settings: &HighPass, format: Format) -> Design {
         // Q = 1 / (2 cos(π/8)) and 1 / (2 cos(3π/8)).
         _ => [high(g, 0.541_196_100_146_197), high(g, 1.306_562_964_876_376_4)],
     };
-    if settings.bypassed {
+    if settings.bypassed || !is_in {
         design.iter_mut().for_each(|shape| (shape.band, shape.low) = (0.0, 0.0));
     }
     design
@@ -150,9 +173,13 @@ impl Processor for HighPassProcessor {
         frame.admit(self.format)?;
         // A change that comes in the middle of another waits for its end, lest the walk have a corner.
         let arrived = self.progress.value() == 1.0;
-        if let Some(settings) = arrived.then(|| self.tap.changed()).flatten() {
+        let changed = arrived.then(|| self.tap.changed()).flatten();
+        self.settings = changed.unwrap_or(self.settings);
+        let wanted = self.settings.always() || self.rumble.listen(&self.settings, frame);
+        if arrived && (changed.is_some() || wanted != self.is_in) {
+            self.is_in = wanted;
             self.from = self.to;
-            self.to = design(&settings, self.format);
+            self.to = design(&self.settings, self.is_in, self.format);
             self.filter = Filter::new(&self.to);
             self.progress.rest(0.0);
             self.progress.set(1.0, self.format.samples_in_ms(RAMP_MS));
@@ -171,6 +198,12 @@ impl Processor for HighPassProcessor {
 
     fn reset(&mut self) {
         self.states = Default::default();
+        self.rumble = Rumble::default();
+        if self.is_in != self.settings.always() {
+            self.is_in = self.settings.always();
+            self.to = design(&self.settings, self.is_in, self.format);
+            self.filter = Filter::new(&self.to);
+        }
         self.progress.finish();
     }
 

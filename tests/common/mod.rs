@@ -34,6 +34,7 @@ pub fn cases() -> Vec<Case> {
         linked("gate, lookahead", |f| boxed(NoiseGate { lookahead_ms: 7.3, ..NoiseGate::default() }, f)),
         independent("meter", |f| boxed(LevelMeter::default(), f)),
         independent("high-pass", |f| boxed(HighPass::default(), f)),
+        linked("high-pass against rumble", |f| boxed(HighPass { rumble_db: -20.0, ..HighPass::default() }, f)),
         independent("high-pass, 2nd order", |f| boxed(HighPass { order: 2, ..HighPass::hz(120.0) }, f)),
         linked("limiter", |f| boxed(Limiter::default(), f)),
         linked("limiter, no lookahead", |f| boxed(Limiter { lookahead_ms: 0.0, ..Limiter::default() }, f)),
@@ -72,6 +73,16 @@ pub fn cases() -> Vec<Case> {
         cases.extend([
             linked("denoise", |f| boxed(Denoise::default(), f)),
             independent("denoise, bypassed", |f| boxed(Denoise { bypassed: true, ..Denoise::default() }, f)),
+        ]);
+    }
+    #[cfg(feature = "hush")]
+    {
+        use voxframe::{Denoise, Engine};
+        cases.extend([
+            linked("denoise by Hush", |f| boxed(Denoise { engine: Engine::Hush, ..Denoise::default() }, f)),
+            independent("denoise by Hush, bypassed", |f| {
+                boxed(Denoise { engine: Engine::Hush, bypassed: true, ..Denoise::default() }, f)
+            }),
         ]);
     }
     #[cfg(all(feature = "denoise", feature = "resample"))]

@@ -11,7 +11,8 @@ use dasp::window::{Hanning, Window};
 use realfft::num_complex::Complex32;
 use realfft::{ComplexToReal, RealFftPlanner, RealToComplex};
 
-use super::network::{BLOCK, Network};
+use super::network::Network;
+use super::rnnoise::BLOCK;
 use crate::kernels;
 use crate::ramp::{Course, Ramp};
 
