@@ -28,6 +28,9 @@ struct Args {
     /// low-latency, balanced or high-quality
     #[arg(long, default_value = "balanced")]
     profile: Profile,
+    /// Leave the level of the speech as it is: no automatic gain
+    #[arg(long)]
+    keep_level: bool,
     /// Also write an Ogg Opus file
     #[arg(long, value_name = "FILE")]
     opus: Option<PathBuf>,
@@ -46,7 +49,8 @@ fn main() -> ExitCode {
 fn run(args: &Args) -> Result {
     let mut input = WavInput::open(&args.input)?;
     let mut capture = input.capture()?;
-    let (stages, _controls) = args.profile.live();
+    let auto_gain = args.profile.auto_gain.filter(|_| !args.keep_level);
+    let (stages, _controls) = Profile { auto_gain, ..args.profile }.live();
     let mut pipeline = stages.prepare(capture.output_format()).of(&args.input)?;
     let format = pipeline.output_format();
     let mut encoder = args.profile.encoder(format.channels()).prepare(format).of(&args.input)?;
