@@ -6,6 +6,7 @@ mod edges;
 mod opus;
 mod profiles;
 mod stages;
+mod voice;
 
 use std::hint::black_box;
 use std::path::Path;
@@ -45,6 +46,7 @@ impl Case {
 pub fn all() -> Vec<Case> {
     let mut cases = Vec::new();
     stages::add(&mut cases);
+    voice::add(&mut cases);
     edges::add(&mut cases);
     opus::add(&mut cases);
     profiles::add(&mut cases);

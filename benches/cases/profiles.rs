@@ -26,7 +26,8 @@ where
 
 /// The stages of a profile that cost anything.
 fn heavy(profile: Profile) -> impl Stage<Processor: Processor<Input = Frame, Output = Frame> + 'static> {
-    profile.denoise.then(Resample { sample_rate_hz: profile.sample_rate_hz, quality: profile.resample })
+    let rate = Resample { sample_rate_hz: profile.sample_rate_hz, quality: profile.resample };
+    profile.denoise.then(rate).then(profile.high_pass).then(profile.auto_gain).then(profile.limiter)
 }
 
 fn opus(profile: Profile, format: Format) -> OpusEncode {

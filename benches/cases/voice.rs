@@ -1,0 +1,76 @@
+//! The stages that condition a voice or listen to it, on a recording.
+
+use std::hint::black_box;
+
+use ebur128::{EbuR128, Mode};
+use realfft::RealFftPlanner;
+use voxframe::{
+    AutoGain, Denoise, Engine, Format, Frame, HighPass, Limiter, LoudnessMeter, Processor, Scrub, Spectrum, Stage,
+    VoiceActivity,
+};
+
+use super::{Case, formats, in_place, recording, usual_formats};
+
+pub fn add(cases: &mut Vec<Case>) {
+    for format in usual_formats() {
+        cases.push(case("scrub", format, Scrub::default()));
+        cases.push(case("high-pass", format, HighPass::default()));
+        cases.push(case("high-pass-against-rumble", format, HighPass { rumble_db: -16.0, ..HighPass::default() }));
+        cases.push(case("limiter-idle", format, Limiter::default()));
+        cases.push(case("limiter-busy", format, Limiter::db(-30.0)));
+        cases.push(case("limiter-no-lookahead", format, Limiter { lookahead_ms: 0.0, ..Limiter::default() }));
+        cases.push(case("auto-gain", format, AutoGain::default()));
+        cases.push(case("voice-activity", format, VoiceActivity::default()));
+        cases.push(case("loudness", format, LoudnessMeter::default()));
+        cases.push(Case::new("ebur128", format, ebur128));
+        cases.push(case("spectrum", format, Spectrum::default()));
+        cases.push(Case::new("analyser", format, analyser));
+        cases.push(Case::new("realfft", format, realfft));
+    }
+    for format in formats(48_000) {
+        cases.push(case("denoise-hush", format, Denoise { engine: Engine::Hush, ..Denoise::default() }));
+    }
+}
+
+fn case<S>(what: &str, format: Format, stage: S) -> Case
+where
+    S: Stage<Processor: Processor<Input = Frame, Output = Frame> + 'static> + Copy + 'static,
+{
+    Case::new(what, format, move |format| in_place(recording(format), stage.prepare(format).unwrap()))
+}
+
+/// The loudness of 10 ms, by the library itself.
+fn ebur128(format: Format) -> impl FnMut() {
+    let mut frames = recording(format);
+    let mode = Mode::M | Mode::S | Mode::I | Mode::TRUE_PEAK;
+    let mut meter = EbuR128::new(format.channels() as u32, format.sample_rate_hz(), mode).unwrap();
+    move || {
+        let planes: Vec<&[f32]> = black_box(frames.next()).channels().collect();
+        meter.add_frames_planar_f32(&planes).unwrap();
+        black_box(meter.loudness_momentary().unwrap());
+    }
+}
+
+/// What a reader of the spectrum does for a picture.
+fn analyser(format: Format) -> impl FnMut() {
+    let (stage, mut analyser) = Spectrum::default().live();
+    let mut run = in_place(recording(format), stage.prepare(format).unwrap());
+    (0..100).for_each(|_| run());
+    let mut bins = vec![0.0; 1024];
+    move || {
+        analyser.float_frequency_data(&mut bins);
+        black_box(&mut bins);
+    }
+}
+
+/// A transform of 2048 samples alone.
+fn realfft(_format: Format) -> impl FnMut() {
+    let forward = RealFftPlanner::<f32>::new().plan_fft_forward(2048);
+    let (mut time, mut spectrum) = (forward.make_input_vec(), forward.make_output_vec());
+    let mut scratch = forward.make_scratch_vec();
+    move || {
+        time.iter_mut().enumerate().for_each(|(i, sample)| *sample = (i % 7) as f32);
+        forward.process_with_scratch(&mut time, &mut spectrum, &mut scratch).unwrap();
+        black_box(&mut spectrum);
+    }
+}
