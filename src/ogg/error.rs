@@ -53,12 +53,14 @@ pub enum OggError {
         /// The position it has.
         actual: i64,
     },
-    /// An end before the last page begins, and so in what is written already.
-    EarlyEnd {
+    /// An end in what is written already, or a day behind it.
+    End {
         /// The end asked for, in ticks.
         end: i64,
         /// The earliest one possible.
         earliest: i64,
+        /// The latest one possible.
+        latest: i64,
     },
     /// An error of the rest of the crate: a setting out of range, a packet to be written that is no Opus packet, or
     /// what a stage returned to a closure that also writes.
@@ -84,8 +86,8 @@ impl fmt::Display for OggError {
             OggError::Position { expected, actual } => {
                 write!(f, "a packet must begin at {expected}, or at most a day later, not at {actual}")
             }
-            OggError::EarlyEnd { end, earliest } => {
-                write!(f, "the file cannot end at {end}: everything up to {earliest} is written already")
+            OggError::End { end, earliest, latest } => {
+                write!(f, "the file can end from {earliest} to {latest}, not at {end}")
             }
             OggError::Voice(error) => error.fmt(f),
         }

@@ -1,5 +1,6 @@
 //! Packets to Ogg Opus files.
 
+use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};
 use std::io::Write;
 
@@ -11,6 +12,12 @@ use crate::{CodecError, Error, Packet};
 
 /// A page is closed when it holds this much sound: 1 s, in ticks.
 const PAGE_TICKS: i64 = Packet::CLOCK_HZ as i64;
+
+/// Sound that is held back before a page is written: then another second is left, to be cut at the end.
+const HELD_TICKS: i64 = 2 * PAGE_TICKS + LONGEST_PACKET;
+
+/// The grid of all Opus lengths: 2.5 ms, in ticks.
+const GRID: i64 = 120;
 
 /// The longest gap between packets that is filled: a day, about as much as RTP timestamps can tell, in ticks.
 const LONGEST_GAP: i64 = 24 * 3600 * Packet::CLOCK_HZ as i64;
@@ -51,11 +58,11 @@ const SILK_20_MS: u8 = 9;
 /// missing between the positions of others, become packets without sound, which a decoder fills as if they had been
 /// lost (section 4.1): so a call can be recorded as it arrives.
 ///
-/// A page holds 1 s. It is written when the packet behind it comes, in as many calls of
-/// [`write`](Write::write) as it has packets: give it a [`BufWriter`](std::io::BufWriter). Several streams one behind
+/// A page holds 1 s. It is written when another second is there, in many small writes: give it a
+/// [`BufWriter`](std::io::BufWriter). Several streams one behind
 /// the other (chained) are written by giving what [`finish`](Self::finish) returns to the next writer.
 ///
-/// Until it is finished, a file lacks the last second and the mark of its end.
+/// Until it is finished, a file lacks its last two seconds and the mark of its end.
 #[must_use = "a file is complete only when it is finished"]
 pub struct OggWriter<W: Write> {
     ogg: PacketWriter<'static, W>,
@@ -69,14 +76,14 @@ pub struct OggWriter<W: Write> {
     position: i64,
     /// First byte of the packet before.
     toc: u8,
-    /// The packets of the page that is not written yet, with the positions at which they end.
-    page: Vec<(Vec<u8>, i64)>,
-    /// Where the page begins.
+    /// Packets that are not written yet, with the positions at which they end.
+    packets: VecDeque<(Vec<u8>, i64)>,
+    /// Where the first of them begins.
     page_start: i64,
 }
 
 impl<W: Write> OggWriter<W> {
-    /// Nothing is written before the first page is full.
+    /// Nothing is written yet.
     ///
     /// # Errors
     /// [`OggError::Voice`]: [`Error::Channels`] unless there are one or two, and [`Error::OutOfRange`].
@@ -91,7 +98,7 @@ impl<W: Write> OggWriter<W> {
             begun: false,
             position: 0,
             toc: SILK_20_MS << 3,
-            page: Vec::new(),
+            packets: VecDeque::new(),
             page_start: 0,
         })
     }
@@ -134,21 +141,29 @@ impl<W: Write> OggWriter<W> {
         self.finish_at(end)
     }
 
-    /// Ends the file at a position, in ticks: a player stops there, within the last packet, and packets that begin
-    /// behind it are left out. If the packets end earlier, so does the file.
+    /// Ends the file at a position, in ticks: a player stops there, in the middle of a packet. Packets that begin behind
+    /// it are left out; if the last one ends before it, the rest is a gap.
     ///
     /// # Errors
-    /// [`OggError::EarlyEnd`] if that is not on the last page; [`OggError::Io`].
+    /// [`OggError::End`] if that is more than a second before the end of the packets, or more than a day behind;
+    /// [`OggError::Io`].
     pub fn finish_at(mut self, end: i64) -> Result<W, OggError> {
-        if !self.page.is_empty() && end < self.page_start {
-            return Err(OggError::EarlyEnd { end, earliest: self.page_start });
-        }
-        let kept = self.page.iter().position(|(_, position)| *position >= end).map_or(self.page.len(), |last| last + 1);
-        self.page.truncate(kept);
-        if let Some((_, position)) = self.page.last_mut() {
-            *position = end.min(*position);
+        if self.start.is_some() {
+            let latest = self.position.saturating_add(LONGEST_GAP);
+            if !(self.page_start..=latest).contains(&end) {
+                return Err(OggError::End { end, earliest: self.page_start, latest });
+            }
+            self.fill(end.saturating_add(GRID - 1))?;
+            let last = self.packets.iter().position(|(_, position)| *position >= end);
+            self.packets.truncate(last.map_or(self.packets.len(), |last| last + 1));
+            if let Some((_, position)) = self.packets.back_mut() {
+                *position = end;
+            }
         }
         self.write_page(End::EndStream)?;
+        while !self.packets.is_empty() {
+            self.write_page(End::EndStream)?;
+        }
         let mut output = self.ogg.into_inner();
         output.flush()?;
         Ok(output)
@@ -171,16 +186,16 @@ impl<W: Write> OggWriter<W> {
     }
 
     fn push(&mut self, bytes: &[u8]) -> Result<(), OggError> {
-        if self.position - self.page_start >= PAGE_TICKS {
+        if self.position - self.page_start >= HELD_TICKS {
             self.write_page(End::EndPage)?;
-            self.page_start = self.position;
         }
         self.position += i64::from(ticks_of(bytes));
-        self.page.push((bytes.to_vec(), self.position));
+        self.packets.push_back((bytes.to_vec(), self.position));
         Ok(())
     }
 
-    /// Writes what is to be on one page; and the headers before the first.
+    /// Writes a page, and before the first the headers. `end` is for the last packet there is, or, where there is none,
+    /// for the headers.
     fn write_page(&mut self, end: End) -> Result<(), OggError> {
         let start = self.start.unwrap_or(0);
         if !self.begun {
@@ -191,13 +206,22 @@ impl<W: Write> OggWriter<W> {
             tags.extend((vendor.len() as u32).to_le_bytes());
             tags.extend(vendor.as_bytes());
             tags.extend([0; 4]); // no comments
-            let end = if self.page.is_empty() { end } else { End::EndPage };
+            let end = if self.packets.is_empty() { end } else { End::EndPage };
             self.ogg.write_packet(tags, self.serial, end, 0)?;
         }
-        let last = self.page.len().saturating_sub(1);
-        for (index, (bytes, position)) in self.page.drain(..).enumerate() {
-            let end = if index == last { end } else { End::NormalPacket };
-            self.ogg.write_packet(bytes, self.serial, end, (position - start) as u64)?;
+        let page_end = self.page_start + PAGE_TICKS;
+        while let Some((bytes, position)) = self.packets.pop_front() {
+            self.page_start = position;
+            let full = position >= page_end;
+            let info = match self.packets.is_empty() {
+                true => end,
+                false if full => End::EndPage,
+                false => End::NormalPacket,
+            };
+            self.ogg.write_packet(bytes, self.serial, info, (position - start) as u64)?;
+            if full {
+                break;
+            }
         }
         Ok(())
     }
