@@ -142,6 +142,8 @@ struct OpusStream {
     holed: bool,
     /// Bytes kept of a packet that goes over several pages.
     kept: usize,
+    /// Whether a packet was found in it that is not cut off.
+    given: bool,
     /// Ticks of all packets so far.
     ticks: i64,
     /// A granule position, and the ticks at which it was.
@@ -274,7 +276,7 @@ impl<R: Read> OggReader<R> {
         let before = self.stream.take();
         let (head, pre_skip) = head?;
         self.head = head;
-        self.streams += usize::from(before.is_none_or(|stream| stream.ticks > 0));
+        self.streams += usize::from(before.is_none_or(|stream| stream.given));
         self.stream = Some(OpusStream {
             serial: page.serial,
             pre_skip: pre_skip.into(),
@@ -285,6 +287,7 @@ impl<R: Read> OggReader<R> {
             ended: false,
             holed: false,
             kept: 0,
+            given: false,
             ticks: 0,
             known: None,
         });
@@ -346,6 +349,7 @@ impl<R: Read> OggReader<R> {
             packet.end = (stream.ticks - stream.pre_skip).min(end);
         }
         self.packets.retain(|packet| packet.position < packet.end);
+        stream.given |= !self.packets.is_empty();
         if page.granule >= 0 {
             stream.known = Some((page.granule, stream.ticks));
             stream.holed = false;
