@@ -85,11 +85,13 @@ pub struct OggReader<R> {
     /// What of the page read last is not handed out yet.
     hole: Hole,
     packets: VecDeque<PagePacket>,
-    /// What the first stream is that is not Opus.
+    /// Whether there was a stream at all; and what the first one is that is not Opus.
+    found: bool,
     codec: Option<Option<&'static str>>,
     head: OggHead,
-    /// Streams so far that have packets, and the present one.
-    streams: usize,
+    /// Which of the streams that have packets this is, and whether it has any so far.
+    index: usize,
+    given: bool,
     end: i64,
     lost_pages: u64,
     bad_packets: u64,
@@ -142,8 +144,6 @@ struct OpusStream {
     holed: bool,
     /// Bytes kept of a packet that goes over several pages.
     kept: usize,
-    /// Whether a packet was found in it that is not cut off.
-    given: bool,
     /// Ticks of all packets so far.
     ticks: i64,
     /// A granule position, and the ticks at which it was.
@@ -161,9 +161,11 @@ impl<R: Read> OggReader<R> {
             stream: None,
             hole: Hole::default(),
             packets: VecDeque::new(),
+            found: false,
             codec: None,
             head: OggHead::default(),
-            streams: 0,
+            index: 0,
+            given: false,
             end: 0,
             lost_pages: 0,
             bad_packets: 0,
@@ -219,7 +221,7 @@ impl<R: Read> OggReader<R> {
     /// Which stream the packet read last is from: 0 for the first. When it changes, a new decoder is needed, with the
     /// gain in the new [`head`](Self::head).
     pub fn stream(&self) -> usize {
-        self.streams.saturating_sub(1)
+        self.index
     }
 
     /// Where the sound in the packet read last ends, in ticks: behind the packet, or within it.
@@ -248,7 +250,7 @@ impl<R: Read> OggReader<R> {
             }
             return Ok(true);
         }
-        if let (0, Some(codec)) = (self.streams, self.codec) {
+        if let (false, Some(codec)) = (self.found, self.codec) {
             // All streams that are side by side have begun.
             return Err(OggError::NotOpus { codec });
         }
@@ -273,10 +275,11 @@ impl<R: Read> OggReader<R> {
             self.codec.get_or_insert(codec_of(&first));
             return Ok(());
         };
-        let before = self.stream.take();
+        self.stream = None;
         let (head, pre_skip) = head?;
         self.head = head;
-        self.streams += usize::from(before.is_none_or(|stream| stream.given));
+        self.index += usize::from(std::mem::take(&mut self.given));
+        self.found = true;
         self.stream = Some(OpusStream {
             serial: page.serial,
             pre_skip: pre_skip.into(),
@@ -287,7 +290,6 @@ impl<R: Read> OggReader<R> {
             ended: false,
             holed: false,
             kept: 0,
-            given: false,
             ticks: 0,
             known: None,
         });
@@ -349,7 +351,7 @@ impl<R: Read> OggReader<R> {
             packet.end = (stream.ticks - stream.pre_skip).min(end);
         }
         self.packets.retain(|packet| packet.position < packet.end);
-        stream.given |= !self.packets.is_empty();
+        self.given |= !self.packets.is_empty();
         if page.granule >= 0 {
             stream.known = Some((page.granule, stream.ticks));
             stream.holed = false;
