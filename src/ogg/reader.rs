@@ -72,7 +72,7 @@ const GRID: i64 = 120;
 /// that are [lost](Packet::is_lost), as long as the hole by the granule positions, but at most a minute; the last of
 /// them holds the bytes of the packet behind, whose FEC may rebuild it. Packets that are none by their first bytes
 /// are left out, and packets longer than [`Packet::MAX_BYTES`] are lost. [`damage`](Self::damage) counts all that.
-/// Memory is bounded, whatever comes: about 300 kB.
+/// Memory is bounded, whatever comes: less than 300 kB.
 ///
 /// # Errors
 /// Whatever is refused is a wrong header, and each has its own [`OggError`]: another kind of file, another codec,
