@@ -21,7 +21,7 @@ fn file_of(settings: OpusEncode, sound: &[f32]) -> Vec<u8> {
 
 #[track_caller]
 fn refused(bytes: &[u8]) -> String {
-    OggReader::new(bytes).err().expect("it was not refused").to_string()
+    OggReader::new(bytes).unwrap_err().to_string()
 }
 
 #[test]

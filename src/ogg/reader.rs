@@ -328,6 +328,7 @@ impl<R: Read> OggReader<R> {
                     continue;
                 }
                 if !stream.holed {
+                    self.stream = None;
                     return Err(OggError::NoTags);
                 }
             }
@@ -357,6 +358,12 @@ impl<R: Read> OggReader<R> {
             stream.holed = false;
         }
         Ok(())
+    }
+}
+
+impl<R> std::fmt::Debug for OggReader<R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "OggReader({:?}, stream {}, at {})", self.head, self.index, self.end)
     }
 }
 
