@@ -97,7 +97,7 @@ fn read_through(bytes: impl Read, length: usize, kept: usize) -> Vec<Packet> {
                 (stream, position) = (stream + 1, i64::MIN);
             }
             let end = packet.position() + i64::from(packet.duration());
-            assert!((120..=5760).contains(&packet.duration()) && packet.duration() % 120 == 0);
+            assert!((120..=5760).contains(&packet.duration()) && packet.duration().is_multiple_of(120));
             assert!(packet.position() >= position && reader.end() > packet.position() && reader.end() <= end);
             position = end;
             if packet.is_lost() {

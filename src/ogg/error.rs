@@ -31,7 +31,7 @@ pub enum OggError {
         /// The version in the header; known are those below 16.
         version: u8,
     },
-    /// Channels that are not decoded here: none at all, more than two, or a mapping of them that needs several decoders.
+    /// Channels that are not decoded here: none at all, more than two, or a mapping that needs several decoders.
     Channels {
         /// The channels by the header.
         channels: u8,

@@ -12,7 +12,7 @@ const MAGIC: &[u8] = b"OpusHead";
 pub struct OggHead {
     /// Channels: 1 or 2. A decoder may have another number. Default 1.
     pub channels: usize,
-    /// Rate of the sound before it was encoded, in Hz; 0 if unknown. It says nothing about the rate to decode at. Default 0.
+    /// Rate of the sound before it was encoded, in Hz; 0 if unknown. Decoding is possible at any rate of Opus. Default 0.
     pub input_rate_hz: u32,
     /// Gain that the decoder is to apply (`OpusDecode::gain_db`), in dB, −128 to 127.99 in steps of 1/256. Default 0.
     pub gain_db: f32,
@@ -97,7 +97,8 @@ mod tests {
 
     #[test]
     fn a_head_is_read_as_it_was_written() {
-        for (gain_db, channels, pre_skip) in [(0.0, 1, 312), (-6.5, 2, 0), (127.99609375, 1, u16::MAX), (-128.0, 2, 1)]
+        for (gain_db, channels, pre_skip) in
+            [(0.0, 1, 312), (-6.5, 2, 0), (32_767.0 / 256.0, 1, u16::MAX), (-128.0, 2, 1)]
         {
             let head = OggHead { channels, input_rate_hz: 44_100, gain_db };
             head.validate().unwrap();

@@ -106,8 +106,8 @@ impl<W: Write> OggWriter<W> {
     /// Adds the next packet.
     ///
     /// # Errors
-    /// [`OggError::Start`], [`OggError::Position`], [`CodecError::InvalidPacket`]; the file is then as if the packet had
-    /// never come. [`OggError::Io`], after which the file is of no use.
+    /// [`OggError::Start`], [`OggError::Position`], [`CodecError::InvalidPacket`]: the file is then as if the packet
+    /// had never come. [`OggError::Io`]: it is of no use any more.
     pub fn write(&mut self, packet: &Packet) -> Result<(), OggError> {
         let (bytes, position) = (packet.as_bytes(), packet.position());
         let is_gap = packet.is_lost() || bytes.is_empty();
@@ -141,8 +141,8 @@ impl<W: Write> OggWriter<W> {
         self.finish_at(end)
     }
 
-    /// Ends the file at a position, in ticks: a player stops there, in the middle of a packet. Packets that begin behind
-    /// it are left out; if the last one ends before it, the rest is a gap.
+    /// Ends the file at a position, in ticks: a player stops there, in the middle of a packet. Packets that begin
+    /// behind it are left out; if the last one ends before it, the rest is a gap.
     ///
     /// # Errors
     /// [`OggError::End`] if that is more than a second before the end of the packets, or more than a day behind;
