@@ -62,8 +62,8 @@
 //! uses plans once a thread.) Errors carry no heap data. A test with a counting allocator holds every stage to it.
 //!
 //! # Features
-//! `resample`, `denoise`, `vad`, `opus`, `ogg`, `loudness` and `spectrum` are on by default; `serde` derives `Serialize`
-//! and `Deserialize` for all settings.
+//! `resample`, `denoise`, `vad`, `opus`, `ogg`, `loudness` and `spectrum` are on by default; `serde` derives
+//! `Serialize` and `Deserialize` for all settings.
 
 #![deny(missing_docs, unsafe_code)]
 

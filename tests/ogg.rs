@@ -10,7 +10,10 @@ use std::path::Path;
 
 use cli::{fixture, length, level, read_wav, recordings, tool};
 use ogg_files::{Paged, Read, decode, encode, packets_of, pages, read, speech, write, write_packets};
-use voxframe::{Application, Error, OggDamage, OggError, OggHead, OggReader, OggWriter, OpusEncode, Packet};
+use voxframe::{
+    Application, Error, Format, OggDamage, OggError, OggHead, OggReader, OggWriter, OpusDecode, OpusEncode, Packet,
+    Processor, Stage,
+};
 
 const MONO: OggHead = OggHead { channels: 1, input_rate_hz: 48_000, gain_db: 0.0 };
 
@@ -99,6 +102,25 @@ fn decode_as_opusdec(file: &[u8]) -> Vec<f32> {
         assert!(off <= 1.0 / 32_768.0, "off by {off}");
     }
     ours
+}
+
+#[test]
+fn sound_is_cut_at_any_rate() {
+    let file = file_of(OpusEncode::voip(), &speech()[..30_003]);
+    for (rate_hz, samples) in [(48_000, 30_003), (24_000, 15_002), (16_000, 10_001), (8_000, 5_001)] {
+        let mut reader = OggReader::new(&file[..]).unwrap();
+        let mut decoder = OpusDecode::default().prepare(Format::new(rate_hz, 1).unwrap()).unwrap();
+        let (mut packet, mut heard) = (Packet::new(), Vec::new());
+        while reader.read(&mut packet).unwrap() {
+            while !packet.is_empty() {
+                if let Some(frame) = decoder.process(&mut packet).unwrap() {
+                    heard.extend(frame.samples()[reader.heard(frame)].to_vec());
+                }
+            }
+        }
+        assert_eq!(heard.len(), samples, "{rate_hz} Hz");
+        assert!(rate_hz != 48_000 || heard == decode(&file));
+    }
 }
 
 /// What opusdec, ffmpeg and opusinfo, if they are installed, make of a mono file.

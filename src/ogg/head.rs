@@ -12,7 +12,7 @@ const MAGIC: &[u8] = b"OpusHead";
 pub struct OggHead {
     /// Channels: 1 or 2. A decoder may have another number. Default 1.
     pub channels: usize,
-    /// Rate of the sound before it was encoded, in Hz; 0 if unknown. Decoding is possible at any rate of Opus. Default 0.
+    /// Rate of the sound before it was encoded, in Hz; 0 if unknown. A decoder need not run at it. Default 0.
     pub input_rate_hz: u32,
     /// Gain that the decoder is to apply (`OpusDecode::gain_db`), in dB, −128 to 127.99 in steps of 1/256. Default 0.
     pub gain_db: f32,

@@ -2,14 +2,16 @@
 
 use std::collections::VecDeque;
 use std::io::Read;
+use std::ops::Range;
 
 use ::ogg::reading::BasePacketReader;
 
 use super::head::codec_of;
 use super::page::{Page, Pages};
 use super::{OggError, OggHead};
-use crate::Packet;
+use crate::format::rescale;
 use crate::packet::ticks_of;
+use crate::{Frame, Packet};
 
 /// The most bytes in a packet that are taken for sound (RFC 7845, section 6), and kept of one that goes over several
 /// pages.
@@ -44,10 +46,7 @@ const GRID: i64 = 120;
 /// while reader.read(&mut packet)? {
 ///     while !packet.is_empty() {
 ///         if let Some(frame) = decoder.process(&mut packet)? {
-///             // Before 0 is the pre-skip; behind the end is what fills up the last packet.
-///             let from = (-frame.position()).clamp(0, 480);
-///             let to = (reader.end() - frame.position()).clamp(from, 480);
-///             samples.extend(&frame.channel(0)[from as usize..to as usize]);
+///             samples.extend(&frame.samples()[reader.heard(frame)]); // it is mono
 ///         }
 ///     }
 /// }
@@ -227,6 +226,19 @@ impl<R: Read> OggReader<R> {
     /// Where the sound in the packet read last ends, in ticks: behind the packet, or within it.
     pub fn end(&self) -> i64 {
         self.end
+    }
+
+    /// Which samples per channel of a frame decoded from the packet read last are to be heard: not the pre-skip, nor what
+    /// is behind the [`end`](Self::end).
+    ///
+    /// Packets that are shorter than a frame may end within one: then a [lost](Packet::set_lost) one behind the last
+    /// gets it out of the decoder.
+    pub fn heard(&self, frame: &Frame) -> Range<usize> {
+        let format = frame.format();
+        let length = format.samples_per_channel();
+        let end = rescale(self.end, Packet::CLOCK_HZ, format.sample_rate_hz());
+        let within = |position: i64| position.saturating_sub(frame.position()).clamp(0, length as i64) as usize;
+        within(0)..within(end.max(0))
     }
 
     /// What was wrong with the file so far.
