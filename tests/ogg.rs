@@ -158,9 +158,9 @@ fn other_encoders_files_are_decoded_to_the_sample() {
 
 #[test]
 fn headers_and_granules_are_obeyed() {
-    let original = packets_of(&file_of(OpusEncode::voip(), &speech()[..90_000]));
+    let original = packets_of(&file_of(OpusEncode::voip(), &[speech(), speech()].concat()[..130_000]));
     let plain = decode(&write_packets(&original));
-    assert_eq!(plain.len(), 90_000);
+    assert_eq!(plain.len(), 130_000);
     let decode_changed = |change: &dyn Fn(&mut Vec<Paged>)| {
         let mut packets = original.clone();
         change(&mut packets);
@@ -186,6 +186,16 @@ fn headers_and_granules_are_obeyed() {
     assert_eq!(unended.len(), (original.len() - 2) * 960 - 312);
     let longer = decode_changed(&|packets| packets.last_mut().unwrap().1 += 100_000);
     assert_eq!(longer.len(), unended.len());
+
+    // Where a page says something else than its packets, the last page counts from there.
+    let page = |packets: &[Paged], number: usize| packets.iter().position(|packet| packet.1 > 48_000 * number as u64);
+    let (second, last) = (page(&original, 1).unwrap(), original.len() - 1);
+    assert!(original[last].1 > original[second].1, "there are three pages");
+    let shifted = decode_changed(&|packets| packets[second..].iter_mut().for_each(|packet| packet.1 += 480));
+    assert!(shifted == plain);
+    // What says too early that it is the last page is not.
+    let early = decode_changed(&|packets| packets[second - 1].3 = true);
+    assert!(early == plain);
 
     // A recording of a live stream begins anywhere.
     let joined = decode_changed(&|packets| packets[2..].iter_mut().for_each(|packet| packet.1 += 123_456_789));
@@ -287,24 +297,37 @@ fn streams_beside_the_first_opus_stream_are_skipped() {
 #[test]
 fn missing_pages_are_lost_packets() {
     let sound = &speech()[..96_000];
-    for bitrate_bps in [24_000, 510_000] {
+    for (bitrate_bps, across) in [(24_000, false), (510_000, false), (510_000, true)] {
         let settings = OpusEncode { bitrate_bps, application: Application::Audio, ..OpusEncode::voip() };
-        let file = file_of(settings, sound);
+        let mut file = file_of(settings, sound);
+        if across {
+            // Hardly a page ends where a packet does.
+            let mut packets = packets_of(&file);
+            let mut granule = 0;
+            for packet in &mut packets[2..] {
+                granule += 960;
+                (packet.1, packet.2) = (packet.1.min(granule), false);
+            }
+            file = write_packets(&packets);
+        }
         let (whole, sounded) = (read(&file), decode(&file));
         let pages = pages(&file);
         assert!(pages.len() > 3);
         for missing in 2..pages.len() {
-            let holed = [&file[..pages[missing].start], &file[pages[missing].end..]].concat();
-            let mut damaged = file.clone();
-            damaged[pages[missing].end - 1] ^= 4;
-            let skipped_bytes = pages[missing].len() as u64;
-            for (bytes, skipped_bytes) in [(&holed, 0), (&damaged, skipped_bytes)] {
+            let page = pages[missing].clone();
+            let holed = [&file[..page.start], &file[page.end..]].concat();
+            let (mut damaged, mut lengthened) = (file.clone(), file.clone());
+            damaged[page.end - 1] ^= 4;
+            lengthened[page.start + 26..][..1 + usize::from(file[page.start + 26])].fill(255);
+            for (bytes, skipped) in [(&holed, 0), (&damaged, page.len()), (&lengthened, page.len())] {
                 let (found, damage) = ogg_files::read_with_damage(bytes);
                 // A hole at the end is not seen, and one at the beginning could be a live stream's.
                 let within = missing > 2 && missing < pages.len() - 1;
                 let lost_pages = u64::from(within);
-                assert_eq!((damage.skipped_bytes, damage.lost_pages), (skipped_bytes, lost_pages));
-                assert_eq!((damage.bad_packets, damage.cut_short), (0, false));
+                assert_eq!((damage.skipped_bytes, damage.lost_pages), (skipped as u64, lost_pages));
+                // Who could tell a last page that says it is longer from one that is not all there?
+                let cut_short = bytes == &lengthened && missing == pages.len() - 1;
+                assert_eq!((damage.bad_packets, damage.cut_short), (0, cut_short));
                 let lost = found.iter().filter(|read| read.packet.is_lost()).count();
                 assert_eq!(lost > 0, within, "page {missing} of {}", pages.len());
                 if !within {
@@ -405,15 +428,16 @@ fn what_was_lost_or_not_sent_is_written_as_a_gap() {
         }
         let file = writer.finish_at(sound.len() as i64).unwrap();
         let mut position = sent[0].position();
-        let mut arrived = 0;
+        let (mut arrived, mut config) = (0, 0);
         for found in read(&file) {
             assert_eq!(found.packet.position(), position, "no hole is left");
             position += i64::from(found.packet.duration());
             if let Some(same) = sent.iter().find(|packet| packet.as_bytes() == found.packet.as_bytes()) {
                 assert_eq!(same.position(), found.packet.position());
                 arrived += 1;
+                config = same.as_bytes()[0] & !3;
             } else {
-                assert!(found.packet.is_dtx(), "{:?}", found.packet);
+                assert!(found.packet.is_dtx() && found.packet.as_bytes()[0] & !3 == config, "{:?}", found.packet);
             }
         }
         assert_eq!(arrived, (0..sent.len()).filter(|index| !matches!(index % 20, 3 | 4 | 10..16)).count());
@@ -424,17 +448,18 @@ fn what_was_lost_or_not_sent_is_written_as_a_gap() {
     // Gaps off the grid of 2.5 ms are carried on until they are on it; shorter ones than a frame need other frames.
     let mut writer = OggWriter::new(Vec::new(), MONO).unwrap();
     let mut packet = Packet::new();
-    for (position, config) in [(0, 11u8), (2880 + 119, 9), (2880 + 960 + 121, 15), (2880 + 2040 + 1320, 1)] {
+    for (position, config) in [(0, 11u8), (2880 + 119, 9), (3840 + 121, 15), (4920 + 1560, 1)] {
         packet.set_bytes(&[config << 3, 1, 2], position).unwrap();
         writer.write(&packet).unwrap();
     }
     let found = read(&writer.finish().unwrap());
-    let lengths: Vec<_> = found.iter().map(|read| (read.packet.position(), read.packet.as_bytes().len())).collect();
-    assert_eq!(
-        lengths,
-        [(0, 3), (2880, 3), (3840, 2), (3960, 3), (4920, 2), (5880, 2), (6240, 3)],
-        "sounds have three bytes, gaps two"
-    );
+    let found: Vec<_> = found
+        .iter()
+        .map(|Read { packet, .. }| (packet.position(), packet.as_bytes()[0] >> 3, packet.as_bytes().len()))
+        .collect();
+    // Those of two bytes are gaps.
+    let wanted = [(0, 11, 3), (2880, 9, 3), (3840, 28, 2), (3960, 15, 3), (4920, 15, 2), (5880, 14, 2), (6360, 28, 2)];
+    assert_eq!((&found[..7], found[7]), (&wanted[..], (6480, 1, 3)));
 }
 
 #[test]
@@ -507,6 +532,8 @@ fn what_is_no_ogg_opus_file_is_refused() {
     assert_eq!(refused(&vorbis), "not Opus but Vorbis in Ogg");
     assert_eq!(refused(&ogg_files::stream_of(1, &[b"?", b"?"])), "not Opus but something else in Ogg");
     assert_eq!(refused(&[0; 1000]), "not an Ogg file");
+    let untitled = [&file[..pages(&file)[0].end], &file[pages(&file)[1].end..]].concat();
+    assert!(decode(&untitled) == decode(&file), "a lost comment header is no loss");
     let untagged = ogg_files::stream_of(1, &[&packets_of(&file)[0].0, b"\x08\x00\x00"]);
     assert_eq!(refused(&untagged), "its second packet is not a comment header");
     // Rubbish before a file is passed over, if it is not all there is.

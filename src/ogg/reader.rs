@@ -79,7 +79,7 @@ const GRID: i64 = 120;
 /// the file the next one is read.
 pub struct OggReader<R> {
     pages: Pages<R>,
-    /// The stream that is read, until it ends.
+    /// The stream that is read, until the next begins.
     stream: Option<OpusStream>,
     /// What of the page read last is not handed out yet.
     hole: Hole,
@@ -125,6 +125,8 @@ struct Hole {
     left: u32,
     /// Length of the packets that fill it.
     step: u32,
+    /// Where the stream's sound ends.
+    end: i64,
 }
 
 struct OpusStream {
@@ -137,10 +139,10 @@ struct OpusStream {
     grouped: bool,
     /// Whether its second header, OpusTags, was there.
     tagged: bool,
-    /// Whether its last page was there.
-    ended: bool,
     /// Whether pages are missing since the last one that is accounted for.
     holed: bool,
+    /// Ticks of one of its packets.
+    step: u32,
     /// Bytes kept of a packet that goes over several pages.
     kept: usize,
     /// Ticks of all packets so far.
@@ -193,13 +195,14 @@ impl<R: Read> OggReader<R> {
             }
         }
         if self.hole.left > 0 {
-            let Hole { position, left, step } = self.hole;
+            let Hole { position, left, step, end } = self.hole;
             let duration = step.min(left);
             let next = self.packets.front().map_or(&[][..], |next| &next.bytes);
             let next = if left <= step && next.len() <= Packet::MAX_BYTES { next } else { &[] };
             packet.set_lost(position, duration, next)?;
-            self.end = position + i64::from(duration);
-            self.hole = Hole { position: self.end, left: left - duration, step };
+            let position = position + i64::from(duration);
+            self.hole = Hole { position, left: left - duration, step, end };
+            self.end = position.min(end);
         } else if let Some(next) = self.packets.pop_front() {
             if next.bytes.len() <= Packet::MAX_BYTES {
                 packet.set_bytes(&next.bytes, next.position)?;
@@ -268,7 +271,7 @@ impl<R: Read> OggReader<R> {
         }
         if let Some(stream) = &mut self.stream {
             stream.grouped = true;
-            if ours && !stream.ended {
+            if ours {
                 self.take(page)?;
             }
         }
@@ -299,8 +302,8 @@ impl<R: Read> OggReader<R> {
             sequence: page.sequence.wrapping_add(1),
             grouped: false,
             tagged: false,
-            ended: false,
             holed: false,
+            step: 960, // 20 ms, as most have
             kept: 0,
             ticks: 0,
             known: None,
@@ -330,7 +333,6 @@ impl<R: Read> OggReader<R> {
         } else if stream.packets.push_page(page.content).is_err() {
             stream.forget_parts();
         }
-        stream.ended = page.ends_stream;
 
         while let Some(packet) = stream.packets.read_packet() {
             let bytes = packet.data;
@@ -351,20 +353,23 @@ impl<R: Read> OggReader<R> {
                 self.bad_packets += 1;
             }
         }
-        let Some(first) = self.packets.front() else { return Ok(()) };
 
         let length = self.packets.iter().map(|packet| i64::from(packet.duration)).sum();
-        let gap = stream.gap(page.granule, length, first.duration);
-        self.hole = Hole { position: stream.ticks - stream.pre_skip, left: gap, step: first.duration };
+        stream.step = self.packets.front().map_or(stream.step, |first| first.duration);
+        let gap = stream.gap(page.granule, page.ends_stream, length);
+        if length == 0 && (gap == 0 || !page.ends_stream) {
+            return Ok(()); // The next page will say the same, and have a packet to rebuild the last lost one from.
+        }
+        let end = if page.ends_stream { stream.end(page.granule, i64::from(gap) + length) } else { i64::MAX };
+        self.hole = Hole { position: stream.ticks - stream.pre_skip, left: gap, step: stream.step, end };
         stream.ticks += i64::from(gap);
-        let end = stream.end(page.granule, length);
         for packet in &mut self.packets {
             packet.position = stream.ticks - stream.pre_skip;
             stream.ticks += i64::from(packet.duration);
             packet.end = (stream.ticks - stream.pre_skip).min(end);
         }
         self.packets.retain(|packet| packet.position < packet.end);
-        self.given |= !self.packets.is_empty();
+        self.given |= gap > 0 || !self.packets.is_empty();
         if page.granule >= 0 {
             stream.known = Some((page.granule, stream.ticks));
             stream.holed = false;
@@ -386,21 +391,23 @@ impl OpusStream {
         self.kept = 0;
     }
 
-    /// Ticks that are missing before a page with these packets, the first of which has `step` ticks.
-    fn gap(&self, granule: i64, length: i64, step: u32) -> u32 {
+    /// Ticks that are missing before the packets that end on a page, which have `length` ticks.
+    fn gap(&self, granule: i64, is_last: bool, length: i64) -> u32 {
         let (true, 0.., Some((known, at))) = (self.holed, granule, self.known) else { return 0 };
         let expected = known.saturating_add(self.ticks - at);
         let mut gap = granule.saturating_sub(length).saturating_sub(expected);
-        if self.ended {
+        if is_last {
             // By the granule position the sound ends within a packet, and the packets themselves a little later.
-            gap = gap.saturating_add(i64::from(step) - 1) / i64::from(step) * i64::from(step);
+            let step = i64::from(self.step);
+            gap = gap.saturating_add(step - 1) / step * step;
         }
         if (0..=LONGEST_HOLE).contains(&gap) { (gap / GRID * GRID) as u32 } else { 0 }
     }
 
-    /// The position at which the sound ends by the granule position of the last page, before its packets are counted.
+    /// The position at which the sound ends by the granule position of the last page, of which `length` ticks are not
+    /// counted yet.
     fn end(&self, granule: i64, length: i64) -> i64 {
-        if !self.ended || granule < 0 {
+        if granule < 0 {
             return i64::MAX;
         }
         // On the only page nothing says where counting began, unless packets would have been cut at the beginning.

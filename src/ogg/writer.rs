@@ -16,9 +16,6 @@ const PAGE_TICKS: i64 = Packet::CLOCK_HZ as i64;
 /// Sound that is held back before a page is written: then another second is left, to be cut at the end.
 const HELD_TICKS: i64 = 2 * PAGE_TICKS + LONGEST_PACKET;
 
-/// The grid of all Opus lengths: 2.5 ms, in ticks.
-const GRID: i64 = 120;
-
 /// The longest gap between packets that is filled: a day, about as much as RTP timestamps can tell, in ticks.
 const LONGEST_GAP: i64 = 24 * 3600 * Packet::CLOCK_HZ as i64;
 
@@ -153,7 +150,10 @@ impl<W: Write> OggWriter<W> {
             if !(self.page_start..=latest).contains(&end) {
                 return Err(OggError::End { end, earliest: self.page_start, latest });
             }
-            self.fill(end.saturating_add(GRID - 1))?;
+            if end > self.position {
+                // In whole frames, as those before.
+                self.fill(end.saturating_add(i64::from(ticks_of(&[self.toc & !3])) - 1))?;
+            }
             let last = self.packets.iter().position(|(_, position)| *position >= end);
             self.packets.truncate(last.map_or(self.packets.len(), |last| last + 1));
             if let Some((_, position)) = self.packets.back_mut() {
