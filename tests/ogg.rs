@@ -296,8 +296,9 @@ fn streams_beside_the_first_opus_stream_are_skipped() {
 
 #[test]
 fn missing_pages_are_lost_packets() {
-    let sound = &speech()[..96_000];
-    for (bitrate_bps, across) in [(24_000, false), (510_000, false), (510_000, true)] {
+    let speech = [speech(), speech(), speech()].concat();
+    for (bitrate_bps, across, length) in [(24_000, false, 96_000), (510_000, false, 96_001), (400_000, true, 288_000)] {
+        let sound = &speech[..length];
         let settings = OpusEncode { bitrate_bps, application: Application::Audio, ..OpusEncode::voip() };
         let mut file = file_of(settings, sound);
         if across {
@@ -411,10 +412,17 @@ fn what_was_lost_or_not_sent_is_written_as_a_gap() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("call.opus");
     let sound = speech();
-    for (packet_ms, application) in [(20.0, Application::Voip), (60.0, Application::Voip), (2.5, Application::LowDelay)]
-    {
-        let sent = encode(OpusEncode { packet_ms, application, ..OpusEncode::voip() }, 1, &sound);
-        let mut writer = OggWriter::new(Vec::new(), MONO).unwrap();
+    let voip = OpusEncode::voip();
+    let cases = [
+        (OpusEncode { packet_ms: 20.0, ..voip }, 1),
+        (OpusEncode { packet_ms: 60.0, ..voip }, 1),
+        (OpusEncode { packet_ms: 2.5, application: Application::LowDelay, ..voip }, 1),
+        (OpusEncode { packet_ms: 20.0, application: Application::Audio, bitrate_bps: 96_000, ..voip }, 2),
+    ];
+    for (settings, channels) in cases {
+        let sent = encode(settings, channels, &sound);
+        let length = sound.len() / channels;
+        let mut writer = OggWriter::new(Vec::new(), OggHead { channels, ..MONO }).unwrap();
         for (index, packet) in sent.iter().enumerate() {
             match index % 20 {
                 3 | 4 => {
@@ -426,7 +434,7 @@ fn what_was_lost_or_not_sent_is_written_as_a_gap() {
                 _ => writer.write(packet).unwrap(),
             }
         }
-        let file = writer.finish_at(sound.len() as i64).unwrap();
+        let file = writer.finish_at(length as i64).unwrap();
         let mut position = sent[0].position();
         let (mut arrived, mut config) = (0, 0);
         for found in read(&file) {
@@ -443,7 +451,7 @@ fn what_was_lost_or_not_sent_is_written_as_a_gap() {
         assert_eq!(arrived, (0..sent.len()).filter(|index| !matches!(index % 20, 3 | 4 | 10..16)).count());
         assert_eq!(decode(&file).len(), sound.len());
         fs::write(&path, file).unwrap();
-        others_agree(&path, sound.len() as u64);
+        others_agree(&path, length as u64);
     }
     // Gaps off the grid of 2.5 ms are carried on until they are on it; shorter ones than a frame need other frames.
     let mut writer = OggWriter::new(Vec::new(), MONO).unwrap();
