@@ -56,10 +56,9 @@ const SILK_20_MS: u8 = 9;
 /// lost (section 4.1): so a call can be recorded as it arrives.
 ///
 /// A page holds 1 s. It is written when another second is there, in many small writes: give it a
-/// [`BufWriter`](std::io::BufWriter). Several streams one behind
-/// the other (chained) are written by giving what [`finish`](Self::finish) returns to the next writer.
-///
-/// Until it is finished, a file lacks its last two seconds and the mark of its end.
+/// [`BufWriter`](std::io::BufWriter). Until it is finished, a file lacks its last two seconds and the mark of its end.
+/// Several streams one behind the other (chained) are written by giving what [`finish`](Self::finish) returns to the
+/// next writer.
 #[must_use = "a file is complete only when it is finished"]
 pub struct OggWriter<W: Write> {
     ogg: PacketWriter<'static, W>,
