@@ -12,7 +12,7 @@ use common::ogg_opus::OpusInput;
 use common::output::{all_different, commit, print};
 use common::wav::WavOutput;
 use common::{Of, Result};
-use voxframe::{Format, OpusDecode, Packet, Processor, Stage};
+use voxframe::{CodecError, Error, Format, OpusDecode, Packet, Processor, Stage};
 
 /// Decodes an Ogg Opus file, mono or stereo, to a WAV file: 48 kHz, 16-bit PCM.
 #[derive(Parser)]
@@ -34,32 +34,40 @@ fn run(args: &Args) -> Result {
     let lost = |index: usize| trace.get(index) == Some(&true);
     let mut input = OpusInput::open(&args.input)?;
     let mut next = input.next_packet()?;
-    let channels = next.as_ref().map(|packet| packet.head.channels).ok_or("no packets in it").of(&args.input)?;
+    let channels = next.as_ref().map(|first| first.head.channels).ok_or("no packets in it").of(&args.input)?;
     let format = Format::new(48_000, channels)?;
     all_different([&args.input, &args.output].into_iter().chain(&args.loss_trace))?;
     let mut wav = WavOutput::create(&args.output, format, true, 0)?;
 
     let mut decoder = OpusDecode::default().prepare(format)?;
-    let mut packet = Packet::new();
+    let mut stream = None;
     let (mut index, mut losses) = (0, 0);
     while let Some(now) = next {
         next = input.next_packet()?;
-        if now.is_first {
+        let follower = next.as_ref().filter(|next| next.stream == now.stream);
+        if stream != Some(now.stream) {
+            stream = Some(now.stream);
             decoder = OpusDecode { gain_db: now.head.gain_db }.prepare(format)?;
         }
-        let follower = next.as_ref().filter(|next| !next.is_first);
-        if lost(index) {
-            losses += 1;
+        let mut packet = now.packet;
+        let (position, duration) = (packet.position(), packet.duration());
+        if lost(index) && !packet.is_lost() {
             // The packet after a lost one may hold a coarse copy of it.
-            let copy = follower.filter(|_| !lost(index + 1)).map_or(&[][..], |next| &next.bytes);
-            packet.set_lost(now.position, now.duration, copy)?;
-        } else {
-            packet.set_bytes(&now.bytes, now.position)?;
+            let copy = follower.filter(|next| !lost(index + 1) && !next.packet.is_lost());
+            packet.set_lost(position, duration, copy.map_or(&[][..], |next| next.packet.as_bytes()))?;
         }
+        losses += u32::from(packet.is_lost());
         let mut play = |packet: &mut Packet| -> Result {
             while !packet.is_empty() {
-                if let Some(frame) = decoder.process(packet).of(&args.input)? {
-                    wav.write(frame, now.end)?;
+                match decoder.process(packet) {
+                    Ok(Some(frame)) => wav.write(frame, now.end)?,
+                    Ok(None) => {}
+                    Err(Error::Codec(CodecError::InvalidPacket)) => {
+                        // It begins as an Opus packet does, but is none: as good as lost.
+                        losses += 1;
+                        packet.set_lost(position, duration, &[])?;
+                    }
+                    Err(error) => return Err(error).of(&args.input),
                 }
             }
             Ok(())
@@ -67,11 +75,12 @@ fn run(args: &Args) -> Result {
         play(&mut packet)?;
         if follower.is_none() {
             // A stream may end within a frame: whatever comes then fills it up.
-            packet.set_lost(now.position + i64::from(now.duration), 480, &[])?;
+            packet.set_lost(position + i64::from(duration), 480, &[])?;
             play(&mut packet)?;
         }
         index += 1;
     }
+    input.tell_damage();
     let seconds = wav.seconds();
     commit(vec![wav.finish()?])?;
     print(&format!("{seconds:.3} s, {index} packets, {losses} of them lost\n"))

@@ -62,8 +62,8 @@
 //! uses plans once a thread.) Errors carry no heap data. A test with a counting allocator holds every stage to it.
 //!
 //! # Features
-//! `resample`, `denoise`, `vad`, `opus`, `loudness` and `spectrum` are on by default; `serde` derives `Serialize` and
-//! `Deserialize` for all settings.
+//! `resample`, `denoise`, `vad`, `opus`, `ogg`, `loudness` and `spectrum` are on by default; `serde` derives
+//! `Serialize` and `Deserialize` for all settings.
 
 #![deny(missing_docs, unsafe_code)]
 
@@ -77,6 +77,8 @@ pub mod level;
 #[cfg(feature = "opus")]
 mod link;
 mod live;
+#[cfg(feature = "ogg")]
+mod ogg;
 mod packet;
 mod pipeline;
 mod processor;
@@ -93,6 +95,8 @@ pub use frame::Frame;
 #[cfg(feature = "opus")]
 pub use link::{FrameReceiver, JitterBuffer, LinkReading, LinkStatistics, PacketSender};
 pub use live::{Handle, Handled, Live, MAX_FIELDS, Record, Tap, Word};
+#[cfg(feature = "ogg")]
+pub use ogg::{OggDamage, OggError, OggHead, OggReader, OggWriter};
 pub use packet::Packet;
 pub use pipeline::{FrameProcessor, Pipeline};
 pub use processor::Processor;

@@ -136,7 +136,7 @@ impl Packet {
 
 /// How long the sound in an Opus packet is, in ticks, by its first two bytes (RFC 6716, sections 3.1 and 3.2); 0 if that
 /// is impossible.
-fn ticks_of(bytes: &[u8]) -> u32 {
+pub(crate) fn ticks_of(bytes: &[u8]) -> u32 {
     const MOST: u32 = 5760; // 120 ms
     let Some(&first) = bytes.first() else { return 0 };
     let frame = match first >> 3 {

@@ -1,5 +1,5 @@
 //! The examples, run as programs: what they make of good files, and what they say to bad ones.
-#![cfg(all(feature = "resample", feature = "denoise", feature = "opus"))]
+#![cfg(all(feature = "resample", feature = "denoise", feature = "opus", feature = "ogg"))]
 
 mod cli;
 

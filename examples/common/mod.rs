@@ -2,8 +2,10 @@
 
 #![allow(dead_code, reason = "each example uses its part")]
 
+#[cfg(feature = "ogg")]
 pub mod ogg_opus;
 pub mod output;
+#[cfg(feature = "ogg")]
 pub mod report;
 pub mod riff;
 pub mod wav;

@@ -1,0 +1,12 @@
+//! Opus packets in Ogg files (RFC 7845, RFC 3533).
+
+mod error;
+mod head;
+mod page;
+mod reader;
+mod writer;
+
+pub use error::OggError;
+pub use head::OggHead;
+pub use reader::{OggDamage, OggReader};
+pub use writer::OggWriter;
