@@ -25,10 +25,10 @@ pub(crate) const NAMES: [&str; 3] = ["low-latency", "balanced", "high-quality"];
 /// | | low-latency | balanced | high-quality |
 /// | --- | --- | --- | --- |
 /// | rate | 16 kHz | 48 kHz | 48 kHz |
-/// | noise suppression | off | 18 dB, RNNoise | 40 dB, Hush |
+/// | noise suppression | off | 18 dB, RNNoise | 60 dB, Hush |
 /// | high-pass, 80 Hz | always in | while there is rumble | while there is rumble |
 /// | automatic gain | off | to −20 dBov | to −20 dBov |
-/// | gate | on | on | on, 10 ms lookahead |
+/// | gate | to −50 dB | to −50 dB | to −15 dB, 10 ms lookahead |
 /// | limiter, at −1 dBTP | no lookahead | 1 ms lookahead | 5 ms lookahead |
 /// | packet | 10 ms | 20 ms | 20 ms |
 /// | Opus | VOIP, 32 kb/s, CVBR, complexity 5 | VOIP, 40 kb/s, VBR, 9 | AUDIO, 64 kb/s (stereo 128), VBR, 10 |
@@ -131,9 +131,9 @@ impl Profile {
             denoise: Some(Denoise {
                 #[cfg(feature = "hush")]
                 engine: crate::Engine::Hush,
-                ..Denoise::db(40.0)
+                ..Denoise::db(60.0)
             }),
-            gate: Some(NoiseGate { lookahead_ms: 10.0, ..NoiseGate::default() }),
+            gate: Some(NoiseGate { lookahead_ms: 10.0, floor_db: -15.0, ..NoiseGate::default() }),
             limiter: Some(Limiter { lookahead_ms: 5.0, ..Limiter::default() }),
             #[cfg(feature = "opus")]
             opus: OpusEncode {

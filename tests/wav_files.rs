@@ -1,5 +1,5 @@
 //! Every file in the collection of odd WAV files is either processed right or refused with a reason: a table says which.
-#![cfg(all(feature = "resample", feature = "denoise", feature = "opus"))]
+#![cfg(all(feature = "resample", feature = "denoise", feature = "opus", feature = "ogg"))]
 
 mod cli;
 
