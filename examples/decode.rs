@@ -45,14 +45,15 @@ fn run(args: &Args) -> Result {
     while let Some(now) = next {
         next = input.next_packet()?;
         if now.is_first {
-            decoder = OpusDecode { gain_db: now.head.gain_db }.prepare(format)?;
+            decoder = OpusDecode { gain_db: now.head.gain_db, ..OpusDecode::default() }.prepare(format)?;
         }
         let follower = next.as_ref().filter(|next| !next.is_first);
         if lost(index) {
             losses += 1;
             // The packet after a lost one may hold a coarse copy of it.
             let copy = follower.filter(|_| !lost(index + 1)).map_or(&[][..], |next| &next.bytes);
-            packet.set_lost(now.position, now.duration, copy)?;
+            let after = now.position + i64::from(now.duration);
+            packet.set_lost(now.position, now.duration, copy, after)?;
         } else {
             packet.set_bytes(&now.bytes, now.position)?;
         }
@@ -67,7 +68,7 @@ fn run(args: &Args) -> Result {
         play(&mut packet)?;
         if follower.is_none() {
             // A stream may end within a frame: whatever comes then fills it up.
-            packet.set_lost(now.position + i64::from(now.duration), 480, &[])?;
+            packet.set_lost(now.position + i64::from(now.duration), 480, &[], 0)?;
             play(&mut packet)?;
         }
         index += 1;

@@ -5,6 +5,8 @@ mod jitter_buffer;
 mod order;
 mod queue;
 mod receiver;
+#[cfg(feature = "rtp")]
+mod rtp;
 mod statistics;
 mod stretch;
 mod target;
@@ -13,6 +15,8 @@ mod timeline;
 pub use jitter_buffer::JitterBuffer;
 pub use queue::PacketSender;
 pub use receiver::FrameReceiver;
+#[cfg(feature = "rtp")]
+pub use rtp::{RtpHeader, RtpReading, RtpReceiver, RtpSender};
 pub use statistics::{LinkReading, LinkStatistics};
 
 /// Ticks in a millisecond: positions and delays are counted in ticks of 48 kHz here, whatever the rate of the sound.

@@ -413,7 +413,8 @@ impl FrameReceiver {
             return;
         }
         let next = if rebuilt { next } else { &[] };
-        let lost = self.packet.set_lost(self.position(self.head), length as u32, next);
+        let position = self.position(self.head);
+        let lost = self.packet.set_lost(position, length as u32, next, position + length);
         debug_assert!(lost.is_ok(), "a slot holds less than a packet");
         self.reading.rebuilt += u64::from(rebuilt);
         self.decode(length, if rebuilt { Source::Packet } else { source });
