@@ -25,6 +25,8 @@ mod opus_decode;
 #[cfg(feature = "opus")]
 mod opus_encode;
 #[cfg(feature = "opus")]
+mod opus_gap;
+#[cfg(feature = "opus")]
 mod opus_noise;
 #[cfg(feature = "opus")]
 mod opus_packet;
@@ -56,7 +58,7 @@ pub use resample::{Quality, Resample, Resampler};
 #[cfg(feature = "spectrum")]
 pub use spectrum::{Analyser, LiveSpectrum, Spectrum, SpectrumProcessor};
 
-#[cfg(feature = "rtp")]
+#[cfg(feature = "opus")]
 pub(crate) use opus_packet::Layout;
 
 #[cfg(feature = "opus")]

@@ -2,19 +2,21 @@
 
 use super::opus_backend::{Decoder, NEURAL};
 use super::opus_codec::check_rate;
+use super::opus_gap::{Ceiling, Means, plan};
 use super::opus_noise::ComfortNoise;
-use super::opus_packet::{GRID_TICKS, LONGEST_TICKS, Layout, Redundancy};
+use super::opus_packet::{GRID_TICKS, Layout, Redundancy};
 use crate::error::{CodecError, in_range};
 use crate::format::rescale;
 use crate::live::{Tap, record};
 use crate::ramp::{Course, Ramp};
 use crate::{Error, Format, Frame, Handle, Live, Packet, Processor, Result, Stage, kernels, level};
 
-/// A gap is filled in steps of so much, 20 ms: the frame of libopus's own concealment.
-const STEP_TICKS: u32 = 960;
-
 /// Concealment goes over to comfort noise after 120 ms: no voice can be guessed for longer.
 const MOST_CONCEALED_TICKS: u32 = 5760;
+
+/// How long it takes to go over to comfort noise, and where the sender is silent anyway.
+const FADE_MS: f32 = 60.0;
+const SILENCE_FADE_MS: f32 = 20.0;
 
 /// How long a change of the gain takes.
 const RAMP_MS: f32 = 20.0;
@@ -83,13 +85,13 @@ pub struct OpusDecodeReading {
     pub dred_ms: u64,
     /// Sound made up where packets were lost, in ms.
     pub concealed_ms: u64,
-    /// Silence of the sender, in ms.
-    pub silence_ms: u64,
+    /// Comfort noise, in ms: where the sender was silent, and where concealment has faded.
+    pub comfort_ms: u64,
     /// Packets that were not Opus.
     pub refused: u64,
 }
 
-record!(OpusDecodeReading { decoded_ms, fec_ms, dred_ms, concealed_ms, silence_ms, refused });
+record!(OpusDecodeReading { decoded_ms, fec_ms, dred_ms, concealed_ms, comfort_ms, refused });
 
 impl OpusDecode {
     fn factor(&self) -> f32 {
@@ -131,6 +133,7 @@ impl Live for OpusDecode {
             decoded: vec![0.0; most * output.channels()].into_boxed_slice(),
             filled: 0,
             position: 0,
+            ceiling: Ceiling::NOTHING_HEARD,
             noise: ComfortNoise::new(output, output.samples_in_ms(120.0)),
             concealed: 0,
             moved: vec![0; Packet::MAX_BYTES + Redundancy::MOST_BYTES_MORE].into_boxed_slice(),
@@ -147,44 +150,8 @@ struct Ticks {
     fec: u64,
     dred: u64,
     concealed: u64,
-    silence: u64,
+    comfort: u64,
     refused: u64,
-}
-
-/// How the next piece of a gap is filled.
-#[derive(Clone, Copy, Debug)]
-enum Means {
-    Fec,
-    /// From redundancy moved back by so many steps of 2.5 ms.
-    Dred(u32),
-    Conceal,
-}
-
-/// How to go on with a gap: for how many ticks, and how.
-fn plan(gap: &Packet) -> (u32, Means) {
-    let left = gap.duration() / GRID_TICKS * GRID_TICKS;
-    let step = left.min(STEP_TICKS);
-    let steps_ahead = (gap.until_later() + i64::from(GRID_TICKS / 2)).div_euclid(GRID_TICKS.into());
-    let later = (1..=i64::from(i32::MAX) / i64::from(GRID_TICKS)).contains(&steps_ahead);
-    let Some(later) = Layout::of(gap.as_bytes()).filter(|_| later) else {
-        return (step, Means::Conceal);
-    };
-    let ahead = steps_ahead as u32 * GRID_TICKS;
-    // Forward error correction is all or nothing: as much as a frame, right before its packet.
-    let fec = if later.has_fec() { later.ticks_per_frame() } else { 0 };
-    if fec > 0 && ahead == fec && left >= fec {
-        return (fec, Means::Fec);
-    }
-    let step = if ahead > fec && left >= ahead { step.min(ahead - fec) } else { step };
-    if let Some(dred) = later.dred().filter(|_| NEURAL) {
-        // What is too far back is made in one go with what comes next, in whole steps.
-        let beyond = ahead.saturating_sub(dred.most() * GRID_TICKS).next_multiple_of(STEP_TICKS);
-        let step = step.max(beyond).min(ahead);
-        if step <= left.min(LONGEST_TICKS) {
-            return (step, Means::Dred((ahead - step) / GRID_TICKS));
-        }
-    }
-    (step, Means::Conceal)
 }
 
 /// A running [`OpusDecode`].
@@ -197,6 +164,7 @@ pub struct OpusDecoder {
     filled: usize,
     /// The position of the first of it.
     position: i64,
+    ceiling: Ceiling,
     noise: ComfortNoise,
     /// For how long, in ticks, nothing has been known of the sound.
     concealed: u32,
@@ -221,15 +189,11 @@ impl OpusDecoder {
         let ticks = Layout::of(bytes).ok_or(Error::Codec(CodecError::InvalidPacket))?.ticks();
         let (end, room) = Self::room(&mut self.decoded, self.filled, format, ticks)?;
         self.codec.decode(bytes, room)?;
-        if packet.is_dtx() {
-            self.ticks.silence += u64::from(ticks);
-            self.noise.stand_in(room, true);
-        } else {
-            self.ticks.decoded += u64::from(ticks);
-            self.concealed = 0;
-            self.noise.listen(room);
-            self.noise.stand_in(room, false);
-        }
+        self.ticks.decoded += u64::from(ticks);
+        self.concealed = 0;
+        self.ceiling.lift(room, format);
+        self.noise.listen(room);
+        self.noise.go(room);
         self.append(end, packet.position());
         Ok(())
     }
@@ -253,14 +217,27 @@ impl OpusDecoder {
         let kind = match rebuilt {
             Ok(kind) => {
                 self.concealed = 0;
-                self.noise.stand_in(room, false);
+                self.ceiling.lift(room, format);
+                self.noise.go(room);
                 kind
+            }
+            // Behind comfort noise the codec rests: the sender's has not faded either, and both meet again as they left.
+            Err(_) if self.noise.is_alone() => {
+                room.fill(0.0);
+                self.noise.come(room, FADE_MS);
+                &mut self.ticks.comfort
             }
             Err(_) => {
                 self.codec.conceal(room)?;
-                self.noise.stand_in(room, gap.is_dtx() || self.concealed >= MOST_CONCEALED_TICKS);
+                self.ceiling.hold(room, format);
+                let faded = self.concealed >= MOST_CONCEALED_TICKS;
                 self.concealed = self.concealed.saturating_add(ticks);
-                if gap.is_lost() { &mut self.ticks.concealed } else { &mut self.ticks.silence }
+                match gap.is_dtx() {
+                    true => self.noise.come(room, SILENCE_FADE_MS),
+                    false if faded => self.noise.come(room, FADE_MS),
+                    false => self.noise.go(room),
+                }
+                if gap.is_lost() { &mut self.ticks.concealed } else { &mut self.ticks.comfort }
             }
         };
         *kind += u64::from(ticks);
@@ -277,17 +254,36 @@ impl OpusDecoder {
         self.filled = end;
     }
 
-    fn publish(&self) {
+    /// Where the sound came from so far.
+    pub(crate) fn reading(&self) -> OpusDecodeReading {
         let ms = |ticks: u64| ticks * 1000 / u64::from(Packet::CLOCK_HZ);
-        let Ticks { decoded, fec, dred, concealed, silence, refused } = self.ticks;
-        self.tap.publish(OpusDecodeReading {
+        let Ticks { decoded, fec, dred, concealed, comfort, refused } = self.ticks;
+        OpusDecodeReading {
             decoded_ms: ms(decoded),
             fec_ms: ms(fec),
             dred_ms: ms(dred),
             concealed_ms: ms(concealed),
-            silence_ms: ms(silence),
+            comfort_ms: ms(comfort),
             refused,
-        });
+        }
+    }
+
+    /// Whether the last sound received was no louder than the background.
+    pub(crate) fn heard_background(&self) -> bool {
+        self.noise.heard_background()
+    }
+
+    /// Whether sound of this mean square, before the gain, is no louder than a channel's background.
+    pub(crate) fn is_background(&self, channel: usize, power: f32) -> bool {
+        self.noise.is_background(channel, power)
+    }
+
+    /// Begins another stream behind what was made last: the codec forgets, the noise goes on until it is heard.
+    pub(crate) fn restart(&mut self) {
+        let done = self.codec.reset();
+        debug_assert!(done.is_ok(), "libopus always resets");
+        self.filled = 0;
+        self.concealed = 0;
     }
 }
 
@@ -301,6 +297,10 @@ impl Processor for OpusDecoder {
         if let Some(settings) = self.tap.changed() {
             self.codec.set_complexity(settings.complexity)?;
             self.gain.set(settings.factor(), format.samples_in_ms(RAMP_MS));
+        }
+        if packet.is_dtx() && !packet.is_gap() && Layout::of(packet.as_bytes()).is_some() {
+            // The codec's own noise is up to 12 dB too low.
+            packet.set_silence(packet.position(), packet.duration());
         }
         let done = if packet.is_gap() {
             if packet.duration() < GRID_TICKS {
@@ -318,7 +318,7 @@ impl Processor for OpusDecoder {
         } else {
             Ok(())
         };
-        self.publish();
+        self.tap.publish(self.reading());
         done?;
         if self.filled < wanted {
             if !packet.is_gap() {
@@ -344,14 +344,12 @@ impl Processor for OpusDecoder {
     }
 
     fn reset(&mut self) {
-        let done = self.codec.reset();
-        debug_assert!(done.is_ok(), "libopus always resets");
-        self.filled = 0;
+        self.restart();
+        self.ceiling = Ceiling::NOTHING_HEARD;
         self.noise.reset();
-        self.concealed = 0;
         self.gain.finish();
         self.ticks = Ticks::default();
-        self.publish();
+        self.tap.publish(self.reading());
     }
 
     fn input_format(&self) -> Format {
