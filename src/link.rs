@@ -1,8 +1,10 @@
 //! What a call needs beyond one frame.
 
-mod comfort;
 mod jitter_buffer;
+mod line;
+mod losses;
 mod order;
+mod pace;
 mod queue;
 mod receiver;
 #[cfg(feature = "rtp")]
@@ -21,6 +23,9 @@ pub use statistics::{LinkReading, LinkStatistics};
 
 /// Ticks in a millisecond: positions and delays are counted in ticks of 48 kHz here, whatever the rate of the sound.
 const TICKS_PER_MS: i64 = crate::Packet::CLOCK_HZ as i64 / 1000;
+
+/// Sound is decoded in chunks of 10 ms: the least length of a frame.
+const CHUNK_TICKS: i64 = 10 * TICKS_PER_MS;
 
 /// A time in ms as ticks.
 fn ticks(ms: f32) -> i64 {

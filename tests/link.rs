@@ -228,7 +228,7 @@ fn lost_packets_are_rebuilt_where_they_can_be() {
     let could = (1..1500).filter(|&i| !arrived[i - 1] && arrived[i] && has_copy(&packets[i])).count();
     println!("{} missing, {could} could be rebuilt, {} were", last.missing, last.rebuilt);
     assert!(last.rebuilt * 10 >= could as u64 * 9, "{last:?}, {could} could be rebuilt");
-    let (_, _, without) = run(1500, &lossy, JitterBuffer { wait_for_fec: false, ..JitterBuffer::default() });
+    let (_, _, without) = run(1500, &lossy, JitterBuffer { wait_for_redundancy_ms: 0.0, ..JitterBuffer::default() });
     assert!(without.rebuilt < last.rebuilt, "{without:?}");
 }
 
