@@ -24,12 +24,19 @@ const ALIKE_URGENT: f32 = 0.5;
 const BETWEEN: u32 = 5;
 const BETWEEN_URGENT: u32 = 2;
 
+/// Off by less, it waits for a pause to put that right; but no longer than for so many chunks: 4 s where the delay is
+/// too long, 1 s where it is too short and packets may come too late.
+const PATIENT_TICKS: i64 = 60 * TICKS_PER_MS;
+const PATIENCE_LONG: u32 = 400;
+const PATIENCE_SHORT: u32 = 100;
+
 /// Decides in each frame whether to jump, so that the delay comes nearer to where it should be.
 pub(super) struct Pace {
     format: Format,
     stretch: Stretch,
-    /// Chunks since the last splice.
+    /// Chunks since the last splice, and since the delay was right.
     since: u32,
+    off: u32,
 }
 
 /// How the delay is off in a frame.
@@ -53,13 +60,19 @@ impl Pressure {
 
 impl Pace {
     pub fn new(format: Format) -> Self {
-        Self { format, stretch: Stretch::new(format), since: 0 }
+        Self { format, stretch: Stretch::new(format), since: 0, off: 0 }
     }
 
     /// To be called once a frame: the sound that must be ahead for a jump in this frame, if there is to be one.
     pub fn wants(&mut self, pressure: Pressure) -> Option<usize> {
-        self.since += self.format.frame_ms() / 10;
+        let chunks = self.format.frame_ms() / 10;
+        (self.since, self.off) = (self.since + chunks, self.off + chunks);
         if !pressure.is_faster() && pressure.excess > -TOO_SHORT_TICKS {
+            self.off = 0;
+            return None;
+        }
+        let patience = if pressure.excess > 0 { PATIENCE_LONG } else { PATIENCE_SHORT };
+        if !pressure.passive && pressure.excess.abs() < PATIENT_TICKS && self.off < patience {
             return None;
         }
         let hurried = pressure.is_urgent() || pressure.passive;
