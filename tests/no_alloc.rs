@@ -202,6 +202,38 @@ fn neural_concealment_and_redundancy_do_not_allocate() {
     assert!(control.reading().dred_ms == 0, "reset");
 }
 
+#[cfg(feature = "deep-plc")]
+#[test]
+fn a_jitter_buffer_does_not_allocate_for_redundancy_and_deep_concealment() {
+    use voxframe::{JitterBuffer, OpusDecode, OpusEncode, Stage};
+    let format = Format::mono(48_000).unwrap();
+    let settings = OpusEncode { dred_ms: 500, fec: true, loss_percent: 20, bitrate_bps: 48_000, ..OpusEncode::voip() };
+    let mut encoder = settings.prepare(format).unwrap();
+    let mut frame = Frame::new(format);
+    let mut packets = Vec::new();
+    for round in 0..1000 {
+        fill(&mut frame, round);
+        packets.extend(encoder.process(&mut frame).unwrap().cloned());
+    }
+    let decoder = OpusDecode { complexity: 7, ..OpusDecode::default() };
+    let (mut sender, mut receiver) = JitterBuffer { decoder, ..JitterBuffer::default() }.open(format).unwrap();
+    receiver.pull();
+    let count = allocations(|| {
+        for round in 0..1000 {
+            let index = round / 2;
+            // Gaps of one to five packets, and one of half a second.
+            if round % 2 == 0 && index % 12 >= index / 12 % 6 && !(300..325).contains(&index) {
+                sender.push(index as u16, index as u32 * 960, 1, packets[index].as_bytes()).unwrap();
+            }
+            std::hint::black_box(receiver.pull());
+        }
+    });
+    assert_eq!(count, 0);
+    let told = receiver.statistics().reading();
+    let ms = [told.fec_ms, told.dred_ms, told.concealed_ms, told.comfort_ms];
+    assert!(ms.iter().all(|&ms| ms > 0.0), "{told:?}");
+}
+
 #[cfg(feature = "rtp")]
 #[test]
 fn rtp_does_not_allocate() {

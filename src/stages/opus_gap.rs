@@ -10,8 +10,8 @@ const STEP_TICKS: u32 = 960;
 /// What was heard last is measured over so much.
 const LAST_MS: f32 = 20.0;
 
-/// How fast what is made up gets quieter.
-const FALL_MS: f32 = 5.0;
+/// How fast that is done, and undone.
+const GLIDE_MS: f32 = 1.0;
 
 /// How the next piece of a gap is filled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,7 +84,7 @@ impl Ceiling {
         if self.gain == 1.0 && gain == 1.0 {
             return;
         }
-        let (count, steps) = (format.channels(), format.samples_in_ms(FALL_MS));
+        let (count, steps) = (format.channels(), format.samples_in_ms(GLIDE_MS));
         let slope = (gain - self.gain) / steps as f32;
         let (moving, steady) = sound.split_at_mut(sound.len().min(steps * count));
         for (index, samples) in moving.chunks_exact_mut(count).enumerate() {

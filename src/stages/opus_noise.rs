@@ -19,11 +19,11 @@ const BACKGROUND: f32 = 4.0;
 /// Below this mean square a block is silent whatever came before: −75 dBFS.
 const SILENT: f32 = 3.16e-8;
 
-/// The loudest floor, as a mean square: −40 dBFS. What is louder is no background.
-const LOUDEST: f32 = 1e-4;
+/// The loudest floor, as a mean square: −45 dBFS. What is louder is no background.
+const LOUDEST: f32 = 3.16e-5;
 
 /// No sample of the noise is larger, whatever the filter was made of: 19 dB above the loudest floor.
-const PEAK: f32 = 0.09;
+const PEAK: f32 = 0.05;
 
 /// How much of the noise's shape each block of background renews.
 const RENEWAL: f32 = 0.1;
