@@ -18,6 +18,10 @@ const MOST_CONCEALED_TICKS: u32 = 5760;
 const FADE_MS: f32 = 60.0;
 const SILENCE_FADE_MS: f32 = 20.0;
 
+/// No sound is louder than this, 18 dB above full scale. What is comes from bytes that are no packet, or a broken one;
+/// libopus then makes up to 10⁶ of it, and filters further on would ring for long.
+const LOUDEST: f32 = 8.0;
+
 /// How long a change of the gain takes.
 const RAMP_MS: f32 = 20.0;
 
@@ -189,6 +193,7 @@ impl OpusDecoder {
         let ticks = Layout::of(bytes).ok_or(Error::Codec(CodecError::InvalidPacket))?.ticks();
         let (end, room) = Self::room(&mut self.decoded, self.filled, format, ticks)?;
         self.codec.decode(bytes, room)?;
+        tame(room);
         self.ticks.decoded += u64::from(ticks);
         self.concealed = 0;
         self.ceiling.lift(room, format);
@@ -216,6 +221,7 @@ impl OpusDecoder {
         // What does not help as it should helps nobody: conceal without it.
         let kind = match rebuilt {
             Ok(kind) => {
+                tame(room);
                 self.concealed = 0;
                 self.ceiling.lift(room, format);
                 self.noise.go(room);
@@ -229,6 +235,7 @@ impl OpusDecoder {
             }
             Err(_) => {
                 self.codec.conceal(room)?;
+                tame(room);
                 self.ceiling.hold(room, format);
                 let faded = self.concealed >= MOST_CONCEALED_TICKS;
                 self.concealed = self.concealed.saturating_add(ticks);
@@ -284,6 +291,13 @@ impl OpusDecoder {
         debug_assert!(done.is_ok(), "libopus always resets");
         self.filled = 0;
         self.concealed = 0;
+    }
+}
+
+/// Ends what is too loud; what is no number is silent.
+fn tame(sound: &mut [f32]) {
+    for sample in sound {
+        *sample = if sample.is_nan() { 0.0 } else { sample.clamp(-LOUDEST, LOUDEST) };
     }
 }
 
