@@ -170,15 +170,28 @@ impl FrameReceiver {
         self.origin.map_or(self.resume_at, |origin| timestamp - origin)
     }
 
-    /// How long the fastest packets should wait.
-    fn wanted(&self) -> i64 {
+    /// How long the fastest packets should wait for the slower ones.
+    fn jitter(&self) -> i64 {
         let (least, most) = self.settings.delays();
-        let jitter = self.target.target();
-        let redundancy =
-            self.losses.wait(self.now, self.line.length()).min(ticks(self.settings.wait_for_redundancy_ms));
+        self.target.target().clamp(least, most)
+    }
+
+    /// How long they should wait if redundancy needs so much.
+    fn with(&self, redundancy: i64) -> i64 {
+        let jitter = self.jitter();
         // The packet that rebuilds what is missing comes neither with the first nor with the last.
         let both = if redundancy > 0 { (redundancy + jitter / 2).max(jitter) } else { jitter };
-        both.clamp(least, most)
+        both.min(self.settings.delays().1)
+    }
+
+    /// The longest wait for redundancy.
+    fn longest_wait(&self) -> i64 {
+        ticks(self.settings.wait_for_redundancy_ms)
+    }
+
+    /// How long they should wait.
+    fn wanted(&self) -> i64 {
+        self.with(self.losses.wait(self.now, self.line.length()).min(self.longest_wait()))
     }
 
     /// How long they wait now.
@@ -189,6 +202,13 @@ impl FrameReceiver {
     /// By how much they wait too long.
     fn excess(&self) -> i64 {
         self.delay() - self.wanted()
+    }
+
+    /// The same while somebody speaks: the wait for redundancy then grows only in gaps, and gets shorter only in pauses.
+    fn excess_in_speech(&self) -> i64 {
+        let longest = if self.losses.wait(self.now, self.line.length()) > 0 { self.longest_wait() } else { 0 };
+        let delay = self.delay();
+        (delay - self.with(longest)).max(0) + (delay - self.jitter()).min(0)
     }
 
     /// Leaves packets out if so much has piled up that playing faster would take too long.
@@ -329,7 +349,8 @@ impl FrameReceiver {
     /// Where to jump in this frame, so that the delay comes nearer to where it should be.
     fn splice(&mut self) -> Option<Splice> {
         let samples = self.out.format().samples_per_channel();
-        let pressure = Pressure { excess: self.excess(), passive: self.line.is_background(samples) };
+        let passive = self.line.is_background(samples);
+        let pressure = Pressure { excess: if passive { self.excess() } else { self.excess_in_speech() }, passive };
         let wants = self.pace.wants(pressure).filter(|_| self.waited == 0)?;
         while self.line.timeline.ahead() < wants && self.is_next_there() {
             self.next_sound();
