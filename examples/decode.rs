@@ -47,14 +47,15 @@ fn run(args: &Args) -> Result {
         let follower = next.as_ref().filter(|next| next.stream == now.stream);
         if stream != Some(now.stream) {
             stream = Some(now.stream);
-            decoder = OpusDecode { gain_db: now.head.gain_db }.prepare(format)?;
+            decoder = OpusDecode { gain_db: now.head.gain_db, ..OpusDecode::default() }.prepare(format)?;
         }
         let mut packet = now.packet;
         let (position, duration) = (packet.position(), packet.duration());
         if lost(index) && !packet.is_lost() {
             // The packet after a lost one may hold a coarse copy of it.
             let copy = follower.filter(|next| !lost(index + 1) && !next.packet.is_lost());
-            packet.set_lost(position, duration, copy.map_or(&[][..], |next| next.packet.as_bytes()))?;
+            let after = position + i64::from(duration);
+            packet.set_lost(position, duration, copy.map_or(&[][..], |next| next.packet.as_bytes()), after)?;
         }
         losses += u32::from(packet.is_lost());
         let mut play = |packet: &mut Packet| -> Result {
@@ -65,7 +66,7 @@ fn run(args: &Args) -> Result {
                     Err(Error::Codec(CodecError::InvalidPacket)) => {
                         // It begins as an Opus packet does, but is none: as good as lost.
                         losses += 1;
-                        packet.set_lost(position, duration, &[])?;
+                        packet.set_lost(position, duration, &[], 0)?;
                     }
                     Err(error) => return Err(error).of(&args.input),
                 }
@@ -75,7 +76,7 @@ fn run(args: &Args) -> Result {
         play(&mut packet)?;
         if follower.is_none() {
             // A stream may end within a frame: whatever comes then fills it up.
-            packet.set_lost(position + i64::from(duration), 480, &[])?;
+            packet.set_lost(position + i64::from(duration), 480, &[], 0)?;
             play(&mut packet)?;
         }
         index += 1;

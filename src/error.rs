@@ -55,6 +55,20 @@ pub enum Error {
         /// The greatest value allowed.
         max: f32,
     },
+    /// A setting that needs a feature this crate was built without.
+    Unavailable {
+        /// Stage and field.
+        setting: &'static str,
+        /// The feature.
+        feature: &'static str,
+    },
+    /// A setting that can have no effect beside the others.
+    NoEffect {
+        /// Stage and field.
+        setting: &'static str,
+        /// What to do about it.
+        advice: &'static str,
+    },
     /// A stage was put at a sample rate it cannot run at.
     UnsupportedRate {
         /// The stage.
@@ -75,6 +89,9 @@ pub enum Error {
     Full,
     /// The codec refused its input. Its state is unchanged.
     Codec(CodecError),
+    /// A datagram that is no RTP packet of Opus, or no room for one.
+    #[cfg(feature = "rtp")]
+    Rtp(RtpError),
     /// The name of no [`Profile`](crate::Profile).
     UnknownProfile,
 }
@@ -89,6 +106,56 @@ pub enum CodecError {
     InvalidSettings,
     /// Any other failure inside the codec, with its own error code.
     Internal(i32),
+}
+
+/// What is wrong with an RTP packet.
+#[cfg(feature = "rtp")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum RtpError {
+    /// Another version than 2.
+    Version(u8),
+    /// It ends before what its header announces.
+    Truncated {
+        /// The bytes announced, at least.
+        expected: usize,
+        /// The bytes there are.
+        actual: usize,
+    },
+    /// Its padding has no length.
+    Padding,
+    /// Another payload type than the one agreed upon.
+    PayloadType(u8),
+    /// The payload is not an Opus packet.
+    NotOpus,
+    /// The buffer is too small for the packet.
+    NoRoom {
+        /// The bytes needed.
+        bytes: usize,
+    },
+}
+
+#[cfg(feature = "rtp")]
+impl From<RtpError> for Error {
+    fn from(error: RtpError) -> Self {
+        Error::Rtp(error)
+    }
+}
+
+#[cfg(feature = "rtp")]
+impl fmt::Display for RtpError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            RtpError::Version(version) => write!(f, "RTP version {version} instead of 2"),
+            RtpError::Truncated { expected, actual } => {
+                write!(f, "an RTP packet of at least {expected} bytes by its header has only {actual}")
+            }
+            RtpError::Padding => f.write_str("the padding of the RTP packet is invalid"),
+            RtpError::PayloadType(number) => write!(f, "an RTP packet of another payload type, {number}"),
+            RtpError::NotOpus => f.write_str("the payload of the RTP packet is not an Opus packet"),
+            RtpError::NoRoom { bytes } => write!(f, "the RTP packet needs a buffer of {bytes} bytes"),
+        }
+    }
 }
 
 impl fmt::Display for Error {
@@ -114,6 +181,10 @@ impl fmt::Display for Error {
             Error::OutOfRange { setting, value, min, max } => {
                 write!(f, "{setting} must be from {min} to {max}, not {value}")
             }
+            Error::Unavailable { setting, feature } => {
+                write!(f, "{setting} needs the feature `{feature}` of voxframe")
+            }
+            Error::NoEffect { setting, advice } => write!(f, "{setting} can have no effect: {advice}"),
             Error::UnsupportedRate { stage, rate_hz, advice } => {
                 write!(f, "{stage} does not run at {rate_hz} Hz: {advice}")
             }
@@ -126,6 +197,8 @@ impl fmt::Display for Error {
                 f.write_str("the Opus encoder refused this combination of settings")
             }
             Error::Codec(CodecError::Internal(code)) => write!(f, "libopus failed with code {code}"),
+            #[cfg(feature = "rtp")]
+            Error::Rtp(error) => error.fmt(f),
             Error::UnknownProfile => {
                 f.write_str("unknown profile: the profiles are ")?;
                 f.write_str(&crate::profile::NAMES.join(", "))

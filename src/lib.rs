@@ -62,8 +62,9 @@
 //! uses plans once a thread.) Errors carry no heap data. A test with a counting allocator holds every stage to it.
 //!
 //! # Features
-//! `resample`, `denoise`, `vad`, `opus`, `ogg`, `loudness` and `spectrum` are on by default; `serde` derives
-//! `Serialize` and `Deserialize` for all settings.
+//! `resample`, `denoise`, `hush`, `vad`, `opus`, `ogg`, `loudness` and `spectrum` are on by default. `deep-plc` adds the neural parts of
+//! libopus: concealment, LACE and NoLACE, DRED. `rtp` puts Opus into RTP packets. `serde` derives `Serialize` and
+//! `Deserialize` for all settings.
 
 #![deny(missing_docs, unsafe_code)]
 
@@ -89,11 +90,15 @@ mod stage;
 mod stages;
 
 pub use edge::{Capture, MAX_DEVICE_CHANNELS, Playout, Samples, SamplesMut};
+#[cfg(feature = "rtp")]
+pub use error::RtpError;
 pub use error::{CodecError, Error, Result};
 pub use format::Format;
 pub use frame::Frame;
 #[cfg(feature = "opus")]
 pub use link::{FrameReceiver, JitterBuffer, LinkReading, LinkStatistics, PacketSender};
+#[cfg(feature = "rtp")]
+pub use link::{RtpHeader, RtpReading, RtpReceiver, RtpSender};
 pub use live::{Handle, Handled, Live, MAX_FIELDS, Record, Tap, Word};
 #[cfg(feature = "ogg")]
 pub use ogg::{OggDamage, OggError, OggHead, OggReader, OggWriter};

@@ -2,7 +2,7 @@
 
 use crate::{Error, Result};
 
-/// One Opus packet, or the place where one was lost.
+/// One Opus packet, or a gap between packets: lost ones, or a silence in which none was sent.
 ///
 /// Position and duration are in ticks of 48 kHz, as in RTP (RFC 7587, section 4.1), whatever the audio's rate.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,8 +11,17 @@ pub struct Packet {
     len: usize,
     position: i64,
     duration: u32,
-    lost: bool,
+    kind: Kind,
+    /// For a gap: the position of the packet whose bytes these are.
+    later: i64,
     speech: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Received,
+    Lost,
+    Silence,
 }
 
 impl Packet {
@@ -24,7 +33,15 @@ impl Packet {
 
     /// An empty packet: no bytes, no duration. Allocates.
     pub fn new() -> Self {
-        Self { bytes: Box::new([0; Self::MAX_BYTES]), len: 0, position: 0, duration: 0, lost: false, speech: false }
+        Self {
+            bytes: Box::new([0; Self::MAX_BYTES]),
+            len: 0,
+            position: 0,
+            duration: 0,
+            kind: Kind::Received,
+            later: 0,
+            speech: false,
+        }
     }
 
     /// Makes this the packet with these bytes, received for `position`.
@@ -38,28 +55,49 @@ impl Packet {
         self.store(bytes)?;
         self.position = position;
         self.duration = ticks_of(bytes);
-        self.lost = false;
+        self.kind = Kind::Received;
         self.speech = bytes.len() > 2;
         Ok(())
     }
 
-    /// Makes this the gap left by a lost packet of `duration` ticks: a decoder conceals it.
+    /// Makes this a gap of `duration` ticks, left by one or more lost packets: a decoder fills it.
     ///
-    /// `next` are the bytes of the packet after the lost one, where it has arrived already: if its sender used
-    /// in-band FEC, the lost sound is rebuilt from them. Otherwise pass an empty slice.
+    /// `later` are the bytes of the first packet after the gap that has arrived, and `later_position` is the position
+    /// of that packet: what its sender put into it against losses (in-band FEC, DRED) rebuilds the sound, the older
+    /// the further apart the two are. Where none has arrived, pass an empty slice; the position is then of no account.
+    ///
+    /// A gap of several packets can be given as a whole, if `later` is known, or packet by packet. As a whole is
+    /// better: the decoder then fills it 20 ms at a time, and knows how far redundancy reaches. A gap may be given up
+    /// half way: its [`position`](Self::position) and [`duration`](Self::duration) say what of it is still to come.
     ///
     /// # Errors
     /// [`Error::PacketTooLong`]; the packet is unchanged.
     ///
     /// # Realtime safety
     /// Safe.
-    pub fn set_lost(&mut self, position: i64, duration: u32, next: &[u8]) -> Result<()> {
-        self.store(next)?;
+    pub fn set_lost(&mut self, position: i64, duration: u32, later: &[u8], later_position: i64) -> Result<()> {
+        self.store(later)?;
         self.position = position;
         self.duration = duration;
-        self.lost = true;
+        self.kind = Kind::Lost;
+        self.later = later_position;
         self.speech = false;
         Ok(())
+    }
+
+    /// Makes this a gap of `duration` ticks in which the sender was silent (DTX): a decoder fills it with comfort
+    /// noise.
+    ///
+    /// In RTP, such a gap is one in the timestamps but not in the sequence numbers.
+    ///
+    /// # Realtime safety
+    /// Safe.
+    pub fn set_silence(&mut self, position: i64, duration: u32) {
+        self.len = 0;
+        self.position = position;
+        self.duration = duration;
+        self.kind = Kind::Silence;
+        self.speech = false;
     }
 
     fn store(&mut self, bytes: &[u8]) -> Result<()> {
@@ -88,15 +126,19 @@ impl Packet {
         self.duration
     }
 
-    /// Whether this stands for a packet that was lost.
+    /// Whether this stands for packets that were lost.
     pub fn is_lost(&self) -> bool {
-        self.lost
+        self.kind == Kind::Lost
     }
 
-    /// Whether this packet need not be sent: the encoder is silent (DTX), and the far side fills the gap with
-    /// comfort noise.
+    /// Whether this packet need not be sent, or was not: the encoder is silent (DTX), and the far side fills the gap
+    /// with comfort noise.
     pub fn is_dtx(&self) -> bool {
-        !self.lost && (1..=2).contains(&self.len)
+        match self.kind {
+            Kind::Received => (1..=2).contains(&self.len),
+            Kind::Lost => false,
+            Kind::Silence => true,
+        }
     }
 
     /// Whether it holds speech: what a detector before the encoder said, or, where there was none, that it is not a
@@ -121,7 +163,7 @@ impl Packet {
         self.len = len;
         self.position = position;
         self.duration = duration;
-        self.lost = false;
+        self.kind = Kind::Received;
         self.speech = speech;
     }
 
@@ -129,8 +171,30 @@ impl Packet {
     #[cfg(feature = "opus")]
     pub(crate) fn consume(&mut self, left: u32) {
         self.len = 0;
-        self.lost = false;
+        self.kind = Kind::Received;
         self.duration = left;
+    }
+
+    /// Whether this is a gap of either kind.
+    #[cfg(feature = "opus")]
+    pub(crate) fn is_gap(&self) -> bool {
+        self.kind != Kind::Received
+    }
+
+    /// How far ahead of this gap's position the packet is whose bytes it has.
+    #[cfg(feature = "opus")]
+    pub(crate) fn until_later(&self) -> i64 {
+        self.later.saturating_sub(self.position)
+    }
+
+    /// Takes the first `ticks` off a gap.
+    #[cfg(feature = "opus")]
+    pub(crate) fn shorten(&mut self, ticks: u32) {
+        self.position = self.position.saturating_add(ticks.into());
+        self.duration = self.duration.saturating_sub(ticks);
+        if self.duration == 0 {
+            self.consume(0);
+        }
     }
 }
 
@@ -171,8 +235,10 @@ mod tests {
         assert!(packet.holds_speech() && !packet.is_dtx() && !packet.is_empty());
         assert_eq!(packet.set_bytes(&[0; 9000], 0), Err(Error::PacketTooLong { bytes: 9000, max: Packet::MAX_BYTES }));
         assert_eq!(packet.as_bytes(), &[1, 2, 3]);
-        packet.set_lost(1920, 960, &[]).unwrap();
+        packet.set_lost(1920, 960, &[], 0).unwrap();
         assert!(packet.is_lost() && !packet.is_empty() && !packet.is_dtx());
+        packet.set_silence(2880, 960);
+        assert!(packet.is_dtx() && !packet.is_lost() && !packet.is_empty() && !packet.holds_speech());
         packet.set_bytes(&[8], 0).unwrap();
         assert!(packet.is_dtx() && !packet.holds_speech());
     }

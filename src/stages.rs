@@ -24,6 +24,21 @@ mod opus_codec;
 mod opus_decode;
 #[cfg(feature = "opus")]
 mod opus_encode;
+#[cfg(feature = "opus")]
+mod opus_gap;
+#[cfg(feature = "opus")]
+mod opus_noise;
+#[cfg(feature = "opus")]
+mod opus_packet;
+// libopus by one of two bindings.
+#[cfg(feature = "deep-plc")]
+mod opus_deep;
+#[cfg(all(feature = "opus", not(feature = "deep-plc")))]
+mod opus_plain;
+#[cfg(feature = "deep-plc")]
+use opus_deep as opus_backend;
+#[cfg(all(feature = "opus", not(feature = "deep-plc")))]
+use opus_plain as opus_backend;
 
 pub use auto_gain::{AutoGain, AutoGainProcessor, AutoGainReading};
 pub use gain::{Gain, GainProcessor, GainReading};
@@ -44,8 +59,11 @@ pub use resample::{Quality, Resample, Resampler};
 pub use spectrum::{Analyser, LiveSpectrum, Spectrum, SpectrumProcessor};
 
 #[cfg(feature = "opus")]
+pub(crate) use opus_packet::Layout;
+
+#[cfg(feature = "opus")]
 pub use opus_codec::{Application, Bandwidth, RateControl, Signal};
 #[cfg(feature = "opus")]
-pub use opus_decode::{OpusDecode, OpusDecoder};
+pub use opus_decode::{OpusDecode, OpusDecodeReading, OpusDecoder};
 #[cfg(feature = "opus")]
 pub use opus_encode::{OpusEncode, OpusEncoder, OpusReading};

@@ -96,15 +96,15 @@ fn the_codec_does_not_allocate() {
         for round in 0..120 {
             fill(&mut frame, round);
             match round {
-                20 => control.update(|opus| opus.packet_ms = 2.5).unwrap(),
-                40 => control.update(|opus| opus.packet_ms = 60.0).unwrap(),
-                60 => control.update(|opus| opus.application = Application::LowDelay).unwrap(),
+                20 => control.update(|opus| (opus.packet_ms, opus.fec) = (2.5, false)).unwrap(),
+                40 => control.update(|opus| (opus.packet_ms, opus.fec) = (60.0, true)).unwrap(),
+                60 => control.update(|opus| (opus.application, opus.fec) = (Application::LowDelay, false)).unwrap(),
                 80 => control.update(|opus| (opus.rate_control, opus.dtx) = (RateControl::Cbr, true)).unwrap(),
                 _ => {}
             }
             if let Some(packet) = encoder.process(&mut frame).unwrap() {
                 if round % 5 == 0 {
-                    lost.set_lost(packet.position(), 960, packet.as_bytes()).unwrap();
+                    lost.set_lost(packet.position() - 960, 960, packet.as_bytes(), packet.position()).unwrap();
                     while !lost.is_empty() {
                         decoder.process(&mut lost).unwrap();
                     }
@@ -155,6 +155,103 @@ fn neither_end_of_a_jitter_buffer_allocates() {
     let told = statistics.reading();
     let ms = [told.concealed_ms, told.comfort_ms, told.accelerated_ms];
     assert!(ms.iter().all(|&ms| ms > 0.0) && told.missing > 0 && told.restarts == 1 && told.duplicates > 0, "{told:?}");
+}
+
+#[cfg(feature = "deep-plc")]
+#[test]
+fn neural_concealment_and_redundancy_do_not_allocate() {
+    use voxframe::{OpusDecode, OpusEncode, Packet, Stage};
+    let format = Format::stereo(48_000).unwrap();
+    let settings = OpusEncode { dred_ms: 500, loss_percent: 20, bitrate_bps: 48_000, ..OpusEncode::voip() };
+    let mut encoder = settings.prepare(format).unwrap();
+    let (decode, control) = OpusDecode { complexity: 5, ..OpusDecode::default() }.live();
+    let mut decoder = decode.prepare(format).unwrap();
+    let mut frame = Frame::new(format);
+    let mut gap = Packet::new();
+    let count = allocations(|| {
+        for round in 0..200 {
+            fill(&mut frame, round);
+            if round == 100 {
+                control.update(|decode| decode.complexity = 7).unwrap();
+            }
+            let Some(packet) = encoder.process(&mut frame).unwrap() else { continue };
+            if round % 40 >= 30 {
+                continue;
+            }
+            if round % 40 < 2 {
+                gap.set_lost(packet.position() - 4800, 4800, packet.as_bytes(), packet.position()).unwrap();
+                while !gap.is_empty() {
+                    decoder.process(&mut gap).unwrap();
+                }
+            }
+            while !packet.is_empty() {
+                decoder.process(packet).unwrap();
+            }
+        }
+        gap.set_lost(0, 48_000, &[], 0).unwrap();
+        while !gap.is_empty() {
+            decoder.process(&mut gap).unwrap();
+        }
+        gap.set_silence(0, 48_000);
+        while !gap.is_empty() {
+            decoder.process(&mut gap).unwrap();
+        }
+        decoder.reset();
+    });
+    assert_eq!(count, 0);
+    assert!(control.reading().dred_ms == 0, "reset");
+}
+
+#[cfg(feature = "deep-plc")]
+#[test]
+fn a_jitter_buffer_does_not_allocate_for_redundancy_and_deep_concealment() {
+    use voxframe::{JitterBuffer, OpusDecode, OpusEncode, Stage};
+    let format = Format::mono(48_000).unwrap();
+    let settings = OpusEncode { dred_ms: 500, fec: true, loss_percent: 20, bitrate_bps: 48_000, ..OpusEncode::voip() };
+    let mut encoder = settings.prepare(format).unwrap();
+    let mut frame = Frame::new(format);
+    let mut packets = Vec::new();
+    for round in 0..1000 {
+        fill(&mut frame, round);
+        packets.extend(encoder.process(&mut frame).unwrap().cloned());
+    }
+    let decoder = OpusDecode { complexity: 7, ..OpusDecode::default() };
+    let (mut sender, mut receiver) = JitterBuffer { decoder, ..JitterBuffer::default() }.open(format).unwrap();
+    receiver.pull();
+    let count = allocations(|| {
+        for round in 0..1000 {
+            let index = round / 2;
+            // Gaps of one to five packets, and one of half a second.
+            if round % 2 == 0 && index % 12 >= index / 12 % 6 && !(300..325).contains(&index) {
+                sender.push(index as u16, index as u32 * 960, 1, packets[index].as_bytes()).unwrap();
+            }
+            std::hint::black_box(receiver.pull());
+        }
+    });
+    assert_eq!(count, 0);
+    let told = receiver.statistics().reading();
+    let ms = [told.fec_ms, told.dred_ms, told.concealed_ms, told.comfort_ms];
+    assert!(ms.iter().all(|&ms| ms > 0.0), "{told:?}");
+}
+
+#[cfg(feature = "rtp")]
+#[test]
+fn rtp_does_not_allocate() {
+    use voxframe::{Packet, RtpReceiver, RtpSender};
+    let mut sender = RtpSender::new(111, 1, 2, 3).unwrap();
+    let mut receiver = RtpReceiver::new(111).unwrap();
+    let (mut packet, mut received) = (Packet::new(), Packet::new());
+    let mut datagram = [0; 9000];
+    let count = allocations(|| {
+        for length in 3..1200 {
+            packet.set_bytes(&[0xf8; 1200][..length], 960 * length as i64).unwrap();
+            let bytes = sender.write(&packet, &mut datagram).unwrap().unwrap();
+            receiver.read(&datagram[..bytes], &mut received).unwrap();
+            receiver.read(&datagram[..bytes / 9], &mut received).ok();
+        }
+    });
+    assert_eq!(count, 0);
+    assert!(receiver.reading().packets > 1000);
 }
 
 #[test]

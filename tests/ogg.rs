@@ -427,7 +427,8 @@ fn what_was_lost_or_not_sent_is_written_as_a_gap() {
             match index % 20 {
                 3 | 4 => {
                     let mut lost = Packet::new();
-                    lost.set_lost(packet.position(), packet.duration(), sent[index + 1].as_bytes()).unwrap();
+                    let later = &sent[index + 1];
+                    lost.set_lost(packet.position(), packet.duration(), later.as_bytes(), later.position()).unwrap();
                     writer.write(&lost).unwrap();
                 }
                 10..16 => {} // not sent
@@ -488,7 +489,7 @@ fn what_cannot_be_written_is_refused_and_does_no_harm() {
             bad.set_bytes(packet.as_bytes(), position).unwrap();
             let told = writer.write(&bad).unwrap_err();
             assert!(matches!(told, OggError::Position { actual, .. } if actual == position), "{told}");
-            bad.set_lost(position, 960, &[]).unwrap();
+            bad.set_lost(position, 960, &[], 0).unwrap();
             writer.write(&bad).unwrap_err();
         }
         bad.set_bytes(&[0xff, 0xff], packet.position() + 960).unwrap();

@@ -282,7 +282,7 @@ proptest! {
         play(packets.into_iter().map(|(bytes, lost)| {
             let mut packet = Packet::new();
             match lost {
-                true => packet.set_lost(0, 960, &bytes).unwrap(),
+                true => packet.set_lost(0, 960, &bytes, 960).unwrap(),
                 false => packet.set_bytes(&bytes, 0).unwrap(),
             }
             packet
@@ -329,7 +329,7 @@ proptest! {
             // Most follow each other.
             position += if jump % 4 == 0 { jump } else { 0 };
             match lost {
-                true => packet.set_lost(position, (jump.unsigned_abs() % 6000) as u32, &bytes).unwrap(),
+                true => packet.set_lost(position, (jump.unsigned_abs() % 6000) as u32, &bytes, position).unwrap(),
                 false => packet.set_bytes(&bytes, position).unwrap(),
             }
             if writer.write(&packet).is_ok() {

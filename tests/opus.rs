@@ -57,7 +57,7 @@ fn every_packet_length_at_every_rate_is_the_same_speech_in_its_place() {
         for (channels, frame_ms) in [(1, 10), (2, 10), (1, 20), (2, 20)] {
             let format = Format::new(rate, channels).unwrap().with_frame_ms(frame_ms).unwrap();
             let speech = speech(format);
-            for packet_ms in [2.5, 5.0, 10.0, 20.0, 40.0, 60.0] {
+            for packet_ms in [2.5, 5.0, 10.0, 20.0, 40.0, 60.0, 80.0, 100.0, 120.0] {
                 let settings = OpusEncode { packet_ms, bitrate_bps: 64_000, complexity: 5, ..OpusEncode::voip() };
                 let Ok(mut encoder) = settings.prepare(format) else {
                     assert!(packet_ms == 10.0 && frame_ms == 20, "{packet_ms} ms from {format}");
@@ -183,7 +183,9 @@ fn distance_under_loss(fec: bool, hear_of_next: bool) -> f32 {
     for index in (4..packets.len() - 1).step_by(5) {
         gaps.push(320 * index..320 * (index + 1));
         let next = if hear_of_next { packets[index + 1].as_bytes() } else { &[] };
-        arriving[index].set_lost(packets[index].position(), packets[index].duration(), next).unwrap();
+        arriving[index]
+            .set_lost(packets[index].position(), packets[index].duration(), next, packets[index + 1].position())
+            .unwrap();
     }
     let (heard, _) = decode(&mut OpusDecode::default().prepare(format).unwrap(), &mut arriving);
     assert_eq!(heard.len(), whole.len());
@@ -247,12 +249,13 @@ proptest! {
     #[test]
     fn no_bytes_make_the_decoder_panic(
         bytes in prop::collection::vec(any::<u8>(), 0..200), lost: bool, duration in 0u32..20_000, position: i32,
+        ahead in -5_000i64..50_000,
     ) {
         let mut decoder = OpusDecode::default().prepare(Format::stereo(48_000).unwrap()).unwrap();
         let mut packet = Packet::new();
         for _ in 0..3 {
             if lost {
-                packet.set_lost(position.into(), duration, &bytes).unwrap();
+                packet.set_lost(position.into(), duration, &bytes, i64::from(position) + ahead).unwrap();
             } else {
                 packet.set_bytes(&bytes, position.into()).unwrap();
             }
@@ -262,7 +265,7 @@ proptest! {
                     prop_assert!(frame.samples().iter().all(|s| s.is_finite()));
                     frames += 1;
                 }
-                prop_assert!(frames <= 13, "no more than 120 ms and what was left");
+                prop_assert!(frames <= 13.max(1 + duration / 480), "no more than 120 ms or the gap, and what was left");
             }
         }
     }

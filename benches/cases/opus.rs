@@ -40,7 +40,7 @@ fn raw_encode(format: Format) -> impl FnMut() {
         planar.copy_to_interleaved(frame.samples_mut()).unwrap();
     }
     let settings = settings(format);
-    let mut codec = opus::Encoder::new(format.sample_rate_hz(), channels(format), settings.application.into()).unwrap();
+    let mut codec = opus::Encoder::new(format.sample_rate_hz(), channels(format), opus::Application::Voip).unwrap();
     codec.set_bitrate(opus::Bitrate::Bits(settings.bitrate_bps as i32)).unwrap();
     codec.set_vbr(true).unwrap();
     codec.set_vbr_constraint(false).unwrap();

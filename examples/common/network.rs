@@ -2,6 +2,9 @@
 //! not at all; and a call over it.
 #![allow(dead_code, reason = "each user takes what it needs")]
 
+use std::error::Error;
+use std::path::Path;
+
 use voxframe::{Format, Frame, JitterBuffer, LinkReading, Packet, Result};
 
 /// Which packets are lost.
@@ -11,6 +14,29 @@ pub enum Loss {
     Trace(Vec<bool>),
     /// A share of them, in bursts of a mean length: the Gilbert model, in whose bad state everything is lost.
     Bursty { share: f64, burst: f64 },
+}
+
+impl Loss {
+    /// A trace from a file with a 0 or a 1 for each packet, whatever white space is between them.
+    pub fn read(path: &Path) -> Result<Self, Box<dyn Error>> {
+        let text = std::fs::read_to_string(path)?;
+        let marks = text.chars().filter(|mark| !mark.is_whitespace()).map(|mark| match mark {
+            '0' => Ok(false),
+            '1' => Ok(true),
+            _ => Err(format!("'{mark}' in a loss trace: it has only 0 and 1")),
+        });
+        let trace: Vec<bool> = marks.collect::<Result<_, _>>()?;
+        if trace.is_empty() { Err("a loss trace without a packet".into()) } else { Ok(Self::Trace(trace)) }
+    }
+
+    /// The share of packets that is lost, in percent.
+    pub fn percent(&self) -> u8 {
+        let share = match self {
+            Self::Trace(trace) => trace.iter().filter(|&&lost| lost).count() as f64 / trace.len().max(1) as f64,
+            Self::Bursty { share, .. } => *share,
+        };
+        (share * 100.0).round() as u8
+    }
 }
 
 /// What happens to packets. Times are in ms; the same for a seed.
@@ -73,7 +99,7 @@ impl Network {
         let mut arrivals = Vec::new();
         for (packet, &sent_ms) in sent_ms.iter().enumerate() {
             let lost = match &self.loss {
-                Loss::Trace(trace) => trace[packet % trace.len()],
+                Loss::Trace(trace) => trace.get(packet % trace.len().max(1)).is_some_and(|&lost| lost),
                 Loss::Bursty { share, burst } => {
                     let leave = if bad { 1.0 - 1.0 / burst } else { share / (burst * (1.0 - share)) };
                     bad = random.f64() < leave;
@@ -112,7 +138,7 @@ pub struct Heard<'a> {
     pub now_ms: f64,
     /// How long ago the sound in it was captured.
     pub delay_ms: f64,
-    pub frame: &'a Frame,
+    pub frame: &'a mut Frame,
     pub reading: LinkReading,
 }
 
@@ -133,11 +159,11 @@ pub fn call(
     let sent_ms: Vec<f64> = sent.iter().map(|p| ms(p.position() - begin + length)).collect();
     let arrivals = network.carry(&sent_ms, ms(length));
     let first = arrivals.iter().map(|a| a.packet).min().unwrap_or(0);
-    let last = arrivals.iter().map(|a| a.packet).max().unwrap_or(0);
     let end_ms = arrivals.last().map_or(0.0, |a| a.at_ms) + 1000.0;
     let (mut sender, mut receiver) = buffer.open(format)?;
     let statistics = receiver.statistics();
     let mut next = arrivals.iter().peekable();
+    let mut standing = None;
     for pull in 0.. {
         let now_ms = f64::from(pull) * f64::from(format.frame_ms());
         if now_ms > end_ms {
@@ -152,14 +178,16 @@ pub fn call(
             let _ = sender.push(sequence, timestamp, 0x5eed, packet.as_bytes());
         }
         let frame = receiver.pull();
+        let position = frame.position();
         let captured =
-            ms(sent[first].position() - begin) + frame.position() as f64 * 1000.0 / f64::from(format.sample_rate_hz());
+            ms(sent[first].position() - begin) + position as f64 * 1000.0 / f64::from(format.sample_rate_hz());
         let delay_ms = now_ms - network.received_ms(captured);
         heard(Heard { now_ms, delay_ms, frame, reading: statistics.reading() });
-        // All was heard; what is lost at the end is not waited for.
-        if next.peek().is_none() && captured + 2.0 * f64::from(format.frame_ms()) > sent_ms[last] {
+        // All was heard once the sound stands still and nothing more comes.
+        if next.peek().is_none() && standing == Some(position) {
             break;
         }
+        standing = (position > 0).then_some(position);
     }
     Ok(statistics.reading())
 }

@@ -33,13 +33,17 @@ pub struct LinkReading {
     pub refused: u64,
     /// Packets that were not there in time, the late ones included.
     pub missing: u64,
-    /// Of those, packets rebuilt from forward error correction.
+    /// Of those, packets rebuilt from forward error correction or deep redundancy.
     pub rebuilt: u64,
     /// Times the stream began anew: another SSRC, or another numbering.
     pub restarts: u64,
     /// Sound that the decoder concealed, in ms.
     pub concealed_ms: f64,
-    /// Comfort noise, in ms: after 120 ms of concealment, and before the first packet.
+    /// Sound rebuilt from forward error correction, in ms.
+    pub fec_ms: f64,
+    /// Sound rebuilt from deep redundancy, in ms.
+    pub dred_ms: f64,
+    /// Comfort noise, in ms: while the sender is silent, after 120 ms of concealment, and before the first packet.
     pub comfort_ms: f64,
     /// Sound left out by playing faster, in ms.
     pub accelerated_ms: f64,
@@ -86,7 +90,7 @@ macro_rules! shared {
 shared! {
     floats: delay_ms, target_ms, missing_share, concealed_share;
     counters: received, duplicates, reordered, late, skipped, invalid, missing, rebuilt, restarts;
-    times: concealed_ms, comfort_ms, accelerated_ms, expanded_ms;
+    times: concealed_ms, fec_ms, dred_ms, comfort_ms, accelerated_ms, expanded_ms;
 }
 
 /// Reads what a jitter buffer tells, from any thread.

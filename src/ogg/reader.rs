@@ -197,9 +197,9 @@ impl<R: Read> OggReader<R> {
         if self.hole.left > 0 {
             let Hole { position, left, step, end } = self.hole;
             let duration = step.min(left);
-            let next = self.packets.front().map_or(&[][..], |next| &next.bytes);
-            let next = if left <= step && next.len() <= Packet::MAX_BYTES { next } else { &[] };
-            packet.set_lost(position, duration, next)?;
+            let next = self.packets.front().filter(|next| next.bytes.len() <= Packet::MAX_BYTES);
+            let (later, at) = next.map_or((&[][..], 0), |next| (&next.bytes, next.position));
+            packet.set_lost(position, duration, later, at)?;
             let position = position + i64::from(duration);
             self.hole = Hole { position, left: left - duration, step, end };
             self.end = position.min(end);
@@ -208,7 +208,7 @@ impl<R: Read> OggReader<R> {
                 packet.set_bytes(&next.bytes, next.position)?;
             } else {
                 self.bad_packets += 1;
-                packet.set_lost(next.position, next.duration, &[])?;
+                packet.set_lost(next.position, next.duration, &[], 0)?;
             }
             self.end = next.end;
         }

@@ -60,9 +60,8 @@ pub enum Bandwidth {
     Full,
 }
 
-/// Makes an enum a [`Word`], and turns it into libopus's own.
-macro_rules! opus_words {
-    ($($ty:ident as $theirs:ty { $($variant:ident => $their:expr),* $(,)? })*) => {$(
+macro_rules! words {
+    ($($ty:ident { $($variant:ident),* $(,)? })*) => {$(
         impl Word for $ty {
             fn to_word(self) -> u64 {
                 self as u64
@@ -72,7 +71,30 @@ macro_rules! opus_words {
                 [$($ty::$variant),*].into_iter().find(|v| *v as u64 == word).unwrap_or_default()
             }
         }
+    )*};
+}
 
+words! {
+    Application { Voip, Audio, LowDelay }
+    Signal { Auto, Voice, Music }
+    Bandwidth { Narrow, Medium, Wide, SuperWide, Full }
+    RateControl { Vbr, Cvbr, Cbr }
+}
+
+impl RateControl {
+    /// libopus's two switches: variable, constrained.
+    pub(super) fn switches(self) -> (bool, bool) {
+        match self {
+            Self::Vbr => (true, false),
+            Self::Cvbr => (true, true),
+            Self::Cbr => (false, false),
+        }
+    }
+}
+
+/// The words of a binding of libopus for ours.
+macro_rules! translate {
+    ($($ty:ident to $theirs:ty { $($variant:ident => $their:expr),* $(,)? })*) => {$(
         impl From<$ty> for $theirs {
             fn from(ours: $ty) -> Self {
                 match ours {
@@ -82,37 +104,7 @@ macro_rules! opus_words {
         }
     )*};
 }
-
-opus_words! {
-    Application as opus::Application {
-        Voip => opus::Application::Voip,
-        Audio => opus::Application::Audio,
-        LowDelay => opus::Application::LowDelay,
-    }
-    Signal as opus::Signal {
-        Auto => opus::Signal::Auto,
-        Voice => opus::Signal::Voice,
-        Music => opus::Signal::Music,
-    }
-    Bandwidth as opus::Bandwidth {
-        Narrow => opus::Bandwidth::Narrowband,
-        Medium => opus::Bandwidth::Mediumband,
-        Wide => opus::Bandwidth::Wideband,
-        SuperWide => opus::Bandwidth::Superwideband,
-        Full => opus::Bandwidth::Fullband,
-    }
-    // The pair of libopus's two switches: variable, constrained.
-    RateControl as (bool, bool) {
-        Vbr => (true, false),
-        Cvbr => (true, true),
-        Cbr => (false, false),
-    }
-}
-
-/// libopus's word for the channels of a format.
-pub(super) fn channels(format: Format) -> opus::Channels {
-    if format.channels() == 1 { opus::Channels::Mono } else { opus::Channels::Stereo }
-}
+pub(super) use translate;
 
 /// Fails unless Opus runs at the rate of `format`.
 pub(super) fn check_rate(stage: &'static str, format: Format) -> Result<()> {

@@ -1,13 +1,22 @@
 //! Frames to Opus packets.
 
-use super::opus_codec::{Application, Bandwidth, RateControl, Signal, channels, check_rate};
+use super::opus_backend::{Encoder, NEURAL};
+use super::opus_codec::{Application, Bandwidth, RateControl, Signal, check_rate};
+use super::opus_packet::Layout;
 use crate::error::in_range;
 use crate::format::rescale;
 use crate::live::{Tap, record};
 use crate::{Error, Format, Frame, Handle, Live, Packet, Processor, Result, Stage};
 
 /// The Opus packet lengths that can be chosen, in ms.
-const PACKET_MS: [f32; 6] = [2.5, 5.0, 10.0, 20.0, 40.0, 60.0];
+const PACKET_MS: [f32; 9] = [2.5, 5.0, 10.0, 20.0, 40.0, 60.0, 80.0, 100.0, 120.0];
+const LONGEST_MS: f32 = PACKET_MS[PACKET_MS.len() - 1];
+
+/// The most redundancy that libopus codes: 104 steps of 10 ms.
+const MOST_DRED_MS: u32 = 1040;
+
+/// So many packets of voice in a row without what was asked for mean that it does not come.
+const MISSES: u32 = 10;
 
 /// The most bytes of one Opus frame, with its header.
 const FRAME_BYTES: usize = 1276;
@@ -31,7 +40,7 @@ const MOST_SHORT: usize = 8;
 pub struct OpusEncode {
     /// What it is tuned for.
     pub application: Application,
-    /// The length of a packet in ms: 2.5, 5, 10, 20, 40 or 60. Default 20 (RFC 7587, section 3.3).
+    /// The length of a packet in ms: 2.5, 5, 10, 20, 40, 60, 80, 100 or 120. Default 20 (RFC 7587, section 3.3).
     pub packet_ms: f32,
     /// Bits a second, 6 000 to 510 000 (RFC 6716, section 2.1.1). Default 32 000 (WebRTC).
     pub bitrate_bps: u32,
@@ -43,9 +52,22 @@ pub struct OpusEncode {
     pub signal: Signal,
     /// The widest audio band sent; the encoder narrows it by itself when the bit rate is low.
     pub max_bandwidth: Bandwidth,
-    /// In-band forward error correction: each packet carries a coarse copy of the one before. Default off. Has an
-    /// effect only with a `loss_percent` above 0, and not in [`Application::LowDelay`].
+    /// In-band forward error correction: each packet carries a coarse copy of the voice before it. Default off.
+    ///
+    /// Needs a `loss_percent` above 0 and packets of 10 ms or more, and there is none in [`Application::LowDelay`];
+    /// what cannot work is refused. libopus further leaves it out, silently, where it takes the sound for music, and
+    /// below a bit rate that falls with `loss_percent`: from about 28 kb/s for full band to 13 kb/s for narrow band
+    /// (above 5 % it narrows the band to get there). [`OpusReading::fec_effective`] tells.
     pub fec: bool,
+    /// Deep redundancy (DRED), 0 to 1040 ms in steps of 10: each packet carries a very coarse copy of so much of what
+    /// was before it, from which a neural vocoder makes the voice again, over many lost packets in a row. Default 0.
+    /// Feature `deep-plc`.
+    ///
+    /// It is paid for out of [`bitrate_bps`](Self::bitrate_bps): libopus gives it a share of what is above 12 kb/s
+    /// (above 20 kb/s beside `fec`) that grows with `loss_percent`, and reaches back only as far as that lasts;
+    /// [`OpusReading::dred_effective`] tells if it is there at all. Receivers rebuild it where the codec runs wide
+    /// band or more.
+    pub dred_ms: u32,
     /// The share of packets expected to be lost, in percent, 0 to 100. Default 0.
     pub loss_percent: u8,
     /// Discontinuous transmission: packets of silence become [`Packet::is_dtx`]. Default off (RFC 7587, section 3.1.3
@@ -71,8 +93,31 @@ impl OpusEncode {
     }
 
     fn bad_packet_ms(&self) -> Error {
-        let (min, max) = (PACKET_MS[0], PACKET_MS[5]);
+        let (min, max) = (PACKET_MS[0], LONGEST_MS);
         Error::OutOfRange { setting: "OpusEncode::packet_ms", value: self.packet_ms, min, max }
+    }
+
+    /// Fails where what is asked for against losses cannot work.
+    fn check_redundancy(&self) -> Result<()> {
+        let refused = |setting, advice| Err(Error::NoEffect { setting, advice });
+        let (fec, dred) = ("OpusEncode::fec", "OpusEncode::dred_ms");
+        if self.dred_ms > 0 && !NEURAL {
+            return Err(Error::Unavailable { setting: dred, feature: "deep-plc" });
+        }
+        if self.fec && self.application == Application::LowDelay {
+            return refused(fec, "Application::LowDelay has no forward error correction, Voip and Audio have");
+        }
+        if self.fec && self.packet_ms < 10.0 {
+            return refused(fec, "there is none in packets below 10 ms: choose a longer OpusEncode::packet_ms");
+        }
+        if (self.fec || self.dred_ms > 0) && self.loss_percent == 0 {
+            let setting = if self.fec { fec } else { dred };
+            return refused(
+                setting,
+                "libopus spends nothing on losses it does not expect: set OpusEncode::loss_percent",
+            );
+        }
+        Ok(())
     }
 }
 
@@ -87,6 +132,7 @@ impl Default for OpusEncode {
             signal: Signal::Auto,
             max_bandwidth: Bandwidth::Full,
             fec: false,
+            dred_ms: 0,
             loss_percent: 0,
             dtx: false,
         }
@@ -102,6 +148,7 @@ record!(OpusEncode {
     signal,
     max_bandwidth,
     fec,
+    dred_ms,
     loss_percent,
     dtx,
 });
@@ -115,9 +162,38 @@ pub struct OpusReading {
     pub bytes: u64,
     /// How many of them need not be sent.
     pub dtx_packets: u64,
+    /// How many of them carry forward error correction.
+    pub fec_packets: u64,
+    /// How many of them carry deep redundancy.
+    pub dred_packets: u64,
+    /// Whether forward error correction is on and does something: seen in the packets of voice lately. There is none
+    /// for silence.
+    pub fec_effective: bool,
+    /// The same of deep redundancy.
+    pub dred_effective: bool,
 }
 
-record!(OpusReading { packets, bytes, dtx_packets });
+record!(OpusReading { packets, bytes, dtx_packets, fec_packets, dred_packets, fec_effective, dred_effective });
+
+/// Watches whether a kind of redundancy is there when it is due.
+#[derive(Clone, Copy, Debug)]
+struct Watch {
+    missed: u32,
+}
+
+impl Watch {
+    const NOTHING_SEEN: Self = Self { missed: MISSES };
+
+    /// Takes note of a packet; whether there has been some lately.
+    fn see(&mut self, found: bool, due: bool) -> bool {
+        if found {
+            self.missed = 0;
+        } else if due {
+            self.missed = (self.missed + 1).min(MISSES);
+        }
+        self.missed < MISSES
+    }
+}
 
 impl Stage for OpusEncode {
     type Processor = OpusEncoder;
@@ -136,21 +212,23 @@ impl Live for OpusEncode {
         }
         in_range("OpusEncode::bitrate_bps", self.bitrate_bps as f32, 6_000.0, 510_000.0)?;
         in_range("OpusEncode::complexity", f32::from(self.complexity), 0.0, 10.0)?;
-        in_range("OpusEncode::loss_percent", f32::from(self.loss_percent), 0.0, 100.0)
+        in_range("OpusEncode::loss_percent", f32::from(self.loss_percent), 0.0, 100.0)?;
+        in_range("OpusEncode::dred_ms", self.dred_ms as f32, 0.0, MOST_DRED_MS as f32)?;
+        self.check_redundancy()
     }
 
     fn prepare_with(self, input: Format, handle: Handle<Self>) -> Result<OpusEncoder> {
         self.validate()?;
         self.check_packet_ms(input)?;
         check_rate("OpusEncode", input)?;
-        let mut codec = opus::Encoder::new(input.sample_rate_hz(), channels(input), self.application.into())?;
+        let mut codec = Encoder::new(input, self.application)?;
         apply(&mut codec, &self, input)?;
-        let most = input.samples_in_ms(PACKET_MS[5]) * input.channels();
+        let most = input.samples_in_ms(LONGEST_MS) * input.channels();
         Ok(OpusEncoder {
             format: input,
             tap: Tap::new(handle),
             settings: self,
-            lookahead: codec.get_lookahead()? as usize,
+            lookahead: codec.lookahead()?,
             codec,
             repacketizer: opus::Repacketizer::new()?,
             gathered: vec![0.0; most].into_boxed_slice(),
@@ -159,28 +237,17 @@ impl Live for OpusEncode {
             speech: None,
             short: vec![[0; FRAME_BYTES]; MOST_SHORT].into_boxed_slice(),
             packet: Packet::new(),
+            fec: Watch::NOTHING_SEEN,
+            dred: Watch::NOTHING_SEEN,
             reading: OpusReading::default(),
         })
     }
 }
 
 /// Sets everything but the application.
-fn apply(codec: &mut opus::Encoder, settings: &OpusEncode, format: Format) -> Result<()> {
-    let (variable, constrained) = settings.rate_control.into();
-    codec.set_bitrate(opus::Bitrate::Bits(settings.bitrate_bps as i32))?;
-    codec.set_vbr(variable)?;
-    codec.set_vbr_constraint(constrained)?;
-    codec.set_complexity(settings.complexity.into())?;
-    codec.set_signal(settings.signal.into())?;
-    codec.set_max_bandwidth(settings.max_bandwidth.into())?;
-    codec.set_inband_fec(settings.fec)?;
-    codec.set_packet_loss_perc(settings.loss_percent.into())?;
-    codec.set_dtx(settings.dtx)?;
+fn apply(codec: &mut Encoder, settings: &OpusEncode, format: Format) -> Result<()> {
     // Opus frames that share a packet must not differ in bandwidth or channels.
-    let short = settings.is_short(format);
-    codec.set_bandwidth(if short { settings.max_bandwidth.into() } else { opus::Bandwidth::Auto })?;
-    codec.set_force_channels(short.then(|| channels(format)))?;
-    Ok(())
+    codec.apply(settings, settings.is_short(format).then_some(format))
 }
 
 /// A running [`OpusEncode`].
@@ -188,7 +255,7 @@ pub struct OpusEncoder {
     format: Format,
     tap: Tap<OpusEncode>,
     settings: OpusEncode,
-    codec: opus::Encoder,
+    codec: Encoder,
     repacketizer: opus::Repacketizer,
     lookahead: usize,
     /// Interleaved frames, waiting for the packet to be full.
@@ -201,6 +268,8 @@ pub struct OpusEncoder {
     /// Opus frames that will share a packet.
     short: Box<[[u8; FRAME_BYTES]]>,
     packet: Packet,
+    fec: Watch,
+    dred: Watch,
     reading: OpusReading,
 }
 
@@ -209,9 +278,9 @@ impl OpusEncoder {
     fn change(&mut self, new: OpusEncode) -> Result<()> {
         new.check_packet_ms(self.format)?;
         if new.application != self.settings.application {
-            self.codec.reset_state()?;
-            self.codec.set_application(new.application.into())?;
-            self.lookahead = self.codec.get_lookahead()? as usize;
+            self.codec.reset()?;
+            self.codec.set_application(new.application)?;
+            self.lookahead = self.codec.lookahead()?;
         }
         apply(&mut self.codec, &new, self.format)?;
         self.settings = new;
@@ -222,18 +291,31 @@ impl OpusEncoder {
     fn encode(&mut self) -> Result<usize> {
         let gathered = &self.gathered[..self.filled];
         if !self.settings.is_short(self.format) {
-            return Ok(self.codec.encode_float(gathered, self.packet.buffer_mut())?);
+            return self.codec.encode(gathered, self.packet.buffer_mut());
         }
         let samples = self.format.samples_in_ms(self.settings.packet_ms) * self.format.channels();
         let mut lengths = [0; MOST_SHORT];
         for ((part, bytes), length) in gathered.chunks_exact(samples).zip(&mut self.short).zip(&mut lengths) {
-            *length = self.codec.encode_float(part, bytes)?;
+            *length = self.codec.encode(part, bytes)?;
         }
         let mut together = self.repacketizer.begin();
         for (bytes, &length) in self.short.iter().zip(&lengths).filter(|(_, length)| **length > 0) {
             together.cat(&bytes[..length])?;
         }
         Ok(together.out(self.packet.buffer_mut())?)
+    }
+
+    /// Takes note of a packet that is to be sent.
+    fn inspect(&mut self, bytes: usize) {
+        let Some(layout) = Layout::of(&self.packet.as_bytes()[..bytes]) else {
+            return;
+        };
+        let (fec, dred) = (layout.has_fec(), layout.dred().is_some());
+        let due = layout.is_voice();
+        self.reading.fec_packets += u64::from(fec);
+        self.reading.dred_packets += u64::from(dred);
+        self.reading.fec_effective = self.settings.fec && self.fec.see(fec, due);
+        self.reading.dred_effective = self.settings.dred_ms > 0 && self.dred.see(dred, due);
     }
 }
 
@@ -273,6 +355,9 @@ impl Processor for OpusEncoder {
             ticks(samples as i64) as u32,
             self.speech.unwrap_or(!dtx),
         );
+        if !dtx {
+            self.inspect(bytes);
+        }
         self.reading.packets += 1;
         self.reading.bytes += bytes as u64;
         self.reading.dtx_packets += u64::from(dtx);
@@ -281,9 +366,10 @@ impl Processor for OpusEncoder {
     }
 
     fn reset(&mut self) {
-        let done = self.codec.reset_state();
+        let done = self.codec.reset();
         debug_assert!(done.is_ok(), "libopus always resets");
         self.filled = 0;
+        (self.fec, self.dred) = (Watch::NOTHING_SEEN, Watch::NOTHING_SEEN);
         self.reading = OpusReading::default();
         self.tap.publish(self.reading);
     }

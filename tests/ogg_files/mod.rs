@@ -77,7 +77,8 @@ pub fn decode(bytes: &[u8]) -> Vec<f32> {
     let format = Format::new(48_000, packets[0].head.channels).unwrap();
     let mut samples = Vec::new();
     for stream in packets.chunk_by(|a, b| a.stream == b.stream) {
-        let mut decoder = OpusDecode { gain_db: stream[0].head.gain_db }.prepare(format).unwrap();
+        let mut decoder =
+            OpusDecode { gain_db: stream[0].head.gain_db, ..OpusDecode::default() }.prepare(format).unwrap();
         let mut play = |mut packet: Packet, end: i64| {
             while !packet.is_empty() {
                 let Some(frame) = decoder.process(&mut packet).unwrap() else { continue };
@@ -92,7 +93,7 @@ pub fn decode(bytes: &[u8]) -> Vec<f32> {
         // It may end within a frame.
         let last = &stream[stream.len() - 1];
         let mut rest = Packet::new();
-        rest.set_lost(last.packet.position() + i64::from(last.packet.duration()), 480, &[]).unwrap();
+        rest.set_lost(last.packet.position() + i64::from(last.packet.duration()), 480, &[], 0).unwrap();
         play(rest, last.end);
     }
     samples

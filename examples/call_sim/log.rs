@@ -1,0 +1,145 @@
+//! What is noted of a call, and told in the end.
+
+use std::fmt;
+
+use voxframe::{LinkReading, Packet};
+
+use crate::network::{Heard, Network};
+
+/// How long one line of the table is, and one bar of the picture, in ms.
+pub const STEP_MS: f64 = 500.0;
+
+/// A call, as it went.
+pub struct Log {
+    sent: usize,
+    kbps: f64,
+    /// The share of packets that the network lost, and how many in a row on average.
+    lost: f64,
+    burst: f64,
+    /// Each frame: when, how long ago its sound was captured, and how the buffer stood.
+    pub frames: Vec<(f64, f64, LinkReading)>,
+}
+
+/// Some of the call: what happened from one reading to another.
+pub struct Step {
+    pub from_s: f64,
+    pub to_s: f64,
+    pub missing: f64,
+    pub rebuilt: f64,
+    /// Sound in ms.
+    pub fec: f64,
+    pub dred: f64,
+    pub concealed: f64,
+    pub comfort: f64,
+}
+
+impl Log {
+    pub fn new(packets: &[Packet], network: &Network) -> Self {
+        let sent: Vec<&Packet> = packets.iter().filter(|p| !p.is_dtx()).collect();
+        let bytes: usize = sent.iter().map(|p| p.as_bytes().len()).sum();
+        let ms: f64 = packets.iter().map(|p| f64::from(p.duration()) / 48.0).sum();
+        let times: Vec<f64> = (0..sent.len()).map(|i| i as f64 * 20.0).collect();
+        let mut arrived = vec![false; sent.len()];
+        network.carry(&times, 20.0).iter().for_each(|arrival| arrived[arrival.packet] = true);
+        let lost = arrived.iter().filter(|&&arrived| !arrived).count() as f64;
+        let bursts = arrived.split(|&arrived| arrived).filter(|burst| !burst.is_empty()).count() as f64;
+        Self {
+            sent: sent.len(),
+            kbps: bytes as f64 * 8.0 / ms.max(1.0),
+            lost: lost / (sent.len() as f64).max(1.0),
+            burst: lost / bursts.max(1.0),
+            frames: Vec::new(),
+        }
+    }
+
+    pub fn note(&mut self, heard: &Heard<'_>) {
+        self.frames.push((heard.now_ms, heard.delay_ms, heard.reading));
+    }
+
+    /// The last reading.
+    pub fn end(&self) -> LinkReading {
+        self.frames.last().map_or_else(LinkReading::default, |frame| frame.2)
+    }
+
+    /// The call in steps of [`STEP_MS`].
+    pub fn steps(&self) -> Vec<Step> {
+        let mut before = (0.0, LinkReading::default());
+        let mut steps = Vec::new();
+        for (index, &(now_ms, _, reading)) in self.frames.iter().enumerate() {
+            if now_ms - before.0 < STEP_MS && index + 1 < self.frames.len() {
+                continue;
+            }
+            let old = std::mem::replace(&mut before, (now_ms, reading));
+            steps.push(Step {
+                from_s: old.0 / 1000.0,
+                to_s: now_ms / 1000.0,
+                missing: (reading.missing - old.1.missing) as f64,
+                rebuilt: (reading.rebuilt - old.1.rebuilt) as f64,
+                fec: reading.fec_ms - old.1.fec_ms,
+                dred: reading.dred_ms - old.1.dred_ms,
+                concealed: reading.concealed_ms - old.1.concealed_ms,
+                comfort: reading.comfort_ms - old.1.comfort_ms,
+            });
+        }
+        steps
+    }
+
+    /// Delays once the first packet was played: the mean, and one that 95 % do not exceed.
+    fn delays(&self) -> (f64, f64) {
+        let mut delays: Vec<f64> = self.frames.iter().filter(|f| f.2.delay_ms > 0.0).map(|f| f.1).collect();
+        delays.sort_by(f64::total_cmp);
+        let mean = delays.iter().sum::<f64>() / (delays.len() as f64).max(1.0);
+        (mean, delays.get(delays.len() * 95 / 100).copied().unwrap_or(0.0))
+    }
+}
+
+impl fmt::Display for Log {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "time s   end to end ms   waiting ms   target ms   missing %   filled in %")?;
+        let each_second = self.frames.iter().filter(|frame| frame.0 > 0.0 && frame.0 % 1000.0 == 0.0);
+        for (now_ms, delay_ms, reading) in each_second {
+            writeln!(
+                f,
+                "{:6.0} {delay_ms:15.0} {:12.0} {:11.0} {:11.1} {:13.1}",
+                now_ms / 1000.0,
+                reading.delay_ms,
+                reading.target_ms,
+                reading.missing_share * 100.0,
+                reading.concealed_share * 100.0
+            )?;
+        }
+        let end = self.end();
+        let heard_ms = self.frames.last().map_or(1.0, |frame| frame.0);
+        let share = |ms: f64| 100.0 * ms / heard_ms;
+        let packets = |count: u64| 100.0 * count as f64 / (self.sent as f64).max(1.0);
+        let (mean, most) = self.delays();
+        writeln!(f, "sent            {} packets, {:.1} kb/s", self.sent, self.kbps)?;
+        writeln!(f, "lost            {:.2} % by the network, {:.2} in a row", self.lost * 100.0, self.burst)?;
+        writeln!(
+            f,
+            "buffer          {:.2} % late, {:.2} % left out, {} reordered, {} duplicates, {} restarts",
+            packets(end.late),
+            packets(end.skipped),
+            end.reordered,
+            end.duplicates,
+            end.restarts
+        )?;
+        writeln!(
+            f,
+            "missing         {:.2} %, {:.2} % after redundancy",
+            packets(end.missing),
+            packets(end.missing.saturating_sub(end.rebuilt))
+        )?;
+        writeln!(
+            f,
+            "filled in       {:.2} % FEC, {:.2} % DRED, {:.2} % concealed, {:.2} % comfort noise",
+            share(end.fec_ms),
+            share(end.dred_ms),
+            share(end.concealed_ms),
+            share(end.comfort_ms)
+        )?;
+        let (fast, slow) = (share(end.accelerated_ms), share(end.expanded_ms));
+        writeln!(f, "stretched       {fast:.2} % left out, {slow:.2} % added")?;
+        writeln!(f, "end to end      {mean:.1} ms, 95 % within {most:.1} ms")
+    }
+}

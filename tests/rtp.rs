@@ -1,0 +1,203 @@
+//! Opus in RTP packets: written as the RFCs have it, read whatever comes.
+#![cfg(feature = "rtp")]
+
+use proptest::prelude::*;
+use voxframe::{Error, Packet, RtpError, RtpReceiver, RtpSender};
+
+const TYPE: u8 = 111;
+const SSRC: u32 = 0x0102_0304;
+
+/// 10⁴, or as many as `$VOXFRAME_CASES` says.
+fn cases() -> ProptestConfig {
+    let cases = std::env::var("VOXFRAME_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(10_000);
+    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
+}
+
+fn packet(bytes: &[u8], position: i64) -> Packet {
+    let mut packet = Packet::new();
+    packet.set_bytes(bytes, position).unwrap();
+    packet
+}
+
+fn write(sender: &mut RtpSender, packet: &Packet) -> Option<Vec<u8>> {
+    let mut datagram = [0; 9000];
+    sender.write(packet, &mut datagram).unwrap().map(|length| datagram[..length].to_vec())
+}
+
+#[test]
+fn a_packet_is_written_byte_for_byte() {
+    let mut sender = RtpSender::new(TYPE, SSRC, 0x1122, 0x3344_5566).unwrap();
+    let datagram = write(&mut sender, &packet(&[0xf8, 7, 8, 9], 0x10)).unwrap();
+    // Version 2, no extras; marker and type; sequence; timestamp; SSRC; Opus.
+    let wanted = [0x80, 0x80 | 111, 0x11, 0x22, 0x33, 0x44, 0x55, 0x76, 1, 2, 3, 4, 0xf8, 7, 8, 9];
+    assert_eq!(datagram, wanted);
+    let next = write(&mut sender, &packet(&[0xf8, 7, 8, 9], 0x10 + 960)).unwrap();
+    assert_eq!((next[1], &next[2..4], &next[4..8]), (111, &[0x11, 0x23][..], &[0x33, 0x44, 0x59, 0x36][..]));
+}
+
+#[test]
+fn silence_is_not_sent_and_the_first_packet_after_it_is_marked() {
+    let mut sender = RtpSender::new(TYPE, SSRC, 65_534, u32::MAX - 1000).unwrap();
+    let mut receiver = RtpReceiver::new(TYPE).unwrap();
+    let mut received = Packet::new();
+    let mut heard = Vec::new();
+    for index in 0..8i64 {
+        let bytes: &[u8] = if (3..6).contains(&index) { &[0xf8] } else { &[0xf8, 1, 2] };
+        let Some(datagram) = write(&mut sender, &packet(bytes, 960 * index - 312)) else {
+            assert!((3..6).contains(&index));
+            continue;
+        };
+        let header = receiver.read(&datagram, &mut received).unwrap();
+        assert_eq!((header.ssrc, header.duration), (SSRC, 960));
+        heard.push((header.sequence, header.marker, received.position()));
+    }
+    // Sequence numbers go on where timestamps leap, and both wrap.
+    let wanted = [(65_534, true, 0), (65_535, false, 960), (0, false, 1920), (1, true, 5760), (2, false, 6720)];
+    assert_eq!(heard, wanted);
+    let mut lost = Packet::new();
+    lost.set_lost(0, 960, &[0xf8, 1, 2], 960).unwrap();
+    assert_eq!(write(&mut sender, &lost), None);
+    lost.set_silence(0, 960);
+    assert_eq!(write(&mut sender, &lost), None);
+}
+
+#[test]
+fn positions_go_on_over_wraps_late_packets_and_other_streams() {
+    let mut receiver = RtpReceiver::new(TYPE).unwrap();
+    let mut received = Packet::new();
+    let mut position = |ssrc, timestamp: u32| {
+        let mut sender = RtpSender::new(TYPE, ssrc, 0, timestamp).unwrap();
+        receiver.read(&write(&mut sender, &packet(&[0xf8, 1, 2], 0)).unwrap(), &mut received).unwrap();
+        received.position()
+    };
+    assert_eq!(position(1, 0xffff_0000), 0);
+    assert_eq!(position(1, 0x0000_0000), 0x1_0000);
+    assert_eq!(position(1, 0xffff_8000), 0x8000);
+    assert_eq!(position(1, 0x7fff_ffff), 0x1_0000 + 0x7fff_ffff);
+    assert_eq!(position(1, 0xffff_fffe), 0x1_0000 + 0xffff_fffe);
+    assert_eq!(position(1, 0x0000_0000), 0x1_0000 + 0x1_0000_0000);
+    assert_eq!(position(2, 77), 0);
+    assert_eq!(position(2, 76), -1);
+}
+
+#[test]
+fn extras_are_skipped_and_what_is_wrong_is_named_and_counted() {
+    let mut receiver = RtpReceiver::new(TYPE).unwrap();
+    let mut received = Packet::new();
+    // Two contributing sources, an extension of one word, three bytes of padding.
+    let mut full = vec![0xb2, TYPE, 0, 9, 0, 0, 0, 1, 0, 0, 0, 2];
+    full.extend([0; 8]);
+    full.extend([0xbe, 0xde, 0, 1, 1, 2, 3, 4]);
+    full.extend([0xf8, 5, 6, 0, 0, 3]);
+    let header = receiver.read(&full, &mut received).unwrap();
+    assert_eq!((header.sequence, header.timestamp, header.ssrc, header.marker), (9, 1, 2, false));
+    assert_eq!(received.as_bytes(), [0xf8, 5, 6]);
+
+    let mut check = |change: fn(&mut Vec<u8>), wanted: RtpError| {
+        let mut datagram = full.clone();
+        change(&mut datagram);
+        assert_eq!(receiver.read(&datagram, &mut received), Err(Error::Rtp(wanted)));
+        assert_eq!(received.as_bytes(), [0xf8, 5, 6], "unchanged");
+    };
+    check(|d| d.clear(), RtpError::Truncated { expected: 12, actual: 0 });
+    check(|d| d[0] = 0x72, RtpError::Version(1));
+    check(|d| d.truncate(27), RtpError::Truncated { expected: 28, actual: 27 });
+    check(|d| d[23] = 200, RtpError::Truncated { expected: 824, actual: 34 });
+    check(|d| *d.last_mut().unwrap() = 0, RtpError::Padding);
+    check(|d| *d.last_mut().unwrap() = 200, RtpError::Truncated { expected: 228, actual: 34 });
+    check(|d| d[1] = 200 & 0x7f, RtpError::PayloadType(72));
+    check(|d| *d.last_mut().unwrap() = 6, RtpError::NotOpus); // nothing is left
+    check(|d| d[28] = 0xfb, RtpError::NotOpus); // five frames in one byte
+    let reading = receiver.reading();
+    assert_eq!((reading.packets, reading.malformed, reading.foreign), (1, 8, 1));
+}
+
+#[test]
+fn only_dynamic_types_and_buffers_that_fit() {
+    assert!(RtpSender::new(95, 0, 0, 0).is_err() && RtpReceiver::new(128).is_err());
+    let mut sender = RtpSender::new(TYPE, SSRC, 5, 0).unwrap();
+    let packet = packet(&[0xf8, 1, 2], 0);
+    let before = sender.clone();
+    assert_eq!(sender.write(&packet, &mut [0; 14]), Err(Error::Rtp(RtpError::NoRoom { bytes: 15 })));
+    assert_eq!(sender, before);
+    assert_eq!(sender.write(&packet, &mut [0; 15]), Ok(Some(15)));
+}
+
+/// The payload of an RTP packet by the letter of RFC 3550, section 5.1, and of RFC 7587: `None` where there is none.
+fn oracle(datagram: &[u8]) -> Option<&[u8]> {
+    let first = *datagram.first()?;
+    let mut start = 12 + 4 * usize::from(first & 15);
+    if first & 0x10 != 0 {
+        let words = datagram.get(start + 2..start + 4)?;
+        start += 4 + 4 * (usize::from(words[0]) * 256 + usize::from(words[1]));
+    }
+    let padding = if first & 0x20 != 0 { usize::from(*datagram.last()?) } else { 0 };
+    let valid = first >> 6 == 2 && datagram.len() >= 12 && (first & 0x20 == 0 || padding > 0);
+    let end = datagram.len().checked_sub(padding)?;
+    (valid && datagram.get(1)? & 127 == TYPE).then(|| datagram.get(start..end)).flatten()
+}
+
+fn agrees(datagram: &[u8]) -> Result<(), TestCaseError> {
+    let mut receiver = RtpReceiver::new(TYPE).unwrap();
+    let mut received = Packet::new();
+    let read = receiver.read(datagram, &mut received);
+    let reading = receiver.reading();
+    prop_assert_eq!(reading.packets + reading.malformed + reading.foreign, 1);
+    match (read, oracle(datagram)) {
+        (Ok(header), Some(payload)) => {
+            prop_assert_eq!(received.as_bytes(), payload);
+            prop_assert_eq!(&header.sequence.to_be_bytes()[..], &datagram[2..4]);
+            prop_assert!((120..=5760).contains(&header.duration));
+        }
+        (Err(Error::Rtp(RtpError::NotOpus)), Some(_)) | (Err(_), None) => prop_assert!(received.is_empty()),
+        (read, payload) => prop_assert!(false, "{read:?}, {payload:?}"),
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(cases())]
+
+    #[test]
+    fn what_is_written_is_read(
+        payload_type in 96u8..128, ssrc: u32, sequence: u16, timestamp: u32, position: i32,
+        body in prop::collection::vec(any::<u8>(), 2..300),
+    ) {
+        let mut bytes = vec![0x78]; // one CELT frame of 20 ms
+        bytes.extend(body);
+        let mut sender = RtpSender::new(payload_type, ssrc, sequence, timestamp).unwrap();
+        let datagram = write(&mut sender, &packet(&bytes, position.into())).unwrap();
+        prop_assert_eq!(datagram.len(), bytes.len() + RtpSender::HEADER_BYTES);
+        let mut received = Packet::new();
+        let header = RtpReceiver::new(payload_type).unwrap().read(&datagram, &mut received).unwrap();
+        prop_assert_eq!(received.as_bytes(), &bytes[..]);
+        prop_assert_eq!((header.sequence, header.ssrc, header.marker), (sequence, ssrc, true));
+        prop_assert_eq!(header.timestamp, timestamp.wrapping_add(position as u32));
+    }
+
+    #[test]
+    fn random_bytes_are_read_as_the_rfc_reads_them(mut bytes in prop::collection::vec(any::<u8>(), 0..120), plausible: bool) {
+        if let (true, [first, second, ..]) = (plausible, &mut bytes[..]) {
+            (*first, *second) = (*first & 0x3f | 0x80, *second & 0x80 | TYPE);
+        }
+        agrees(&bytes)?;
+    }
+
+    #[test]
+    fn so_are_truncations_and_flipped_bits(
+        head: [u8; 12], extras in prop::collection::vec(any::<u8>(), 0..80),
+        cut in 0usize..100, flips in prop::collection::vec((0usize..100, 0u8..8), 0..4),
+    ) {
+        let mut bytes = head.to_vec();
+        bytes[0] = bytes[0] & 0x33 | 0x80;
+        bytes[1] = TYPE;
+        bytes.extend(extras);
+        bytes.truncate(bytes.len().max(cut) - cut / 4);
+        for (at, bit) in flips {
+            if let Some(byte) = bytes.get_mut(at) {
+                *byte ^= 1 << bit;
+            }
+        }
+        agrees(&bytes)?;
+    }
+}
