@@ -68,9 +68,9 @@ const GRID: i64 = 120;
 ///
 /// # Damage
 /// Bytes that make no page with a right checksum are skipped. Where pages are missing between others, [`Packet`]s come
-/// that are [lost](Packet::is_lost), as long as the hole by the granule positions, but at most a minute; the last of
-/// them holds the bytes of the packet behind, whose FEC may rebuild it. Packets that are none by their first bytes
-/// are left out, and packets longer than [`Packet::MAX_BYTES`] are lost. [`damage`](Self::damage) counts all that.
+/// that are [lost](Packet::is_lost), as long as the hole by the granule positions, but at most a minute; they
+/// hold the bytes of the packet behind, whose FEC or DRED may rebuild some of it. Packets that are none by their first
+/// bytes are left out, and packets longer than [`Packet::MAX_BYTES`] are lost. [`damage`](Self::damage) counts all that.
 /// Memory is bounded, whatever comes: less than 300 kB.
 ///
 /// # Errors
