@@ -111,7 +111,7 @@ impl Profile {
             #[cfg(feature = "denoise")]
             denoise: Some(Denoise::default()),
             high_pass: Some(HighPass { rumble_db: -16.0, ..HighPass::default() }),
-            auto_gain: Some(AutoGain::default()),
+            auto_gain: Some(AutoGain { tolerance_db: 6.0, ..AutoGain::default() }),
             gate: Some(NoiseGate::default()),
             limiter: Some(Limiter::default()),
             meter: LevelMeter::default(),

@@ -21,8 +21,8 @@ const BYPASS_MS: f32 = 50.0;
 /// - Only while there is speech. What speech is, the detector of [`VoiceActivity`](crate::VoiceActivity) decides.
 /// - At first, until the gain has been right once, upwards by up to 24 dB a second: at `up_db_per_s`, 3 s would not be
 ///   enough for −45 dBov. From then on by no more than `up_db_per_s` and `down_db_per_s`.
-/// - While the same voice speaks as before, by no more than 0.8 dB a second. Only a gain that is off by more than 3 dB
-///   (another talker, another microphone) moves at full speed.
+/// - While the same voice speaks as before, by no more than 0.8 dB a second. Only a gain that is off by more than
+///   `tolerance_db` (another talker, another microphone) moves at full speed.
 /// - No higher than the noise between words allows, which stays below `noise_dbfs`: a noisy microphone gets less gain
 ///   than the target asks for. Where the noise grows, the gain gives way within 1.5 s, in pauses too.
 ///
@@ -41,6 +41,9 @@ pub struct AutoGain {
     pub up_db_per_s: f32,
     /// How fast the gain falls, in dB a second, 1 to 100. Default 40 (Speex).
     pub down_db_per_s: f32,
+    /// How far from the target speech may be before the gain moves at these speeds, in dB, 1 to 12; within half of it,
+    /// it comes to rest again, and creeps. Default 3.
+    pub tolerance_db: f32,
     /// What noise is not lifted above, in dBFS (RMS), −90 to 0. Default −50 (WebRTC's AGC2).
     pub noise_dbfs: f32,
     /// Whether the sound passes unchanged. It goes on listening, so that switched on it takes up where it would be.
@@ -55,6 +58,7 @@ impl Default for AutoGain {
             max_gain_db: 30.0,
             up_db_per_s: 6.0,
             down_db_per_s: 40.0,
+            tolerance_db: 3.0,
             noise_dbfs: -50.0,
             bypassed: false,
         }
@@ -73,7 +77,7 @@ impl AutoGain {
     }
 }
 
-record!(AutoGain { target_dbov, max_gain_db, up_db_per_s, down_db_per_s, noise_dbfs, bypassed });
+record!(AutoGain { target_dbov, max_gain_db, up_db_per_s, down_db_per_s, tolerance_db, noise_dbfs, bypassed });
 
 /// What a running [`AutoGain`] tells.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -112,6 +116,7 @@ impl Live for AutoGain {
         in_range("AutoGain::max_gain_db", self.max_gain_db, 0.0, 60.0)?;
         in_range("AutoGain::up_db_per_s", self.up_db_per_s, 1.0, 100.0)?;
         in_range("AutoGain::down_db_per_s", self.down_db_per_s, 1.0, 100.0)?;
+        in_range("AutoGain::tolerance_db", self.tolerance_db, 1.0, 12.0)?;
         in_range("AutoGain::noise_dbfs", self.noise_dbfs, -90.0, 0.0)
     }
 

@@ -38,10 +38,6 @@ const START_DB_PER_S: f32 = 24.0;
 /// How much sound before the decision that there is speech belongs to it, in ms: the decision takes that long.
 const BEFORE_MS: usize = 200;
 
-/// How far the gain may be off before it is set in motion, and how far it may be off when it comes to rest, in dB.
-const MOVE_DB: f32 = 3.0;
-const REST_DB: f32 = 0.5;
-
 /// How fast it creeps at rest, in dB a second: unheard.
 const CREEP_DB_PER_S: f32 = 0.8;
 
@@ -233,10 +229,9 @@ impl Law {
             let level = if early { level - EARLY_DB } else { level };
             let aim = (settings.target_dbov - level).max(LEAST_GAIN_DB).min(most);
             let off = aim - self.gain_db;
-            let settled = listener.heard_s >= SETTLED_S;
-            if off.abs() > MOVE_DB {
+            if off.abs() > settings.tolerance_db {
                 self.moving = true;
-            } else if off.abs() < REST_DB && settled {
+            } else if off.abs() < 0.5 * settings.tolerance_db {
                 self.moving = false;
                 self.arrived = true;
             }
