@@ -370,7 +370,8 @@ mod tests {
 
     #[test]
     fn a_handle_reaches_its_stage() {
-        let mut profile = Profile { sample_rate_hz: 48_000, high_pass: None, gate: None, limiter: None, ..Profile::low_latency() };
+        let mut profile =
+            Profile { sample_rate_hz: 48_000, high_pass: None, gate: None, limiter: None, ..Profile::low_latency() };
         profile.gain.gain_db = -6.0;
         let (stage, controls) = profile.live();
         let mut pipeline = stage.prepare(Format::mono(48_000).unwrap()).unwrap();

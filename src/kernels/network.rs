@@ -153,7 +153,8 @@ mod tests {
     #[test]
     fn a_recurrent_unit_agrees_with_the_definition() {
         let mut random = fastrand::Rng::with_seed(2);
-        let [inward, inside]: [[f32; 12]; 2] = std::array::from_fn(|_| std::array::from_fn(|_| 4.0 * random.f32() - 2.0));
+        let [inward, inside]: [[f32; 12]; 2] =
+            std::array::from_fn(|_| std::array::from_fn(|_| 4.0 * random.f32() - 2.0));
         let before: [f32; 4] = std::array::from_fn(|_| random.f32());
         let mut state = before;
         recur(&mut state, &inward, &inside);

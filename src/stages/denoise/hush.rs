@@ -161,9 +161,8 @@ mod tests {
         let mut planner = RealFftPlanner::<f32>::new();
         let (forward, inverse) = (planner.plan_fft_forward(2 * HOP), planner.plan_fft_inverse(2 * HOP));
         let quarter = std::f32::consts::FRAC_PI_2;
-        let window: Vec<f32> = (0..2 * HOP)
-            .map(|i| (quarter * (quarter * (i as f32 + 0.5) / HOP as f32).sin().powi(2)).sin())
-            .collect();
+        let window: Vec<f32> =
+            (0..2 * HOP).map(|i| (quarter * (quarter * (i as f32 + 0.5) / HOP as f32).sin().powi(2)).sin()).collect();
         let mut model = Model::new();
         let (mut last, mut tail, mut wanted) = ([0.0; HOP], [0.0; HOP], [0.0; HOP]);
         let (mut signal, mut error) = (0.0f64, 0.0f64);

@@ -38,7 +38,9 @@ impl Tensor {
     /// The weights themselves. Allocates.
     pub fn values(self) -> Box<[f32]> {
         let blocks = self.weights().chunks(self.block).zip(self.scales());
-        blocks.flat_map(|(weights, scale)| weights.iter().map(|&w| f32::from(w as i8) * f32::from_le_bytes(*scale))).collect()
+        blocks
+            .flat_map(|(weights, scale)| weights.iter().map(|&w| f32::from(w as i8) * f32::from_le_bytes(*scale)))
+            .collect()
     }
 }
 
@@ -91,9 +93,21 @@ pub(super) const MASK_LAST: MixTensors = [tensor(534_848, 48, 12_150, 3), tensor
 // The decoder of the filter.
 pub(super) const FILTER_IN: Tensor = tensor(929_728, 4_096, 18_335, 32);
 pub(super) const FILTER: [GruTensors; 3] = [
-    [tensor(1_097_920, 196_608, 21_184, 64), tensor(1_294_528, 196_608, 24_256, 64), tensor(1_491_136, 1_536, 27_328, 64)],
-    [tensor(1_492_672, 196_608, 27_352, 64), tensor(1_689_280, 196_608, 30_424, 64), tensor(1_885_888, 1_536, 33_496, 64)],
-    [tensor(1_887_424, 196_608, 33_520, 64), tensor(2_084_032, 196_608, 36_592, 64), tensor(2_280_640, 1_536, 39_664, 64)],
+    [
+        tensor(1_097_920, 196_608, 21_184, 64),
+        tensor(1_294_528, 196_608, 24_256, 64),
+        tensor(1_491_136, 1_536, 27_328, 64),
+    ],
+    [
+        tensor(1_492_672, 196_608, 27_352, 64),
+        tensor(1_689_280, 196_608, 30_424, 64),
+        tensor(1_885_888, 1_536, 33_496, 64),
+    ],
+    [
+        tensor(1_887_424, 196_608, 33_520, 64),
+        tensor(2_084_032, 196_608, 36_592, 64),
+        tensor(2_280_640, 1_536, 39_664, 64),
+    ],
 ];
 pub(super) const FILTER_OUT: Tensor = tensor(933_824, 163_840, 18_463, 64);
 pub(super) const FILTER_SKIP: MixTensors = [tensor(1_097_664, 160, 21_023, 1), tensor(1_097_856, 10, 21_183, 10)];
