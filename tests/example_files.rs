@@ -190,3 +190,24 @@ proptest! {
         }
     }
 }
+
+#[cfg(all(feature = "loudness", feature = "spectrum"))]
+#[test]
+fn plot_draws_any_wav_file_that_the_others_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let (text, picture) = (folder.path().join("text.wav"), folder.path().join("out.png"));
+    let [before, after] = ["speech_noisy.wav", "speech_stereo_44100.wav"].map(cli::fixture);
+    let float = folder.path().join("float.wav");
+    cli::write_wav(&float, 44_100, 1, 32, &[0.1; 44_100]);
+    for (before, after) in [(&before, &after), (&float, &before)] {
+        example("plot", &[before, after, &picture]).ok();
+        let file = std::io::BufReader::new(fs::File::open(&picture).unwrap());
+        let mut reader = png::Decoder::new(file).read_info().unwrap();
+        let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
+        reader.next_frame(&mut pixels).unwrap();
+        let colours: std::collections::HashSet<&[u8]> = pixels.chunks_exact(3).collect();
+        assert!(reader.info().size() == (1400, 1630) && colours.len() > 200, "{}", colours.len());
+    }
+    fs::write(&text, "no sound").unwrap();
+    example("plot", &[&text, &after, &picture]).refused(&text, "not a WAV file");
+}

@@ -1,10 +1,12 @@
 //! What is known of a recording before it is drawn.
 
-use std::error::Error;
 use std::path::Path;
 
-use hound::{SampleFormat, WavReader};
 use voxframe::{Capture, Denoise, Format, Live, LoudnessMeter, Processor, Spectrum, Stage, level};
+
+use crate::common::riff::Header;
+use crate::common::wav::WavInput;
+use crate::common::{Of, Result};
 
 /// Everything is looked at in mono at this rate.
 pub const RATE_HZ: u32 = 48_000;
@@ -37,36 +39,30 @@ pub struct Track {
 pub const BIN_HZ: f64 = RATE_HZ as f64 / FFT_SIZE as f64;
 
 impl Track {
-    pub fn load(path: &Path) -> Result<Self, Box<dyn Error>> {
-        let mut wav = WavReader::open(path)?;
-        let spec = wav.spec();
-        let samples: Vec<f32> = match spec.sample_format {
-            SampleFormat::Float => wav.samples().collect::<Result<_, _>>()?,
-            SampleFormat::Int => {
-                let full_scale = (1u32 << (spec.bits_per_sample - 1)) as f32;
-                wav.samples::<i32>()
-                    .map(|sample| Ok(sample? as f32 / full_scale))
-                    .collect::<Result<_, hound::Error>>()?
-            }
-        };
-        let channels = usize::from(spec.channels);
-        let length = samples.len() as u64 / u64::from(spec.channels) * u64::from(RATE_HZ) / u64::from(spec.sample_rate);
+    pub fn load(path: &Path) -> Result<Self> {
+        let mut wav = WavInput::open(path)?;
+        let Header { sample_rate_hz, channels, .. } = *wav.header();
+        let length = wav.samples_at(RATE_HZ);
+        let mut samples = Vec::new();
+        while let block @ [_, ..] = wav.next_block()? {
+            samples.extend_from_slice(block);
+        }
         if length < u64::from(RATE_HZ) / 10 {
-            return Err("shorter than 0.1 s".into());
+            return Err("shorter than 0.1 s").of(path);
         }
         let name: Vec<char> = path.file_name().unwrap_or_default().to_string_lossy().chars().collect();
         let cut = if name.len() > MOST_LETTERS { "…" } else { "" };
         let name: String = name.into_iter().take(MOST_LETTERS).collect();
         let layout = ["mono", "stereo"].get(channels - 1).copied().unwrap_or("surround");
         let mut track = Track {
-            name: format!("{name}{cut}   {} kHz {layout}", f64::from(spec.sample_rate) / 1000.0),
+            name: format!("{name}{cut}   {} kHz {layout}", f64::from(sample_rate_hz) / 1000.0),
             samples: Vec::new(),
             levels: Vec::new(),
             lufs: level::SILENCE_DBFS,
             speech: Vec::new(),
             spectra: Vec::new(),
         };
-        track.listen(&samples, spec.sample_rate, channels, length as usize)?;
+        track.listen(&samples, sample_rate_hz, channels, length as usize)?;
         Ok(track)
     }
 

@@ -4,14 +4,16 @@
 
 mod analysis;
 mod canvas;
+#[path = "../common/mod.rs"]
+mod common;
 mod sheet;
 
-use std::error::Error;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use analysis::Track;
 use clap::Parser;
+use common::{Of, Result};
 
 /// Draws what has become of a recording: waveform, spectrogram, level, speech probability and gain, before and after.
 ///
@@ -27,17 +29,10 @@ struct Args {
 }
 
 fn main() -> ExitCode {
-    match run(&Args::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    common::exit(run(&Args::parse()))
 }
 
-fn run(args: &Args) -> Result<(), Box<dyn Error>> {
-    let load = |path: &PathBuf| Track::load(path).map_err(|error| format!("{}: {error}", path.display()));
-    let picture = sheet::draw(&load(&args.before)?, &load(&args.after)?)?;
-    picture.save(&args.picture).map_err(|error| format!("{}: {error}", args.picture.display()).into())
+fn run(args: &Args) -> Result {
+    let picture = sheet::draw(&Track::load(&args.before)?, &Track::load(&args.after)?);
+    picture.and_then(|picture| picture.save(&args.picture)).of(&args.picture)
 }

@@ -17,9 +17,9 @@ type Area<'a> = DrawingArea<BitMapBackend<'a>, Shift>;
 type Panel<'a> = ChartContext<'a, BitMapBackend<'a>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
 
 const WIDTH: u32 = 1400;
-const HEIGHT: u32 = 1590;
-const LEFT: u32 = 72;
-const RIGHT: u32 = 96;
+const HEIGHT: u32 = 1630;
+const LEFT: u32 = 84;
+const RIGHT: u32 = 118;
 /// Below a panel.
 const GAP: u32 = 16;
 const BEFORE: RGBColor = RGBColor(150, 150, 150);
@@ -69,12 +69,12 @@ impl<'a> Sheet<'a> {
             // The font's letters sit a little high in their line.
             let middle = self.top + 13;
             let left = Pos::new(HPos::Left, VPos::Center);
-            self.text((LEFT + 32, middle), which, 24, FontStyle::Bold, left)?;
-            self.text((LEFT + 128, middle), &track.name, 24, FontStyle::Normal, left)?;
+            self.text((LEFT + 32, middle), which, 26, FontStyle::Bold, left)?;
+            self.text((LEFT + 134, middle), &track.name, 26, FontStyle::Normal, left)?;
             let [lufs, floor] = [track.lufs, track.noise_floor()].map(|level| number(f64::from(level.round())));
             let figures = format!("{:.1} s   {lufs} LUFS   noise floor {floor} dBFS", track.seconds());
-            self.text((WIDTH - RIGHT, middle), &figures, 24, FontStyle::Normal, Pos::new(HPos::Right, VPos::Center))?;
-            self.top += 36;
+            self.text((WIDTH - RIGHT, middle), &figures, 26, FontStyle::Normal, Pos::new(HPos::Right, VPos::Center))?;
+            self.top += 40;
         }
         self.top += 12;
         Ok(())
@@ -198,9 +198,9 @@ impl<'a> Sheet<'a> {
         ticks: &[f64],
         label: impl Fn(f64) -> String,
     ) -> Result<Panel<'a>> {
-        self.top += 30;
+        self.top += 34;
         let anchor = Pos::new(HPos::Left, VPos::Bottom);
-        self.text((LEFT, self.top - 8), title, 20, FontStyle::Bold, anchor)?;
+        self.text((LEFT, self.top - 8), title, 23, FontStyle::Bold, anchor)?;
         let (place, size) = ((LEFT, self.top), (WIDTH - LEFT - RIGHT, height));
         let area = self.root.clone().shrink(scaled(place), scaled(size));
         let mut panel = ChartBuilder::on(&area).build_cartesian_2d(0.0..self.seconds, range.clone())?;
@@ -218,7 +218,7 @@ impl<'a> Sheet<'a> {
 
     /// What stands at an axis.
     fn label(&self, place: (u32, u32), text: &str, anchor: Pos) -> Result {
-        self.text(place, text, 17, FontStyle::Normal, anchor)
+        self.text(place, text, 21, FontStyle::Normal, anchor)
     }
 
     /// A text that has its anchor at a place.

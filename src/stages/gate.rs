@@ -21,8 +21,12 @@ const MOST_BLOCKS: usize = 20;
 /// `release_ms`, never faster, whatever is changed meanwhile.
 ///
 /// Where the frames say how likely they hold speech (behind `Denoise`, say), the gate learns how loud the noise is, and
-/// both thresholds move up until opening takes a level `above_noise_db` over it. They move by 20 dB at most: a voice
-/// that the detector misses is not shut out.
+/// both thresholds move until opening takes a level `above_noise_db` over it: up, so that noise does not open it, or down,
+/// so that it does not wait for the loud part of a word where there is nothing to keep out. They move by 20 dB at most
+/// either way: a voice that the detector misses is not shut out.
+///
+/// Of real words with noise 20 dB below them, the first 20 ms lose nothing with 10 ms of lookahead, and without it 0.3 dB
+/// on average and 2.7 dB at worst (`cargo test --test gate -- --nocapture`).
 ///
 /// Latency: `lookahead_ms`.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -42,7 +46,7 @@ pub struct NoiseGate {
     pub floor_db: f32,
     /// How long the RMS looks back, in ms, 1 to 100: the time constant of its exponential window. Default 5.
     pub window_ms: f32,
-    /// How far above the noise a sound must be to open the gate, in dB, 0 (thresholds stay where they are) to 40.
+    /// How far above the noise it knows a sound must be to open the gate, in dB, 0 (thresholds stay where they are) to 40.
     /// Default 9 (measured: less lets noise open it, more cuts word ends).
     pub above_noise_db: f32,
     /// By how much the sound is delayed, so that the gate is open when a word begins, in ms, 0 to 100. Default 0.
@@ -84,8 +88,16 @@ const NOISE_PROBABILITY: f32 = 0.5;
 /// How many milliseconds of noise the estimate of its power looks back.
 const NOISE_MS: u32 = 500;
 
-/// How far the noise moves the thresholds at most, in dB.
-const NOISE_LIFT_DB: f32 = 20.0;
+/// After how many milliseconds of noise its estimate is good enough to go by.
+const KNOWN_MS: u32 = 200;
+
+/// How many times the noise it knows a louder one counts for. So the noise is learnt at 9 dB a second, and somebody who
+/// breathes in, which no detector takes for speech, does not shut out the word that follows.
+const MOST_NOISE: f32 = 2.0;
+
+/// How far the noise moves the thresholds at most, down and up, in dB.
+const LEAST_LIFT_DB: f32 = -20.0;
+const MOST_LIFT_DB: f32 = 20.0;
 
 /// What a running [`NoiseGate`] tells.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -175,7 +187,10 @@ struct Law {
     close_power: f32,
     /// The power at which noise alone would open the gate, over that of the noise; 0 if it learns no noise.
     above_noise: f32,
+    least_lift: f32,
     most_lift: f32,
+    /// The power of the noise at which the thresholds are at their lowest.
+    least_noise: f32,
     /// How much of the old power is left after a block of 1 ms.
     memory: f32,
     hold_blocks: u32,
@@ -187,12 +202,16 @@ struct Law {
 impl Law {
     fn new(gate: &NoiseGate, format: Format) -> Self {
         let step = |ms: f32| 1000.0 / (ms * format.sample_rate_hz() as f32);
+        let power = |db: f32| db_to_gain(db).powi(2);
+        let learns = gate.above_noise_db > 0.0;
         Self {
-            open_power: db_to_gain(gate.open_db).powi(2),
+            open_power: power(gate.open_db),
             // Set from two threads at once, the thresholds may cross for a frame.
-            close_power: db_to_gain(gate.close_db.min(gate.open_db)).powi(2),
-            above_noise: if gate.above_noise_db > 0.0 { db_to_gain(gate.above_noise_db).powi(2) } else { 0.0 },
-            most_lift: db_to_gain(NOISE_LIFT_DB).powi(2),
+            close_power: power(gate.close_db.min(gate.open_db)),
+            above_noise: if learns { power(gate.above_noise_db) } else { 0.0 },
+            least_lift: if learns { power(LEAST_LIFT_DB) } else { 1.0 },
+            most_lift: power(MOST_LIFT_DB),
+            least_noise: power(gate.open_db + LEAST_LIFT_DB - gate.above_noise_db),
             memory: (-1.0 / gate.window_ms).exp(),
             hold_blocks: gate.hold_ms.round() as u32,
             rise: step(gate.attack_ms),
@@ -218,9 +237,11 @@ impl State {
         self.power = self.power * law.memory + power * (1.0 - law.memory);
         if is_noise {
             self.noise_blocks = (self.noise_blocks + 1).min(NOISE_MS);
-            self.noise += (power - self.noise) / self.noise_blocks as f32;
+            let most = if self.noise_blocks > KNOWN_MS { law.least_noise.max(MOST_NOISE * self.noise) } else { power };
+            self.noise += (power.min(most) - self.noise) / self.noise_blocks as f32;
         }
-        let lift = (law.above_noise * self.noise / law.open_power).clamp(1.0, law.most_lift);
+        let least_lift = if self.noise_blocks < KNOWN_MS { 1.0 } else { law.least_lift };
+        let lift = (law.above_noise * self.noise / law.open_power).clamp(least_lift, law.most_lift);
         if self.power >= law.open_power * lift {
             self.open = true;
         }
@@ -390,6 +411,38 @@ mod tests {
         assert!(noise > -0.1, "it does not learn: {noise}");
         let (_, speech) = left(NoiseGate::default(), -26.0, -19.5);
         assert!(speech > -0.1, "20 dB above open_db everything is let through: {speech}");
+    }
+
+    #[test]
+    fn where_the_noise_is_soft_soft_speech_opens_it() {
+        let (noise, speech) = left(NoiseGate::default(), -65.0, -54.0);
+        assert!(noise < -49.0 && speech > -0.1, "{noise} {speech}");
+        let (_, speech) = left(NoiseGate::default(), -65.0, -58.0);
+        assert!(speech < -49.0, "7 dB above the noise: {speech}");
+        let (_, speech) = left(NoiseGate { above_noise_db: 0.0, ..NoiseGate::default() }, -65.0, -45.0);
+        assert!(speech < -49.0, "it does not learn: {speech}");
+        let (_, speech) = left(NoiseGate::default(), -90.0, -62.0);
+        assert!(speech < -49.0, "more than 20 dB below open_db: {speech}");
+    }
+
+    #[test]
+    fn noise_is_learnt_from_silence_upwards_and_a_breath_is_no_noise() {
+        let (stage, control) = NoiseGate::default().live();
+        let mut gate = stage.prepare(Format::mono(48_000).unwrap()).unwrap();
+        let mut noise = |dbfs: f32, ms: usize| {
+            for _ in 0..ms / 10 {
+                let mut frame = Frame::new(gate.input_format());
+                frame.samples_mut().fill(if dbfs > -120.0 { db_to_gain(dbfs) } else { 0.0 });
+                frame.set_speech_probability(Some(0.0));
+                gate.process(&mut frame).unwrap();
+            }
+            control.reading()
+        };
+        noise(-120.0, 1000);
+        assert!((noise(-50.0, 3000).noise_dbfs() + 50.0).abs() < 1.0);
+        let breath = noise(-30.0, 200).noise_dbfs();
+        assert!((-49.0..-47.5).contains(&breath), "{breath}");
+        assert!(!noise(-38.0, 3000).open, "a louder fan");
     }
 
     #[test]

@@ -39,7 +39,8 @@ pub struct HighPass {
     /// How steep it is: 2, 3 or 4, for 12, 18 or 24 dB an octave. Default 4, the flattest above 150 Hz.
     pub order: u8,
     /// The filter is in only while what lies below half the cutoff is at least this loud, in dB relative to the voice,
-    /// −100 (it is always in) to 0. Default −100. Any filter without delay that takes 80 Hz away turns the phase of the
+    /// −100 (it is always in) to 0. Default −100. It goes out again once there is 6 dB less; what is below −60 dBFS is no
+    /// rumble. Both levels are means, over 0.4 s of the rumble and over 3 s of the voice, so it takes a moment. Any filter without delay that takes 80 Hz away turns the phase of the
     /// fundamentals above: nobody hears it, but what compares waveforms does (the SI-SDR of denoised speech falls by
     /// 13 dB, and by 2 dB at a cutoff of 20 Hz). So profiles leave a voice without rumble as it is.
     pub rumble_db: f32,

@@ -46,6 +46,7 @@ pub(super) struct Hush {
     spectrum: Vec<Complex32>,
     last: [f32; BLOCK],
     tail: [f32; BLOCK],
+    started: bool,
     /// The gains of Hush and of RNNoise.
     gains: [Ramp; 2],
 }
@@ -71,6 +72,7 @@ impl Hush {
             time: [0.0; WINDOW],
             last: [0.0; BLOCK],
             tail: [0.0; BLOCK],
+            started: false,
             gains: [1.0, 0.0].map(|gain| Ramp::new(gain, BLOCK, BLOCK)),
         }
     }
@@ -90,6 +92,11 @@ impl Hush {
         let top = top.powf(1.0 - 0.5 * probability).min(1.0 / self.judge.makeup());
         high.iter_mut().for_each(|bin| *bin *= top);
         self.synthesise();
+        if !self.started {
+            // From before the sound began: what the gains of a whole window spread there.
+            self.tail.fill(0.0);
+            self.started = true;
+        }
 
         let energies = [block.as_ref(), &self.tail].map(|block| kernels::energy(block) / BLOCK as f32);
         self.judge.compare(power, energies);
@@ -136,6 +143,7 @@ impl Hush {
         self.judge = Judge::default();
         self.last.fill(0.0);
         self.tail.fill(0.0);
+        self.started = false;
         for (ramp, gain) in self.gains.iter_mut().zip([1.0, 0.0]) {
             ramp.rest(gain);
         }
