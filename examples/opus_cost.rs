@@ -1,56 +1,56 @@
 //! What each thing Opus can do costs, beside the plain encoder and decoder: `opus_cost` (build it with
-//! `--release --features deep-plc`). Times are the least of many rounds in turn, so that a busy machine hurts little.
+//! `--release --features deep-plc`). Of each packet the least time of many rounds in turn counts, so that a busy machine
+//! hurts little.
 
 use std::time::{Duration, Instant};
 
 use voxframe::{Format, Frame, OpusDecode, OpusEncode, Packet, Processor, Result, Stage};
 
-const ROUNDS: usize = 15;
+const ROUNDS: usize = 25;
 
-fn encode(settings: OpusEncode, sound: &[f32]) -> Result<(Vec<Packet>, Duration)> {
-    let format = Format::mono(48_000)?;
+/// The packets, and the time for each.
+fn encode(settings: OpusEncode, sound: &[f32]) -> Result<(Vec<Packet>, Vec<Duration>)> {
+    let format = Format::mono(48_000)?.with_frame_ms(20)?;
     let mut encoder = settings.prepare(format)?;
     let mut frame = Frame::new(format);
-    let mut packets = Vec::with_capacity(sound.len() / 960);
-    let mut time = Duration::ZERO;
-    for (index, block) in sound.chunks_exact(480).enumerate() {
-        frame.set_position(480 * index as i64);
+    let (mut packets, mut times) = (Vec::new(), Vec::new());
+    for (index, block) in sound.chunks_exact(960).enumerate() {
+        frame.set_position(960 * index as i64);
         frame.samples_mut().copy_from_slice(block);
         let start = Instant::now();
         let packet = encoder.process(&mut frame)?;
-        time += start.elapsed();
+        times.push(start.elapsed());
         packets.extend(packet.cloned());
     }
-    let each = time / packets.len() as u32;
-    Ok((packets, each))
+    Ok((packets, times))
 }
 
-/// Every `period`-th packet starts a gap of four, which what follows helps to fill if `known`: the time for 20 ms of
-/// what is received and of what is lost.
-fn decode(complexity: u8, packets: &[Packet], period: usize, known: bool) -> Result<(Duration, Duration)> {
+/// Every twelfth packet starts a gap of four, which what follows helps to fill if `known`: the times for 20 ms of what
+/// is received, and of what is lost.
+fn decode(complexity: u8, packets: &[Packet], known: bool) -> Result<(Vec<Duration>, Vec<Duration>)> {
     let mut decoder = OpusDecode { complexity, ..OpusDecode::default() }.prepare(Format::mono(48_000)?)?;
-    let (mut received, mut lost) = ((Duration::ZERO, 0), (Duration::ZERO, 0));
+    let (mut received, mut lost) = (Vec::new(), Vec::new());
     let mut packet = Packet::new();
     for (index, from) in packets.iter().enumerate() {
-        let gap = index % period;
-        if gap < 4 && index + 4 < packets.len() {
-            if gap > 0 {
-                continue;
+        let gap = index % 12;
+        let in_gap = gap < 4 && index + 4 < packets.len();
+        match (in_gap, gap) {
+            (true, 0) => {
+                let later = &packets[index + 4];
+                let bytes = if known { later.as_bytes() } else { &[] };
+                packet.set_lost(from.position(), 4 * 960, bytes, later.position())?;
             }
-            let later = &packets[index + 4];
-            let bytes = if known { later.as_bytes() } else { &[] };
-            packet.set_lost(from.position(), 4 * 960, bytes, later.position())?;
-        } else {
-            packet.set_bytes(from.as_bytes(), from.position())?;
+            (true, _) => continue,
+            _ => packet.set_bytes(from.as_bytes(), from.position())?,
         }
-        let sum = if packet.is_lost() { (&mut lost, 4) } else { (&mut received, 1) };
+        let (times, count) = if in_gap { (&mut lost, 4) } else { (&mut received, 1) };
         let start = Instant::now();
         while !packet.is_empty() {
             decoder.process(&mut packet)?;
         }
-        *sum.0 = (sum.0.0 + start.elapsed(), sum.0.1 + sum.1);
+        times.push(start.elapsed() / count);
     }
-    Ok((received.0 / received.1.max(1), lost.0 / lost.1.max(1)))
+    Ok((received, lost))
 }
 
 fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
@@ -58,43 +58,38 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     let sound: Vec<f32> =
         reader.samples::<i16>().map(|s| s.map(|s| f32::from(s) / 32_768.0)).collect::<std::result::Result<_, _>>()?;
     let plain = OpusEncode { loss_percent: 20, ..OpusEncode::voip() };
-    let wide = OpusEncode { bitrate_bps: 16_000, ..plain };
-    let dred = |dred_ms| OpusEncode { dred_ms, ..plain };
-    let mut best: Vec<(String, Duration)> = Vec::new();
+    let mut least: Vec<(String, Vec<Duration>)> = Vec::new();
     for _ in 0..ROUNDS {
         let mut row = 0;
-        let mut note = |name: String, time: Duration| {
-            match best.get_mut(row) {
-                Some((_, least)) => *least = time.min(*least),
-                None => best.push((name, time)),
+        let mut note = |name: String, times: Vec<Duration>| {
+            match least.get_mut(row) {
+                Some((_, least)) => least.iter_mut().zip(times).for_each(|(least, time)| *least = time.min(*least)),
+                None => least.push((name, times)),
             }
             row += 1;
         };
-        let (packets, time) = encode(plain, &sound)?;
-        note("encode".into(), time);
+        let (packets, times) = encode(plain, &sound)?;
+        note("encode".into(), times);
+        note("encode, complexity 5".into(), encode(OpusEncode { complexity: 5, ..plain }, &sound)?.1);
         note("encode, FEC".into(), encode(OpusEncode { fec: true, ..plain }, &sound)?.1);
-        note("encode, DRED 200 ms".into(), encode(dred(200), &sound)?.1);
-        let (redundant, time) = encode(dred(1000), &sound)?;
-        note("encode, DRED 1000 ms".into(), time);
-        let (narrow, _) = encode(wide, &sound)?;
+        note("encode, DRED 200 ms".into(), encode(OpusEncode { dred_ms: 200, ..plain }, &sound)?.1);
+        let (redundant, times) = encode(OpusEncode { dred_ms: 1000, ..plain }, &sound)?;
+        note("encode, DRED 1000 ms".into(), times);
+        let (narrow, _) = encode(OpusEncode { bitrate_bps: 16_000, ..plain }, &sound)?;
         for complexity in [0, 5, 6, 7] {
-            let (received, lost) = decode(complexity, &packets, 12, false)?;
+            let (received, lost) = decode(complexity, &packets, false)?;
             note(format!("decode, complexity {complexity}"), received);
             note(format!("conceal, complexity {complexity}"), lost);
-            note(format!("decode 16 kb/s, complexity {complexity}"), decode(complexity, &narrow, 12, false)?.0);
-            note(format!("rebuild from DRED, complexity {complexity}"), decode(complexity, &redundant, 12, true)?.1);
+            note(format!("decode 16 kb/s, complexity {complexity}"), decode(complexity, &narrow, false)?.0);
+            note(format!("rebuild from DRED, complexity {complexity}"), decode(complexity, &redundant, true)?.1);
         }
     }
-    let reference = best[4].1.as_secs_f64();
+    let mean = |times: &[Duration]| times.iter().sum::<Duration>().as_secs_f64() / times.len() as f64;
+    let (encoding, decoding) = (mean(&least[0].1), mean(&least[5].1));
     println!("{:36} {:>9} {:>8} {:>9}", "20 ms of mono speech at 48 kHz", "µs", "÷ encode", "÷ decode");
-    for (name, time) in &best {
-        let seconds = time.as_secs_f64();
-        println!(
-            "{name:36} {:9.1} {:8.2} {:9.2}",
-            seconds * 1e6,
-            seconds / best[0].1.as_secs_f64(),
-            seconds / reference
-        );
+    for (name, times) in &least {
+        let each = mean(times);
+        println!("{name:36} {:9.1} {:8.2} {:9.2}", each * 1e6, each / encoding, each / decoding);
     }
     Ok(())
 }

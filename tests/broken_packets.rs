@@ -74,9 +74,10 @@ thread_local! {
     );
 }
 
-/// Random bytes make the codec as loud as 10⁶ times full scale; the decoder ends at eight times.
+/// Random bytes make the codec as loud as 10⁶ times full scale; the decoder ends at eight times. Where two places of such
+/// sound are spliced that have nothing in common, √2 more.
 fn is_sound(frame: &Frame) -> bool {
-    frame.samples().iter().all(|sample| sample.is_finite() && sample.abs() <= 8.1)
+    frame.samples().iter().all(|sample| sample.is_finite() && sample.abs() <= 12.0)
 }
 
 proptest! {

@@ -294,10 +294,10 @@ impl OpusDecoder {
     }
 }
 
-/// Ends what is too loud; what is no number is silent.
+/// Ends what is too loud.
 fn tame(sound: &mut [f32]) {
-    for sample in sound {
-        *sample = if sample.is_nan() { 0.0 } else { sample.clamp(-LOUDEST, LOUDEST) };
+    if kernels::peak(sound) > LOUDEST {
+        kernels::limit(sound, LOUDEST);
     }
 }
 

@@ -25,8 +25,9 @@ const LOUDEST: f32 = 3.16e-5;
 /// No sample of the noise is larger, whatever the filter was made of: 19 dB above the loudest floor.
 const PEAK: f32 = 0.05;
 
-/// How much of the noise's shape each block of background renews.
-const RENEWAL: f32 = 0.1;
+/// One in so many blocks of background renews so much of the noise's shape: noise does not change fast.
+const RENEWED: u32 = 3;
+const RENEWAL: f32 = 0.25;
 
 /// How long it takes to go.
 const GO_MS: f32 = 10.0;
@@ -47,6 +48,8 @@ pub struct ComfortNoise {
     share: Ramp,
     /// Interleaved, as long as the longest sound.
     noise: Box<[f32]>,
+    /// A block of one channel.
+    block: Box<[f32]>,
 }
 
 impl ComfortNoise {
@@ -60,6 +63,7 @@ impl ComfortNoise {
             background: false,
             share: Ramp::new(0.0, 1, most),
             noise: vec![0.0; most * format.channels()].into_boxed_slice(),
+            block: vec![0.0; format.samples_in_ms(10.0)].into_boxed_slice(),
         }
     }
 
@@ -76,7 +80,14 @@ impl ComfortNoise {
             }
             self.background = true;
             for (index, channel) in self.channels.iter_mut().enumerate() {
-                self.background &= channel.listen(block, index, count);
+                let alone = if count == 1 {
+                    block
+                } else {
+                    let alone = &mut self.block[..block.len() / count];
+                    alone.iter_mut().zip(block.chunks_exact(count)).for_each(|(to, group)| *to = group[index]);
+                    alone
+                };
+                self.background &= channel.listen(alone);
             }
             self.heard += block.len() / count;
             if self.heard >= self.format.samples_in_ms(WINDOW_MS) {
@@ -153,6 +164,8 @@ impl ComfortNoise {
 struct Channel {
     /// The least mean square of a block in this window, and in the one before.
     quietest: [f32; 2],
+    /// Blocks of background since its shape was renewed.
+    passed: u32,
     /// Autocorrelation of the noise, for a sample; the first is its mean square.
     correlation: [f32; ORDER + 1],
     filter: [f32; ORDER],
@@ -167,6 +180,7 @@ impl Channel {
     fn new(index: u32) -> Self {
         Self {
             quietest: [f32::INFINITY; 2],
+            passed: 0,
             correlation: [0.0; ORDER + 1],
             filter: [0.0; ORDER],
             gain: 0.0,
@@ -182,12 +196,9 @@ impl Channel {
     }
 
     /// Takes note of a block: how quiet it is and, if it is background, its spectrum. Whether it is.
-    fn listen(&mut self, block: &[f32], index: usize, count: usize) -> bool {
-        let samples = block.len() / count;
-        let channel = || block.iter().skip(index).step_by(count);
-        let correlate =
-            |lag: usize| channel().zip(channel().skip(lag)).map(|(a, b)| a * b).sum::<f32>() / samples as f32;
-        let power = correlate(0);
+    fn listen(&mut self, block: &[f32]) -> bool {
+        let length = block.len() as f32;
+        let power = kernels::energy(block) / length;
         if !power.is_finite() {
             return false;
         }
@@ -197,9 +208,15 @@ impl Channel {
         }
         // The first is taken as it is, and so is a much quieter one: the noise was overrated.
         let first = self.correlation[0] == 0.0 || power * BACKGROUND < self.correlation[0];
+        self.passed += 1;
+        if !first && self.passed < RENEWED {
+            return true;
+        }
+        self.passed = 0;
         let renewal = if first { 1.0 } else { RENEWAL };
         for (lag, value) in self.correlation.iter_mut().enumerate() {
-            *value += (correlate(lag) - *value) * renewal;
+            let product = kernels::dot(&block[lag.min(block.len())..], &block[..block.len().saturating_sub(lag)]);
+            *value += (product / length - *value) * renewal;
         }
         true
     }
