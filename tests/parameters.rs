@@ -222,7 +222,7 @@ fn the_tables_are_what_the_code_does() {
     check!(Gain { gain_db, muted, ramp_ms });
     check!(HighPass { cutoff_hz, order, rumble_db, bypassed });
     check!(NoiseGate { open_db, close_db, attack_ms, hold_ms, release_ms, floor_db, window_ms, above_noise_db, lookahead_ms });
-    check!(AutoGain { target_dbov, max_gain_db, up_db_per_s, down_db_per_s, noise_dbfs, bypassed });
+    check!(AutoGain { target_dbov, max_gain_db, up_db_per_s, down_db_per_s, tolerance_db, noise_dbfs, bypassed });
     check!(VoiceActivity { enter, stay, hangover_ms });
     check!(Limiter { ceiling_db, lookahead_ms, release_ms });
     check!(LevelMeter { interval_ms, hold_ms, fall_db_per_s });
@@ -234,12 +234,18 @@ fn the_tables_are_what_the_code_does() {
     check!(LoudnessMeter { dual_mono, programme });
     #[cfg(feature = "spectrum")]
     check!(Spectrum { fft_size, smoothing, min_db, max_db });
-    #[cfg(feature = "opus")]
+    // Without it, what needs it is refused.
+    #[cfg(feature = "deep-plc")]
     {
-        check!(OpusEncode { application, packet_ms, bitrate_bps, rate_control, complexity, signal, max_bandwidth, fec, loss_percent, dtx });
-        check!(OpusDecode { gain_db }, OpusDecode::default(), |stage: OpusDecode| stage.prepare(format()).map(drop));
-        check!(JitterBuffer { min_delay_ms, max_delay_ms, start_delay_ms, quantile, forgetting, wait_for_fec, decoder }, JitterBuffer::default(), |buffer: JitterBuffer| buffer.open(format()).map(drop));
+        check!(OpusEncode { application, packet_ms, bitrate_bps, rate_control, complexity, signal, max_bandwidth, fec, loss_percent, dred_ms, dtx }, OpusEncode::default(), |stage: OpusEncode| {
+            // Redundancy that cannot have an effect is refused: it needs losses.
+            let loss_percent = if stage.dred_ms > 0 { 20 } else { stage.loss_percent };
+            OpusEncode { loss_percent, ..stage }.prepare(format()).map(drop)
+        });
+        check!(OpusDecode { gain_db, complexity }, OpusDecode::default(), |stage: OpusDecode| stage.prepare(format()).map(drop));
     }
+    #[cfg(feature = "opus")]
+    check!(JitterBuffer { min_delay_ms, max_delay_ms, start_delay_ms, quantile, forgetting, wait_for_redundancy_ms, decoder }, JitterBuffer::default(), |buffer: JitterBuffer| buffer.open(format()).map(drop));
 }
 
 #[test]
