@@ -165,6 +165,7 @@ fn the_network_and_the_dry_sound_are_aligned_to_the_sample() {
     for &engine in ENGINES {
         let only_wet = through(Denoise { suppression_db: 100.0, ..by(engine) }, &clean);
         assert_eq!(delay(&clean[0], &only_wet[0], 480), 0);
+        assert!(only_wet[0] != clean[0], "{engine:?} did nothing");
         let half = through(Denoise { suppression_db: 6.0, ..by(engine) }, &clean);
         let change = level(&half[0]) - level(&clean[0]);
         assert!(change.abs() < 0.5, "{engine:?}: {change} dB");

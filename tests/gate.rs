@@ -159,6 +159,7 @@ fn check(name: &str, mut first: Option<&mut FrameProcessor>) {
                 }
                 let gate = NoiseGate { lookahead_ms, ..NoiseGate::default() };
                 let gated = gated(first.as_deref_mut(), gate, &noisy);
+                assert!(gated.openings > 0);
                 for onset in onsets {
                     let range = onset..onset + ONSET_MS * PER_MS;
                     let (before, after) = (&gated.before[range.clone()], &gated.after[range.clone()]);
@@ -215,8 +216,16 @@ fn steady_noise_does_not_open_it() {
             let sound: Vec<f32> = noise.samples.iter().copied().cycle().take(480_000).collect();
             let gated = gated(Some(&mut denoise), NoiseGate::default(), &sound);
             println!("{} at {dbfs} dBFS: it opened {} times in 10 s", noise.name, gated.openings);
-            // Once, before it has learnt what the noise is like. Streets and wind are not steady.
-            assert!(gated.openings <= 1 || ["street_city_48k", "wind_48k"].contains(&noise.name.as_str()));
+            if ["street_city_48k", "wind_48k"].contains(&noise.name.as_str()) {
+                continue; // they are not steady
+            }
+            // Once, before it has learnt what the noise is like.
+            assert!(gated.openings <= 1, "{} at {dbfs} dBFS: it opened {} times", noise.name, gated.openings);
+            if noise.name == "noise_fan" && dbfs > -40.0 {
+                continue; // RNNoise takes it for speech, so it is never learnt
+            }
+            let [before, after] = [&gated.before, &gated.after].map(|sound| power(&sound[240_000..]));
+            assert!(after < before * gain(-49.0).powi(2), "{} at {dbfs} dBFS is let through", noise.name);
         }
     }
 }

@@ -98,7 +98,7 @@ impl Hush {
             self.started = true;
         }
 
-        let energies = [block.as_ref(), &self.tail].map(|block| kernels::energy(block) / BLOCK as f32);
+        let energies = [&*block, &self.tail].map(|block| kernels::energy(block) / BLOCK as f32);
         self.judge.compare(power, energies);
         for (ramp, gain) in self.gains.iter_mut().zip(self.judge.gains()) {
             ramp.set(gain, BLOCK);

@@ -7,7 +7,7 @@ use super::rnnoise::RnNoise;
 
 /// A running engine. It takes a block at a time; what it gives back is a block late.
 pub(super) enum Network {
-    RnNoise(RnNoise),
+    RnNoise(Box<RnNoise>),
     #[cfg(feature = "hush")]
     Hush(Box<Hush>),
 }
@@ -15,7 +15,7 @@ pub(super) enum Network {
 impl Network {
     pub fn new(engine: Engine) -> Self {
         match engine {
-            Engine::RnNoise => Self::RnNoise(RnNoise::new()),
+            Engine::RnNoise => Self::RnNoise(Box::new(RnNoise::new())),
             #[cfg(feature = "hush")]
             Engine::Hush => Self::Hush(Box::new(Hush::new())),
         }
