@@ -295,9 +295,9 @@ impl OpusDecoder {
     }
 }
 
-/// Ends what is too loud.
+/// Ends what is too loud, and silences what is no number.
 fn tame(sound: &mut [f32]) {
-    if kernels::peak(sound) > LOUDEST {
+    if kernels::sanitise(sound) > LOUDEST {
         kernels::limit(sound, LOUDEST);
     }
 }
