@@ -203,17 +203,22 @@ impl Packet {
 pub(crate) fn ticks_of(bytes: &[u8]) -> u32 {
     const MOST: u32 = 5760; // 120 ms
     let Some(&first) = bytes.first() else { return 0 };
-    let frame = match first >> 3 {
-        config @ 0..12 => [480, 960, 1920, 2880][usize::from(config % 4)],
-        config @ 12..16 => [480, 960][usize::from(config % 2)],
-        config => 120 << (config % 4),
-    };
+    let frame = ticks_per_frame(first);
     let frames = match first & 3 {
         0 => 1,
         1 | 2 => 2,
         _ => bytes.get(1).map_or(0, |second| u32::from(second & 0x3f)),
     };
     if frame * frames <= MOST { frame * frames } else { 0 }
+}
+
+/// How long each frame of a packet is, in ticks, by its first byte (RFC 6716, section 3.1).
+pub(crate) fn ticks_per_frame(toc: u8) -> u32 {
+    match toc >> 3 {
+        silk @ 0..12 => [480, 960, 1920, 2880][usize::from(silk % 4)],
+        hybrid @ 12..16 => 480 << (hybrid % 2),
+        celt => 120 << (celt % 4),
+    }
 }
 
 impl Default for Packet {

@@ -109,3 +109,42 @@ impl Pace {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// In how many frames of ten seconds there is to be a jump, and the first of them.
+    fn jumps(excess_ms: i64, passive: bool) -> (usize, Option<usize>) {
+        let format = Format::mono(16_000).unwrap();
+        let mut pace = Pace::new(format);
+        let mut timeline = Timeline::new(format);
+        let pressure = Pressure { excess: excess_ms * TICKS_PER_MS, passive };
+        // A tone, heard half: everything is alike.
+        timeline.append(1200, |_, line| {
+            line.iter_mut().enumerate().for_each(|(i, sample)| *sample = (i as f32 * 0.2).sin());
+        });
+        timeline.advance(600);
+        let mut jumps = Vec::new();
+        for frame in 0..1000 {
+            if pace.wants(pressure).is_some() && pace.splice(&timeline, pressure).is_some() {
+                jumps.push(frame);
+            }
+        }
+        (jumps.len(), jumps.first().copied())
+    }
+
+    #[test]
+    fn what_is_small_waits_for_a_pause_and_what_is_large_does_not() {
+        assert_eq!(jumps(9, false), (0, None), "within what is tolerated");
+        assert_eq!(jumps(-4, false), (0, None));
+        let (few, first) = jumps(30, false);
+        assert!((399..=405).contains(&first.unwrap()) && few > 50, "{few} from {first:?}");
+        let (few, first) = jumps(-30, false);
+        assert!((99..=105).contains(&first.unwrap()) && few > 50, "{few} from {first:?}");
+        let (many, first) = jumps(30, true);
+        assert!(first.unwrap() < 5 && many > 300, "{many} from {first:?}");
+        let (many, first) = jumps(200, false);
+        assert!(first.unwrap() < 5 && many > 300, "{many} from {first:?}");
+    }
+}

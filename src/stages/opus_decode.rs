@@ -59,7 +59,8 @@ const RAMP_MS: f32 = 20.0;
 /// 3. concealment: the voice goes on and fades, within 120 ms, to the noise that was behind it. From a `complexity` of
 ///    5 a neural vocoder speaks on.
 ///
-/// A packet made by [`Packet::set_silence`] is filled with that noise.
+/// A packet made by [`Packet::set_silence`], or one of silence ([`Packet::is_dtx`]), is filled with that noise: the
+/// codec's own is up to 12 dB too low.
 ///
 /// Latency: none (the encoder accounts for the codec's).
 ///
@@ -294,9 +295,9 @@ impl OpusDecoder {
     }
 }
 
-/// Ends what is too loud.
+/// Ends what is too loud, and silences what is no number.
 fn tame(sound: &mut [f32]) {
-    if kernels::peak(sound) > LOUDEST {
+    if kernels::sanitise(sound) > LOUDEST {
         kernels::limit(sound, LOUDEST);
     }
 }
@@ -313,7 +314,6 @@ impl Processor for OpusDecoder {
             self.gain.set(settings.factor(), format.samples_in_ms(RAMP_MS));
         }
         if packet.is_dtx() && !packet.is_gap() && Layout::of(packet.as_bytes()).is_some() {
-            // The codec's own noise is up to 12 dB too low.
             packet.set_silence(packet.position(), packet.duration());
         }
         let done = if packet.is_gap() {

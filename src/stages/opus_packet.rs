@@ -1,5 +1,7 @@
 //! What the bytes of an Opus packet tell without decoding them (RFC 6716, section 3).
 
+use crate::packet::ticks_per_frame;
+
 /// The grid of all Opus lengths: 2.5 ms, in ticks of 48 kHz.
 pub const GRID_TICKS: u32 = 120;
 
@@ -159,14 +161,6 @@ impl<'a> Layout<'a> {
                 }
             }
         }
-    }
-}
-
-fn ticks_per_frame(toc: u8) -> u32 {
-    match toc >> 3 {
-        silk @ 0..12 => [480, 960, 1920, 2880][usize::from(silk & 3)],
-        hybrid @ 12..16 => 480 << (hybrid & 1),
-        celt => GRID_TICKS << (celt & 3),
     }
 }
 
