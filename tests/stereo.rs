@@ -3,7 +3,7 @@
 mod common;
 
 use common::{cases, fixture, level, run};
-use voxframe::{Format, Processor};
+use voxframe::Format;
 
 /// Speech in noise, soft at first and then so loud that limiters work: gains, gates and thresholds all move.
 fn speech() -> Vec<f32> {
@@ -48,7 +48,7 @@ fn a_voice_in_both_channels_is_the_voice_in_one() {
 #[cfg(all(feature = "resample", feature = "denoise"))]
 #[test]
 fn from_mono_to_stereo_and_back_is_mono() {
-    use voxframe::{Capture, Error, Playout, Profile, ProfileKind, Stage};
+    use voxframe::{Capture, Error, Playout, Processor, Profile, ProfileKind, Stage};
     let voice = speech();
     let through = |profile: Profile, channels: usize| {
         let mut pipeline = profile.prepare(format(channels)).unwrap();
