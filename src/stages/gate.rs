@@ -47,7 +47,7 @@ pub struct NoiseGate {
     /// How long the RMS looks back, in ms, 1 to 100: the time constant of its exponential window. Default 5.
     pub window_ms: f32,
     /// How far above the noise it knows a sound must be to open the gate, in dB, 0 (thresholds stay where they are) to 40.
-    /// Default 9 (measured: less lets noise open it, more cuts word ends).
+    /// Default 10 (measured: less lets noise open it, more cuts word ends).
     pub above_noise_db: f32,
     /// By how much the sound is delayed, so that the gate is open when a word begins, in ms, 0 to 100. Default 0.
     /// Fixed once the gate runs.
@@ -64,7 +64,7 @@ impl Default for NoiseGate {
             release_ms: 150.0,
             floor_db: -50.0,
             window_ms: 5.0,
-            above_noise_db: 9.0,
+            above_noise_db: 10.0,
             lookahead_ms: 0.0,
         }
     }

@@ -21,7 +21,7 @@ const LOSS_DB: [f32; 2] = [3.0, 6.0];
 
 /// From which ratio of speech to noise on there is too little to gain for anything to be risked, in dB: RNNoise takes
 /// over between these.
-const CLEAN_DB: [f32; 2] = [24.0, 34.0];
+const CLEAN_DB: [f32; 2] = [26.0, 36.0];
 
 /// How far Hush's output must be below its own level for the input to be noise, in dB, and over how much time noise is
 /// averaged, in seconds.
