@@ -4,9 +4,11 @@
 //! −3.01 dBFS. (AES17 and IEC 61606 call the RMS of a full-scale sine 0 dBFS; add 3.01 dB to compare.)
 
 mod active;
+mod loud;
 
 pub use active::SpeechLevel;
 pub(crate) use active::{Envelope, Tally};
+pub(crate) use loud::Loud;
 
 use crate::kernels;
 

@@ -1,6 +1,7 @@
 //! Whether there is rumble.
 
 use super::HighPass;
+use crate::level::Loud;
 use crate::{Frame, kernels};
 
 /// Over how much time the level of the rumble is taken, and that of the whole sound, in ms.
@@ -13,18 +14,13 @@ const LEAST: f32 = 1e-6;
 /// How much less of it there must be for the filter to go out again: 6 dB.
 const HYSTERESIS: f32 = 0.25;
 
-/// No sound, as a power.
-const NOTHING: f32 = 1e-10;
-
 /// Compares what lies below half the cutoff with the whole sound.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Rumble {
     /// A low-pass of second order for the mean of each millisecond, for each channel.
     low: [[f32; 2]; crate::Format::MAX_CHANNELS],
     power: f32,
-    /// The mean power of what is loud: a mean weighed by itself, so that it is that of the voice, pauses or not.
-    sound: f32,
-    squares: f32,
+    sound: Loud,
     present: bool,
 }
 
@@ -48,10 +44,9 @@ impl Rumble {
             sound = sound.max(kernels::energy(channel) / length as f32);
         }
         self.power += ms as f32 / RUMBLE_MS * (power - self.power);
-        self.sound += ms as f32 / SOUND_MS * (sound - self.sound);
-        self.squares += ms as f32 / SOUND_MS * (sound * sound - self.squares);
+        self.sound.add(sound, ms as f32 / SOUND_MS);
 
-        let bound = 10f32.powf(settings.rumble_db / 10.0) * self.squares / (self.sound + NOTHING);
+        let bound = 10f32.powf(settings.rumble_db / 10.0) * self.sound.power();
         let bound = if self.present { bound * HYSTERESIS } else { bound.max(LEAST) };
         self.present = self.power > bound;
         self.present

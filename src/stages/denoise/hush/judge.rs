@@ -1,5 +1,7 @@
 //! Which engine to believe.
 
+use crate::level::{Loud, db_to_gain};
+
 /// The level at which Hush judges voices best, in dB of the power it is told. (Measured, on 59 mixtures: 2 dB more or
 /// less cost nothing, 6 dB less cost 1 dB of SI-SDR.)
 const BEST_LEVEL_DB: f32 = -22.0;
@@ -34,30 +36,12 @@ const BLOCK_S: f32 = 0.01;
 /// No sound, as a power.
 const NOTHING: f32 = 1e-10;
 
-/// The mean power of what is loud: powers weighed by themselves.
-#[derive(Clone, Copy, Default)]
-struct Loudness {
-    sum: f32,
-    squares: f32,
-}
-
-impl Loudness {
-    fn add(&mut self, power: f32) {
-        self.sum += BLOCK_S / LEVEL_S * (power - self.sum);
-        self.squares += BLOCK_S / LEVEL_S * (power * power - self.squares);
-    }
-
-    fn power(&self) -> f32 {
-        self.squares / (self.sum + NOTHING)
-    }
-}
-
 /// Compares the engines.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Judge {
-    heard: Loudness,
+    heard: Loud,
     /// What Hush lets through.
-    passed: Loudness,
+    passed: Loud,
     /// The products of both engines' powers, and the squares of Hush's: their ratio tells how much Hush loses where it
     /// hears speech.
     products: f32,
@@ -71,9 +55,9 @@ pub(super) struct Judge {
 impl Judge {
     /// By what a spectrum of this power, the newest, is to be multiplied for Hush to see it at its best level.
     pub fn sensitivity(&mut self, power: f32) -> f32 {
-        self.heard.add(power);
+        self.heard.add(power, BLOCK_S / LEVEL_S);
         let level_db = 10.0 * (self.heard.power() + NOTHING).log10();
-        10f32.powf((BEST_LEVEL_DB - level_db).clamp(-MOST_DOWN_DB, MOST_UP_DB) / 20.0)
+        db_to_gain((BEST_LEVEL_DB - level_db).clamp(-MOST_DOWN_DB, MOST_UP_DB))
     }
 
     /// Takes in the power of the input, and those of what RNNoise and Hush made of it.
@@ -84,7 +68,7 @@ impl Judge {
         let prior = (level * 10f32.powf(-PRIOR_DB / 10.0) + NOTHING).powi(2);
         self.loss_db = 10.0 * ((self.products + prior) / (self.squares + prior)).log10();
 
-        self.passed.add(hush);
+        self.passed.add(hush, BLOCK_S / LEVEL_S);
         if hush < self.passed.power() * 10f32.powf(-PAUSE_DB / 10.0) {
             self.noise_blocks += 1.0;
             self.noise += (power - self.noise) * (1.0 / self.noise_blocks).max(BLOCK_S / NOISE_S);
@@ -96,7 +80,7 @@ impl Judge {
 
     /// What makes up for Hush's loss, as a factor of at least 1.
     pub fn makeup(&self) -> f32 {
-        10f32.powf(self.loss_db.clamp(0.0, LOSS_DB[1]) / 20.0)
+        db_to_gain(self.loss_db.clamp(0.0, LOSS_DB[1]))
     }
 
     /// The gains of Hush and of RNNoise.
