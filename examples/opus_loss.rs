@@ -1,65 +1,73 @@
-//! Speech through Opus and a lossy network, gaps filled with what arrives later: `opus_loss IN.wav OUT.wav ..`.
+//! Speech through Opus and a lossy network, gaps filled with what arrives later: without a jitter buffer, so the best
+//! that can be.
+//!
+//! `cargo run --release --example opus_loss -- IN.wav OUT.wav --loss-trace FILE --fec`
+
+mod common;
+#[path = "common/network.rs"]
+mod network;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
 
 use clap::Parser;
-use voxframe::{Format, Frame, Live, OpusDecode, OpusEncode, Packet, Processor, Stage};
+use common::output::{all_different, commit, print};
+use common::sender::packets;
+use common::wav::WavOutput;
+use common::{Of, Result, exit};
+use network::{Loss, Network};
+use voxframe::{Format, Live, OpusDecode, OpusEncode, Packet, Processor, Stage};
 
+/// Codes a recording, loses packets of it, and fills the gaps.
 #[derive(Parser)]
 struct Args {
-    /// Mono speech, 8, 12, 16, 24 or 48 kHz, 16 bit.
-    input: std::path::PathBuf,
-    output: std::path::PathBuf,
-    /// A file with a 0 or a 1 for each packet: 1 is lost.
+    /// What is spoken, a WAV file
+    input: PathBuf,
+    /// What is heard: a WAV file, 48 kHz, 16 bit, mono
+    output: PathBuf,
+    /// A file with a 0 or a 1 for each packet: 1 is lost
     #[arg(long)]
-    trace: Option<std::path::PathBuf>,
+    loss_trace: Option<PathBuf>,
     #[arg(long, default_value_t = 32)]
     bitrate_kbps: u32,
-    /// What the sender expects.
+    /// What the sender expects
     #[arg(long, default_value_t = 20)]
     loss_percent: u8,
+    /// Forward error correction
     #[arg(long)]
     fec: bool,
+    /// Deep redundancy (feature deep-plc)
     #[arg(long, default_value_t = 0)]
     dred_ms: u32,
-    /// The decoder's.
+    /// The decoder's complexity: from 5 deep concealment, from 7 NoLACE (feature deep-plc)
     #[arg(long, default_value_t = 0)]
     complexity: u8,
 }
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let args = Args::parse();
-    let mut reader = hound::WavReader::open(&args.input)?;
-    let sound: Vec<f32> =
-        reader.samples::<i16>().map(|s| s.map(|s| f32::from(s) / 32_768.0)).collect::<Result<_, _>>()?;
-    let format = Format::mono(reader.spec().sample_rate)?;
-    let Args { fec, dred_ms, loss_percent, complexity, .. } = args;
-    let bitrate_bps = args.bitrate_kbps * 1000;
+fn main() -> ExitCode {
+    exit(run(&Args::parse()))
+}
+
+fn run(args: &Args) -> Result {
+    all_different([&args.input, &args.output])?;
+    let Args { fec, dred_ms, loss_percent, complexity, .. } = *args;
+    let format = Format::mono(48_000)?;
+    let bitrate_bps = args.bitrate_kbps.saturating_mul(1000);
     let (encode, sender) = OpusEncode { fec, dred_ms, loss_percent, bitrate_bps, ..OpusEncode::voip() }.live();
     let (decode, receiver) = OpusDecode { complexity, ..OpusDecode::default() }.live();
     let (mut encoder, mut decoder) = (encode.prepare(format)?, decode.prepare(format)?);
+    let trace = args.loss_trace.as_ref().map(|path| Loss::read(path).of(path)).transpose()?;
+    let network = Network { loss: trace.unwrap_or(Network::default().loss), ..Network::default() };
 
-    let mut packets = Vec::new();
-    let mut frame = Frame::new(format);
-    // What the codec still holds at the end comes out with silence.
-    let padded = sound.len() + encoder.latency() + 4 * format.samples_per_channel();
-    for start in (0..padded).step_by(format.samples_per_channel()) {
-        frame.set_position(start as i64);
-        for (index, sample) in frame.samples_mut().iter_mut().enumerate() {
-            *sample = sound.get(start + index).copied().unwrap_or(0.0);
-        }
-        packets.extend(encoder.process(&mut frame)?.cloned());
-    }
+    let (mut packets, length) = packets(&args.input, &mut encoder)?;
+    let mut lost = vec![true; packets.len()];
+    network.carry(&vec![0.0; packets.len()], 20.0).iter().for_each(|arrival| lost[arrival.packet] = false);
 
-    let trace = args.trace.map(std::fs::read_to_string).transpose()?.unwrap_or_default();
-    let lost: Vec<bool> = trace.bytes().filter(|b| b"01".contains(b)).map(|b| b == b'1').collect();
-    let is_lost = |index: usize| !lost.is_empty() && lost[index % lost.len()];
-    let spec = hound::WavSpec { channels: 1, bits_per_sample: 16, ..reader.spec() };
-    let mut writer = hound::WavWriter::create(&args.output, spec)?;
-    let mut play = |packet: &mut Packet| -> Result<(), Box<dyn std::error::Error>> {
+    let mut wav = WavOutput::create(&args.output, format, true, length as u64)?;
+    let mut play = |packet: &mut Packet| -> Result {
         while !packet.is_empty() {
-            let Some(frame) = decoder.process(packet)? else { continue };
-            let captured = frame.samples().iter().zip(frame.position()..).filter(|(_, position)| *position >= 0);
-            for (sample, _) in captured.take_while(|(_, position)| *position < sound.len() as i64) {
-                writer.write_sample((sample * 32_768.0).round().clamp(-32_768.0, 32_767.0) as i16)?;
+            if let Some(frame) = decoder.process(packet)? {
+                wav.write(frame, length)?;
             }
         }
         Ok(())
@@ -67,7 +75,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut gap = Packet::new();
     let mut index = 0;
     while index < packets.len() {
-        let end = (index..packets.len()).find(|&i| !is_lost(i)).unwrap_or(packets.len());
+        let end = (index..packets.len()).find(|&i| !lost[i]).unwrap_or(packets.len());
         if end > index {
             let (position, duration) =
                 (packets[index].position(), packets[index..end].iter().map(Packet::duration).sum());
@@ -82,8 +90,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
         index = end + 1;
     }
-    writer.finalize()?;
-    let kbps = sender.reading().bytes as f64 * 8.0 / format.ms(padded);
-    println!("{kbps:.1} kb/s, {:?}, {:?}", sender.reading(), receiver.reading());
-    Ok(())
+    commit(vec![wav.finish()?])?;
+    let kbps = sender.reading().bytes as f64 * 8.0 / (packets.len() as f64 * 20.0);
+    print(&format!("{kbps:.1} kb/s, {:?}, {:?}\n", sender.reading(), receiver.reading()))
 }

@@ -18,11 +18,12 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use common::output::{all_different, commit, print};
-use common::wav::{WavInput, WavOutput};
+use common::sender::packets;
+use common::wav::WavOutput;
 use common::{Of, Result, exit};
 use log::Log;
 use network::{Loss, Network, call};
-use voxframe::{Capture, Format, JitterBuffer, OpusDecode, OpusEncode, Packet, Processor, Stage};
+use voxframe::{Format, JitterBuffer, OpusDecode, OpusEncode, Packet, Stage};
 
 /// Sends a recording over a simulated network, and tells what arrived.
 #[derive(Parser)]
@@ -121,14 +122,5 @@ fn encode(args: &Args, loss_percent: u8) -> Result<Vec<Packet>> {
     let loss_percent = if redundant { loss_percent.clamp(1, 20) } else { 0 };
     let format = Format::mono(48_000)?;
     let mut encoder = OpusEncode { bitrate_bps, fec, dred_ms, loss_percent, ..OpusEncode::voip() }.prepare(format)?;
-    let mut input = WavInput::open(&args.input)?;
-    let header = input.header();
-    let mut capture = Capture::new(header.sample_rate_hz, header.channels, format).of(&args.input)?;
-    let end = input.samples_at(48_000) as i64;
-    let mut packets = Vec::new();
-    input.feed(&mut capture, |frame| {
-        packets.extend(encoder.process(frame)?.cloned());
-        Ok(packets.last().is_some_and(|last: &Packet| last.position() + i64::from(last.duration()) >= end))
-    })?;
-    Ok(packets)
+    Ok(packets(&args.input, &mut encoder)?.0)
 }

@@ -8,6 +8,8 @@ pub mod output;
 #[cfg(feature = "ogg")]
 pub mod report;
 pub mod riff;
+#[cfg(feature = "opus")]
+pub mod sender;
 pub mod wav;
 
 use std::fmt::Display;
