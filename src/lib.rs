@@ -88,6 +88,8 @@ mod ramp;
 mod speech;
 mod stage;
 mod stages;
+#[cfg(test)]
+mod testing;
 
 pub use edge::{Capture, MAX_DEVICE_CHANNELS, Playout, Samples, SamplesMut};
 #[cfg(feature = "rtp")]

@@ -194,11 +194,7 @@ fn ratio(db: f32) -> f32 {
 mod tests {
     use super::*;
     use crate::level::db_to_gain;
-
-    fn fixture(name: &str) -> Vec<f32> {
-        let mut wav = hound::WavReader::open(format!("fixtures/{name}.wav")).unwrap();
-        wav.samples::<i16>().map(|s| f32::from(s.unwrap()) / 32_768.0).collect()
-    }
+    use crate::testing::fixture;
 
     /// Frames of these samples, in both channels where there are two, with this probability.
     fn frames(format: Format, samples: &[f32], probability: Option<f32>) -> impl Iterator<Item = Frame> {

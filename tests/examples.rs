@@ -316,6 +316,8 @@ fn bad_files_are_refused_in_one_line_and_leave_nothing() {
         example("process", &[&input, &out, &"--check"]).refused(&input, reason);
         example("encode", &[&input, &opus]).refused(&input, reason);
         example("meter", &[&input, &"--json"]).refused(&input, reason);
+        example("call_sim", &[&input, &out]).refused(&input, reason);
+        example("opus_loss", &[&input, &out]).refused(&input, reason);
         assert_eq!(folder.names(), ["bad.wav"]);
     }
     let missing = folder.file("missing.wav");

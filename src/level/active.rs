@@ -220,19 +220,12 @@ impl Tally {
 mod tests {
     use super::*;
     use crate::level::db_to_gain;
+    use crate::testing::recording;
 
     fn measured(rate: u32, samples: &[f32]) -> SpeechLevel {
         let mut meter = SpeechLevel::new(rate);
         meter.push(samples);
         meter
-    }
-
-    /// The first channel of a fixture, and its rate.
-    fn fixture(name: &str) -> (Vec<f32>, u32) {
-        let mut wav = hound::WavReader::open(format!("fixtures/{name}.wav")).unwrap();
-        let (channels, rate) = (usize::from(wav.spec().channels), wav.spec().sample_rate);
-        let samples = wav.samples::<i16>().step_by(channels).map(|s| f32::from(s.unwrap()) / 32_768.0);
-        (samples.collect(), rate)
     }
 
     #[test]
@@ -246,7 +239,7 @@ mod tests {
             ("speech_stereo_44100", -21.039, 0.8297),
         ];
         for (name, dbov, activity) in wanted {
-            let (samples, rate) = fixture(name);
+            let (samples, rate) = recording(name);
             let meter = measured(rate, &samples);
             assert!((meter.dbov().unwrap() - dbov).abs() < 0.05, "{name}: {:?}", meter.dbov());
             assert!((meter.activity() - activity).abs() < 0.01, "{name}: {}", meter.activity());
@@ -255,7 +248,7 @@ mod tests {
 
     #[test]
     fn a_gain_moves_the_level_by_as_much() {
-        let (samples, rate) = fixture("speech_clean");
+        let (samples, rate) = recording("speech_clean");
         for gain_db in [-60.0, -24.0, -3.3, 12.0, 40.0] {
             let louder: Vec<f32> = samples.iter().map(|s| s * db_to_gain(gain_db)).collect();
             let level = measured(rate, &louder).dbov().unwrap();
@@ -266,7 +259,7 @@ mod tests {
 
     #[test]
     fn pauses_do_not_count() {
-        let (speech, rate) = fixture("speech_clean");
+        let (speech, rate) = recording("speech_clean");
         let mut meter = measured(rate, &speech);
         let (level, activity) = (meter.dbov().unwrap(), meter.activity());
         meter.push(&vec![0.0; 3 * speech.len()]);
@@ -281,7 +274,7 @@ mod tests {
 
     #[test]
     fn how_the_sound_is_sliced_makes_no_difference() {
-        let (samples, rate) = fixture("speech_stereo_44100");
+        let (samples, rate) = recording("speech_stereo_44100");
         let whole = measured(rate, &samples).dbov().unwrap();
         for length in [1, 43, 44, 45, 441, 5000] {
             let mut meter = SpeechLevel::new(rate);

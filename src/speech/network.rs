@@ -94,11 +94,11 @@ impl Network {
 mod tests {
     use super::*;
     use crate::Resample;
+    use crate::testing::fixture;
 
     /// The share of the frames of a fixture, at another level and in another format, that holds speech.
     fn share(name: &str, gain_db: f32, format: Format) -> f32 {
-        let mut wav = hound::WavReader::open(format!("fixtures/{name}.wav")).unwrap();
-        let samples: Vec<f32> = wav.samples::<i16>().map(|s| f32::from(s.unwrap()) / 32_768.0).collect();
+        let samples = fixture(name);
         let from = format.with_sample_rate_hz(48_000).unwrap();
         let mut resampler = Resample::to(format.sample_rate_hz()).prepare(from).unwrap();
         let mut network = Network::new(format).unwrap();

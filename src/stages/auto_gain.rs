@@ -224,11 +224,7 @@ impl std::fmt::Debug for AutoGainProcessor {
 mod tests {
     use super::*;
     use crate::level::SpeechLevel;
-
-    fn fixture(name: &str) -> Vec<f32> {
-        let mut wav = hound::WavReader::open(format!("fixtures/{name}.wav")).unwrap();
-        wav.samples::<i16>().map(|s| f32::from(s.unwrap()) / 32_768.0).collect()
-    }
+    use crate::testing::fixture;
 
     /// The bundled speech (female, clean, 48 kHz), as often as asked for, at an active level.
     fn speech(dbov: f32, times: usize) -> Vec<f32> {

@@ -153,18 +153,14 @@ impl Hush {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn speech() -> Vec<f32> {
-        let mut wav = hound::WavReader::open("fixtures/speech_noisy.wav").unwrap();
-        wav.samples::<i16>().map(|s| f32::from(s.unwrap()) / 32_768.0).collect()
-    }
+    use crate::testing::fixture;
 
     /// The network is the one of the crate hush-vani, which reads the same weights.
     #[test]
     fn the_network_agrees_with_hush_vani() {
         // What it hears at 16 kHz, and the same spectra, sample by sample, with a window of a third.
         const HOP: usize = BLOCK / 3;
-        let sound: Vec<f32> = speech().chunks_exact(3).map(|s| (s[0] + s[1] + s[2]) / 3.0).collect();
+        let sound: Vec<f32> = fixture("speech_noisy").chunks_exact(3).map(|s| (s[0] + s[1] + s[2]) / 3.0).collect();
         let mut theirs = hush_vani::HushStream::new(Arc::new(hush_vani::Hush::new().unwrap()));
         let mut planner = RealFftPlanner::<f32>::new();
         let (forward, inverse) = (planner.plan_fft_forward(2 * HOP), planner.plan_fft_inverse(2 * HOP));
@@ -197,7 +193,7 @@ mod tests {
 
     #[test]
     fn a_reset_engine_is_a_new_one() {
-        let sound = speech();
+        let sound = fixture("speech_noisy");
         let run = |engine: &mut Hush| -> Vec<f32> {
             let mut out = sound[..BLOCK * 100].to_vec();
             out.chunks_exact_mut(BLOCK).for_each(|block| _ = engine.process(block));

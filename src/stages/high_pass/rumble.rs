@@ -57,6 +57,7 @@ impl Rumble {
 mod tests {
     use super::super::HighPassProcessor;
     use super::*;
+    use crate::testing::fixture;
     use crate::{Format, Live, Processor, Stage};
 
     const AGAINST: HighPass = HighPass { cutoff_hz: 80.0, order: 4, rumble_db: -10.0, bypassed: false };
@@ -84,15 +85,10 @@ mod tests {
         (0..96_000).map(|i| 0.1 * sine(1000.0, i) + rumble * sine(20.0, i)).collect()
     }
 
-    fn voice() -> Vec<f32> {
-        let mut wav = hound::WavReader::open("fixtures/speech_clean.wav").unwrap();
-        wav.samples::<i16>().map(|s| f32::from(s.unwrap()) / 32_768.0).collect()
-    }
-
     #[test]
     fn a_voice_without_rumble_passes_bit_for_bit() {
         for rumble_db in [-16.0, -10.0] {
-            let voice = voice();
+            let voice = fixture("speech_clean");
             let output = run(&mut filter(HighPass { rumble_db, ..AGAINST }), &voice);
             assert!(output == voice[..output.len()], "{rumble_db}");
             assert!(run(&mut filter(HighPass::default()), &voice) != output, "always in, it changes the voice");
@@ -102,7 +98,7 @@ mod tests {
     #[test]
     fn an_offset_brings_it_in_and_its_end_out_again() {
         let mut filter = filter(AGAINST);
-        let voice = &voice()[..220_800];
+        let voice = &fixture("speech_clean")[..220_800];
         let offset: Vec<f32> = voice.iter().map(|s| s + 0.1).collect();
         let mean = |samples: &[f32]| samples.iter().sum::<f32>() / samples.len() as f32;
         let output = run(&mut filter, &offset);
