@@ -3,7 +3,8 @@
 //! A stage is settings (a plain value) and a processor (what runs). To be changed and watched while it runs it also has
 //! a reading, and a handle carries both between threads. `cargo run --example custom_stage` shows it at work.
 
-use voxframe::{Error, Format, Frame, Gain, Handle, Live, Processor, Result, Stage, Tap};
+use voxframe::control::ControlPort;
+use voxframe::{Error, Format, Frame, Gain, Handle, Live, Processor, Result, Stage};
 
 /// The settings: public fields, with units in their names.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -45,14 +46,14 @@ impl Live for Tremolo {
     /// Everything is computed and allocated here, where it may take its time.
     fn prepare_with(self, format: Format, handle: Handle<Self>) -> Result<TremoloProcessor> {
         self.validate()?;
-        Ok(TremoloProcessor { format, tap: Tap::new(handle), settings: self, depth: self.depth, phase: 0.0 })
+        Ok(TremoloProcessor { format, tap: ControlPort::new(handle), settings: self, depth: self.depth, phase: 0.0 })
     }
 }
 
 /// What runs: it owns all the state it will ever need.
 struct TremoloProcessor {
     format: Format,
-    tap: Tap<Tremolo>,
+    tap: ControlPort<Tremolo>,
     settings: Tremolo,
     /// The depth in force, on its way to that in the settings.
     depth: f32,
@@ -66,7 +67,7 @@ impl Processor for TremoloProcessor {
 
     /// Never allocates, locks or waits: a sound card is waiting for it.
     fn process<'a>(&'a mut self, frame: &'a mut Frame) -> Result<Option<&'a mut Frame>> {
-        frame.admit(self.format)?; // the right format, and no NaN
+        frame.check_and_sanitize(self.format)?; // the right format, and no NaN
         if let Some(settings) = self.tap.changed() {
             self.settings = settings;
         }

@@ -12,7 +12,8 @@ use common::ogg_opus::OpusInput;
 use common::output::{all_different, commit, print};
 use common::wav::WavOutput;
 use common::{Of, Result};
-use voxframe::{CodecError, Error, Format, OpusDecode, Packet, Processor, Stage};
+use voxframe::error::CodecError;
+use voxframe::{Error, Format, OpusDecode, Packet, Processor, Stage};
 
 /// Decodes an Ogg Opus file, mono or stereo, to a WAV file: 48 kHz, 16-bit PCM.
 #[derive(Parser)]

@@ -1,4 +1,4 @@
-//! Levels of a recording, by the meter that a call would use.
+//! LevelReading of a recording, by the meter that a call would use.
 //!
 //! `cargo run --release --example meter -- fixtures/speech_noisy.wav`
 

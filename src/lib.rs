@@ -68,47 +68,64 @@
 
 #![deny(missing_docs, unsafe_code)]
 
-mod delay;
-mod edge;
-mod error;
-mod format;
-mod frame;
-mod kernels;
-pub mod level;
-#[cfg(feature = "opus")]
-mod link;
-mod live;
-#[cfg(feature = "ogg")]
-mod ogg;
-mod packet;
-mod pipeline;
-mod processor;
-mod profile;
-mod ramp;
-mod speech;
-mod stage;
+mod core;
+mod dsp;
+#[cfg(feature = "hush")]
+mod neural;
 mod stages;
 #[cfg(test)]
 mod testing;
 
-pub use edge::{Capture, MAX_DEVICE_CHANNELS, Playout, Samples, SamplesMut};
-#[cfg(feature = "rtp")]
-pub use error::RtpError;
-pub use error::{CodecError, Error, Result};
-pub use format::Format;
-pub use frame::Frame;
+pub mod call;
+pub mod control;
+pub mod device;
 #[cfg(feature = "opus")]
-pub use link::{FrameReceiver, JitterBuffer, LinkReading, LinkStatistics, PacketSender};
-#[cfg(feature = "rtp")]
-pub use link::{RtpHeader, RtpReading, RtpReceiver, RtpSender};
-pub use live::{Handle, Handled, Live, MAX_FIELDS, Record, Tap, Word};
+pub mod jitter;
 #[cfg(feature = "ogg")]
-pub use ogg::{OggDamage, OggError, OggHead, OggReader, OggWriter};
-pub use packet::Packet;
-pub use pipeline::{FrameProcessor, Pipeline};
-pub use processor::Processor;
+pub mod ogg;
+pub mod opus;
+#[cfg(feature = "rtp")]
+pub mod rtp;
+pub mod vad;
+
+/// Composition of stages, at compile time and at run time.
+pub mod pipeline {
+    pub use crate::core::{Chain, FnProcessor, FrameProcessor, Optional, Pipeline, ProcessFn, Then, process_fn};
+}
+
+/// Levels in decibels.
+pub mod level {
+    pub use crate::dsp::level::*;
+    pub use crate::dsp::speech_level::SpeechLevel;
+}
+
+#[cfg(feature = "denoise")]
+pub use stages::denoise;
+#[cfg(feature = "loudness")]
+pub use stages::loudness;
+#[cfg(feature = "resample")]
+pub use stages::resample;
+#[cfg(feature = "spectrum")]
+pub use stages::spectrum;
+pub use stages::{auto_gain, gain, gate, high_pass, input_check, limiter, meter};
+
+pub use call::Profile;
+pub use control::{Handle, Live};
+pub use core::error;
+pub use core::{Error, Format, Frame, Packet, Pipeline, Processor, Result, Stage};
+pub use device::{Capture, Playout};
 #[cfg(feature = "opus")]
-pub use profile::Uplink;
-pub use profile::{Controls, LiveProfile, Profile, ProfileKind};
-pub use stage::{Chain, FnProcessor, Maybe, ProcessFn, Stage, Then, process_fn};
-pub use stages::*;
+pub use jitter::JitterBuffer;
+#[cfg(feature = "opus")]
+pub use opus::{OpusDecode, OpusEncode};
+pub use stages::auto_gain::AutoGain;
+#[cfg(feature = "denoise")]
+pub use stages::denoise::Denoise;
+pub use stages::gain::Gain;
+pub use stages::gate::NoiseGate;
+pub use stages::high_pass::HighPass;
+pub use stages::limiter::Limiter;
+pub use stages::meter::LevelMeter;
+#[cfg(feature = "resample")]
+pub use stages::resample::Resample;
+pub use vad::VoiceActivity;

@@ -3,8 +3,9 @@
 mod recordings;
 
 use recordings::{Recording, fixture, recordings};
+use voxframe::auto_gain::AutoGainReading;
 use voxframe::level::{SpeechLevel, db_to_gain, rms_dbfs};
-use voxframe::{AutoGain, AutoGainReading, Format, Frame, Live, Processor, Stage};
+use voxframe::{AutoGain, Format, Frame, Live, Processor, Stage};
 
 const TARGET_DBOV: f32 = -20.0;
 

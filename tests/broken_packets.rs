@@ -11,9 +11,8 @@ use std::sync::LazyLock;
 
 use common::fixture;
 use proptest::prelude::*;
-use voxframe::{
-    Application, Format, Frame, JitterBuffer, OpusDecode, OpusDecoder, OpusEncode, Packet, Processor, Stage,
-};
+use voxframe::opus::{Application, OpusDecodeProcessor};
+use voxframe::{Format, Frame, JitterBuffer, OpusDecode, OpusEncode, Packet, Processor, Stage};
 
 fn cases() -> ProptestConfig {
     let cases = std::env::var("VOXFRAME_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(10_000);
@@ -67,7 +66,7 @@ fn bytes() -> impl Strategy<Value = Vec<u8>> {
 }
 
 thread_local! {
-    static DECODERS: RefCell<Vec<OpusDecoder>> = RefCell::new(
+    static DECODERS: RefCell<Vec<OpusDecodeProcessor>> = RefCell::new(
         [Format::mono(48_000), Format::stereo(16_000)]
             .map(|format| OpusDecode { complexity: COMPLEXITY, gain_db: 0.0 }.prepare(format.unwrap()).unwrap())
             .into(),
@@ -112,7 +111,7 @@ proptest! {
 }
 
 thread_local! {
-    static BUFFER: RefCell<(voxframe::PacketSender, voxframe::FrameReceiver, u16)> = RefCell::new({
+    static BUFFER: RefCell<(voxframe::jitter::JitterBufferInput, voxframe::jitter::JitterBufferOutput, u16)> = RefCell::new({
         let decoder = OpusDecode { complexity: COMPLEXITY, ..OpusDecode::default() };
         let (sender, receiver) =
             JitterBuffer { decoder, ..JitterBuffer::default() }.open(Format::mono(16_000).unwrap()).unwrap();
@@ -146,7 +145,7 @@ proptest! {
 #[cfg(feature = "rtp")]
 mod rtp {
     use super::*;
-    use voxframe::{RtpReceiver, RtpSender};
+    use voxframe::rtp::{RtpReceiver, RtpSender};
 
     thread_local! {
         static RECEIVER: RefCell<(RtpReceiver, u64)> = RefCell::new((RtpReceiver::new(111).unwrap(), 0));

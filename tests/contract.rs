@@ -4,7 +4,8 @@ mod common;
 
 use common::{Case, cases, formats, noise, run};
 use proptest::prelude::*;
-use voxframe::{Error, Format, Frame, FrameProcessor, Processor};
+use voxframe::pipeline::FrameProcessor;
+use voxframe::{Error, Format, Frame, Processor};
 
 /// The profiles that suppress noise, which is what most of these tests are made of.
 const SUPPRESSING: [&str; 2] = ["balanced", "high-quality"];

@@ -6,7 +6,8 @@ mod recordings;
 
 use common::{delay, fixture, level, run};
 use recordings::recordings;
-use voxframe::{Denoise, Engine, Format, Frame, Live, Processor, Stage};
+use voxframe::denoise::Engine;
+use voxframe::{Denoise, Format, Frame, Live, Processor, Stage};
 
 /// The bundled speech begins after half a second.
 const LEAD: usize = 24_000;

@@ -7,9 +7,8 @@ mod network;
 
 use common::{fixture, level};
 use network::{Network, call};
-use voxframe::{
-    Application, Format, Frame, JitterBuffer, OpusDecode, OpusDecoder, OpusEncode, Packet, Processor, Stage,
-};
+use voxframe::opus::{Application, OpusDecodeProcessor};
+use voxframe::{Format, Frame, JitterBuffer, OpusDecode, OpusEncode, Packet, Processor, Stage};
 
 const RATE: usize = 48_000;
 
@@ -63,10 +62,10 @@ const SENDERS: [OpusEncode; 3] = {
             application,
             bitrate_bps,
             packet_ms: 20.0,
-            rate_control: voxframe::RateControl::Vbr,
+            rate_control: voxframe::opus::RateControl::Vbr,
             complexity: 9,
-            signal: voxframe::Signal::Auto,
-            max_bandwidth: voxframe::Bandwidth::Full,
+            signal: voxframe::opus::Signal::Auto,
+            max_bandwidth: voxframe::opus::Bandwidth::Full,
             fec: false,
             dred_ms: 0,
             loss_percent: 0,
@@ -83,7 +82,7 @@ fn the_decoder_fills_what_was_not_sent_with_the_background() {
     for settings in SENDERS {
         let (packets, unsent) = sent(settings, &sound);
         assert!(unsent > 0.5, "{unsent}");
-        let mut decoder: OpusDecoder = OpusDecode::default().prepare(Format::mono(48_000).unwrap()).unwrap();
+        let mut decoder: OpusDecodeProcessor = OpusDecode::default().prepare(Format::mono(48_000).unwrap()).unwrap();
         let (mut heard, mut end) = (Vec::new(), packets[0].position());
         for packet in &packets {
             let mut silence = Packet::new();

@@ -13,7 +13,8 @@ use cli::{RawWav, example, length, level, read_wav, recordings};
 use common::wav::WavInput;
 use ogg_files::{encode, speech, write};
 use proptest::prelude::*;
-use voxframe::{OggHead, OpusEncode};
+use voxframe::OpusEncode;
+use voxframe::ogg::OggHead;
 
 /// Writes mono sound of 48 kHz as an Ogg Opus file.
 fn write_opus(path: &Path, settings: OpusEncode, sound: &[f32]) {

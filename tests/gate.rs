@@ -11,7 +11,8 @@ mod recordings;
 use common::noise;
 use recordings::{Recording, fixture, recordings};
 use voxframe::level::SpeechLevel;
-use voxframe::{Format, Frame, FrameProcessor, Live, NoiseGate, Processor, Stage};
+use voxframe::pipeline::FrameProcessor;
+use voxframe::{Format, Frame, Live, NoiseGate, Processor, Stage};
 
 /// The active level of the speech, in dBov: what the ITU-T's test plans use.
 const SPEECH_DBOV: f32 = -26.0;
@@ -202,7 +203,7 @@ fn onsets_pass_behind_noise_suppression() {
 #[test]
 fn onsets_pass_behind_hush() {
     let format = Format::mono(48_000).unwrap();
-    let hush = voxframe::Denoise { engine: voxframe::Engine::Hush, ..voxframe::Denoise::db(40.0) };
+    let hush = voxframe::Denoise { engine: voxframe::denoise::Engine::Hush, ..voxframe::Denoise::db(40.0) };
     check("behind Denoise by Hush", Some(&mut hush.prepare(format).unwrap()));
 }
 

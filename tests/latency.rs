@@ -1,7 +1,8 @@
 //! From microphone to packet: what each profile promises, measured with an impulse through encoder and decoder.
 #![cfg(all(feature = "resample", feature = "denoise", feature = "opus"))]
 
-use voxframe::{Format, Frame, OpusDecode, Packet, Processor, Profile, ProfileKind, Stage};
+use voxframe::call::ProfileKind;
+use voxframe::{Format, Frame, OpusDecode, Packet, Processor, Profile, Stage};
 
 /// The delay of an impulse from the microphone to the decoded sound, in ms, and the ms in a packet. Noise suppression
 /// is bypassed, because it takes an impulse for noise, and the gate has no effect, because it would open behind the

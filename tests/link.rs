@@ -10,9 +10,8 @@ use std::sync::LazyLock;
 use common::{fixture, level};
 use network::{Heard, Loss, Network, call};
 use proptest::prelude::*;
-use voxframe::{
-    Error, Format, Frame, FrameReceiver, JitterBuffer, LinkReading, OpusEncode, Packet, PacketSender, Processor, Stage,
-};
+use voxframe::jitter::{JitterBufferInput, JitterBufferOutput, JitterBufferReading};
+use voxframe::{Error, Format, Frame, JitterBuffer, OpusEncode, Packet, Processor, Stage};
 
 /// Speech at 16 kHz, cut to whole packets, and what it becomes with forward error correction.
 static SPEECH: LazyLock<(Vec<f32>, Vec<Packet>)> = LazyLock::new(|| {
@@ -53,7 +52,11 @@ fn packets(count: usize) -> Vec<Packet> {
 }
 
 /// What was heard in a call over `network`, frame by frame: delay, reading.
-fn run(count: usize, network: &Network, buffer: JitterBuffer) -> (Vec<f32>, Vec<(f64, LinkReading)>, LinkReading) {
+fn run(
+    count: usize,
+    network: &Network,
+    buffer: JitterBuffer,
+) -> (Vec<f32>, Vec<(f64, JitterBufferReading)>, JitterBufferReading) {
     let (mut sound, mut log) = (Vec::new(), Vec::new());
     let last = call(&packets(count), network, buffer, format(), |heard: Heard<'_>| {
         assert!(heard.frame.samples().iter().all(|s| s.is_finite() && s.abs() < 2.0));
@@ -70,8 +73,8 @@ fn mean(values: impl Iterator<Item = f64>) -> f64 {
 
 /// One end each, and a count of pushed packets.
 struct Ends {
-    sender: PacketSender,
-    receiver: FrameReceiver,
+    sender: JitterBufferInput,
+    receiver: JitterBufferOutput,
 }
 
 impl Ends {
@@ -91,7 +94,7 @@ impl Ends {
         (0..2).flat_map(|_| self.receiver.pull().samples().to_vec()).collect()
     }
 
-    fn reading(&self) -> LinkReading {
+    fn reading(&self) -> JitterBufferReading {
         self.receiver.statistics().reading()
     }
 }

@@ -7,7 +7,8 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use voxframe::{Format, Frame, Live, LoudnessMeter, Processor, Stage};
+use voxframe::loudness::LoudnessMeter;
+use voxframe::{Format, Frame, Live, Processor, Stage};
 
 /// How far two implementations may be apart, in dB.
 const TOLERANCE: f32 = 0.2;

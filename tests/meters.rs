@@ -5,7 +5,9 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-use voxframe::{Error, Format, Frame, Live, LoudnessMeter, Processor, Spectrum, Stage};
+use voxframe::loudness::LoudnessMeter;
+use voxframe::spectrum::Spectrum;
+use voxframe::{Error, Format, Frame, Live, Processor, Stage};
 
 /// Counts the allocations of each thread.
 struct Counting;

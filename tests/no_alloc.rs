@@ -84,7 +84,8 @@ fn no_stage_and_no_profile_allocates_after_the_first_frame() {
 #[cfg(feature = "opus")]
 #[test]
 fn the_codec_does_not_allocate() {
-    use voxframe::{Application, OpusDecode, OpusEncode, Packet, RateControl, Stage};
+    use voxframe::opus::{Application, RateControl};
+    use voxframe::{OpusDecode, OpusEncode, Packet, Stage};
     let format = Format::stereo(48_000).unwrap();
     let (encode, control) = OpusEncode { fec: true, loss_percent: 20, ..OpusEncode::voip() }.live();
     let mut encoder = encode.prepare(format).unwrap();
@@ -237,7 +238,8 @@ fn a_jitter_buffer_does_not_allocate_for_redundancy_and_deep_concealment() {
 #[cfg(feature = "rtp")]
 #[test]
 fn rtp_does_not_allocate() {
-    use voxframe::{Packet, RtpReceiver, RtpSender};
+    use voxframe::Packet;
+    use voxframe::rtp::{RtpReceiver, RtpSender};
     let mut sender = RtpSender::new(111, 1, 2, 3).unwrap();
     let mut receiver = RtpReceiver::new(111).unwrap();
     let (mut packet, mut received) = (Packet::new(), Packet::new());

@@ -10,10 +10,9 @@ use std::path::Path;
 
 use cli::{fixture, length, level, read_wav, recordings, tool};
 use ogg_files::{Paged, Read, decode, encode, packets_of, pages, read, speech, write, write_packets};
-use voxframe::{
-    Application, Error, Format, OggDamage, OggError, OggHead, OggReader, OggWriter, OpusDecode, OpusEncode, Packet,
-    Processor, Stage,
-};
+use voxframe::ogg::{OggDamage, OggError, OggHead, OggReader, OggWriter};
+use voxframe::opus::Application;
+use voxframe::{Error, Format, OpusDecode, OpusEncode, Packet, Processor, Stage};
 
 const MONO: OggHead = OggHead { channels: 1, input_rate_hz: 48_000, gain_db: 0.0 };
 

@@ -13,7 +13,8 @@ use std::sync::LazyLock;
 
 use ogg_files::{encode, mend_checksums, pages, speech, stream_of, write};
 use proptest::prelude::*;
-use voxframe::{Format, OggError, OggHead, OggReader, OggWriter, OpusDecode, OpusEncode, Packet, Processor, Stage};
+use voxframe::ogg::{OggError, OggHead, OggReader, OggWriter};
+use voxframe::{Format, OpusDecode, OpusEncode, Packet, Processor, Stage};
 
 /// Counts, for each thread, the bytes it holds and the most it held.
 struct Counting;

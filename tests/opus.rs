@@ -5,13 +5,12 @@ mod common;
 
 use common::{delay, fixture, level};
 use proptest::prelude::*;
-use voxframe::{
-    Application, Bandwidth, CodecError, Error, Format, Frame, Live, OpusDecode, OpusDecoder, OpusEncode, OpusEncoder,
-    Packet, Processor, RateControl, Signal, Stage,
-};
+use voxframe::error::CodecError;
+use voxframe::opus::{Application, Bandwidth, OpusDecodeProcessor, OpusEncodeProcessor, RateControl, Signal};
+use voxframe::{Error, Format, Frame, Live, OpusDecode, OpusEncode, Packet, Processor, Stage};
 
 /// The packets that speech becomes.
-fn encode(encoder: &mut OpusEncoder, channels: &[Vec<f32>]) -> Vec<Packet> {
+fn encode(encoder: &mut OpusEncodeProcessor, channels: &[Vec<f32>]) -> Vec<Packet> {
     let format = encoder.input_format();
     let length = format.samples_per_channel();
     let mut packets = Vec::new();
@@ -27,7 +26,7 @@ fn encode(encoder: &mut OpusEncoder, channels: &[Vec<f32>]) -> Vec<Packet> {
 }
 
 /// The first channel of the sound in some packets, and the position it begins at.
-fn decode(decoder: &mut OpusDecoder, packets: &mut [Packet]) -> (Vec<f32>, i64) {
+fn decode(decoder: &mut OpusDecodeProcessor, packets: &mut [Packet]) -> (Vec<f32>, i64) {
     let mut sound = Vec::new();
     let mut begin = None;
     for packet in packets {

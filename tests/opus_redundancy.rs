@@ -4,17 +4,15 @@
 mod common;
 
 use common::{fixture, level};
-use voxframe::{
-    Application, Error, Format, Frame, Live, OpusDecode, OpusDecodeReading, OpusEncode, OpusReading, Packet, Processor,
-    Signal, Stage,
-};
+use voxframe::opus::{Application, OpusDecodeReading, OpusEncodeReading, Signal};
+use voxframe::{Error, Format, Frame, Live, OpusDecode, OpusEncode, Packet, Processor, Stage};
 
 /// Two seconds of speech at 48 kHz.
 fn speech() -> Vec<f32> {
     fixture("speech_clean.wav")[0][12_000..108_000].to_vec()
 }
 
-fn encode(settings: OpusEncode) -> (Vec<Packet>, OpusReading) {
+fn encode(settings: OpusEncode) -> (Vec<Packet>, OpusEncodeReading) {
     let format = Format::mono(48_000).unwrap();
     let (stage, control) = settings.live();
     let mut encoder = stage.prepare(format).unwrap();
@@ -73,10 +71,10 @@ const DEFAULT: OpusEncode = OpusEncode {
     application: Application::Voip,
     packet_ms: 20.0,
     bitrate_bps: 32_000,
-    rate_control: voxframe::RateControl::Vbr,
+    rate_control: voxframe::opus::RateControl::Vbr,
     complexity: 5,
     signal: Signal::Auto,
-    max_bandwidth: voxframe::Bandwidth::Full,
+    max_bandwidth: voxframe::opus::Bandwidth::Full,
     fec: false,
     dred_ms: 0,
     loss_percent: 0,
@@ -99,7 +97,7 @@ fn the_reading_says_whether_fec_works() {
     assert!(works(OpusEncode {
         bitrate_bps: 28_000,
         loss_percent: 5,
-        max_bandwidth: voxframe::Bandwidth::Wide,
+        max_bandwidth: voxframe::opus::Bandwidth::Wide,
         ..LOSSY
     }));
     // Too low a rate, and music.
@@ -138,7 +136,7 @@ fn what_cannot_work_is_refused() {
 /// waveform is then off, and libopus fades it in, but the voice is found again sooner.
 #[test]
 fn fec_rebuilds_a_packet_and_helps_at_the_end_of_longer_gaps() {
-    let (packets, _) = encode(OpusEncode { fec: true, max_bandwidth: voxframe::Bandwidth::Wide, ..LOSSY });
+    let (packets, _) = encode(OpusEncode { fec: true, max_bandwidth: voxframe::opus::Bandwidth::Wide, ..LOSSY });
     let (whole, _) = decode(OpusDecode::default(), &packets);
     for (length, in_the_gap, behind_it) in [(1, 10.0, 10.0), (2, 2.0, 4.0), (3, 0.5, 2.5)] {
         let (arriving, gaps) = with_gaps(&packets, length, 10);
@@ -355,5 +353,5 @@ mod deep {
         }
     }
 
-    static PACKETS: std::sync::OnceLock<(Vec<Packet>, OpusReading)> = std::sync::OnceLock::new();
+    static PACKETS: std::sync::OnceLock<(Vec<Packet>, OpusEncodeReading)> = std::sync::OnceLock::new();
 }

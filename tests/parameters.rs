@@ -218,7 +218,7 @@ fn format() -> Format {
 #[test]
 #[rustfmt::skip] // a line a stage
 fn the_tables_are_what_the_code_does() {
-    check!(Scrub { silence_db, silence_ms });
+    check!(InputCheck { silence_db, silence_ms });
     check!(Gain { gain_db, muted, ramp_ms });
     check!(HighPass { cutoff_hz, order, rumble_db, bypassed });
     check!(NoiseGate { open_db, close_db, attack_ms, hold_ms, release_ms, floor_db, window_ms, above_noise_db, lookahead_ms });

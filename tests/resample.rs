@@ -4,7 +4,8 @@
 mod common;
 
 use common::{level, run};
-use voxframe::{Format, Quality, Resample, Stage};
+use voxframe::resample::Quality;
+use voxframe::{Format, Resample, Stage};
 
 /// The gain a sine of `hz` gets, and the level of all that comes out besides it, in dB.
 fn response(from_hz: u32, to_hz: u32, quality: Quality, hz: f64) -> (f32, f32) {

@@ -2,7 +2,9 @@
 #![cfg(feature = "rtp")]
 
 use proptest::prelude::*;
-use voxframe::{Error, Packet, RtpError, RtpReceiver, RtpSender};
+use voxframe::error::RtpError;
+use voxframe::rtp::{RtpReceiver, RtpSender};
+use voxframe::{Error, Packet};
 
 const TYPE: u8 = 111;
 const SSRC: u32 = 0x0102_0304;

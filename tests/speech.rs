@@ -10,12 +10,12 @@ const LEAD: usize = 24_000;
 
 fn boxed(
     processor: impl Processor<Input = voxframe::Frame, Output = voxframe::Frame> + Send + 'static,
-) -> Box<voxframe::FrameProcessor> {
+) -> Box<voxframe::pipeline::FrameProcessor> {
     Box::new(processor)
 }
 
 /// Sound through a processor, its latency taken off and its tail recovered.
-fn aligned(processor: &mut voxframe::FrameProcessor, input: &[Vec<f32>]) -> Vec<Vec<f32>> {
+fn aligned(processor: &mut voxframe::pipeline::FrameProcessor, input: &[Vec<f32>]) -> Vec<Vec<f32>> {
     let (from, to) =
         (processor.input_format().sample_rate_hz() as usize, processor.output_format().sample_rate_hz() as usize);
     let mut padded = input.to_vec();
@@ -50,7 +50,8 @@ fn the_gate_silences_what_is_between_and_leaves_the_words() {
 #[cfg(feature = "resample")]
 #[test]
 fn resampling_there_and_back_is_the_same_speech() {
-    use voxframe::{Quality, Resample};
+    use voxframe::Resample;
+    use voxframe::resample::Quality;
     let speech = fixture("speech_clean.wav");
     for quality in [Quality::LowLatency, Quality::High] {
         let (there, back) =

@@ -48,7 +48,8 @@ fn a_voice_in_both_channels_is_the_voice_in_one() {
 #[cfg(all(feature = "resample", feature = "denoise"))]
 #[test]
 fn from_mono_to_stereo_and_back_is_mono() {
-    use voxframe::{Capture, Error, Playout, Processor, Profile, ProfileKind, Stage};
+    use voxframe::call::ProfileKind;
+    use voxframe::{Capture, Error, Playout, Processor, Profile, Stage};
     let voice = speech();
     let through = |profile: Profile, channels: usize| {
         let mut pipeline = profile.prepare(format(channels)).unwrap();

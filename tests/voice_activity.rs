@@ -1,13 +1,14 @@
-//! Voice activity on real speech and real noise: prints its rates with `--nocapture`.
+//! VoiceActivityReading activity on real speech and real noise: prints its rates with `--nocapture`.
 
 mod recordings;
 
 use recordings::{Recording, fixture, recordings};
 use voxframe::level::{SpeechLevel, rms_dbfs};
-use voxframe::{Format, Frame, Live, Processor, Stage, Voice, VoiceActivity};
+use voxframe::vad::VoiceActivityReading;
+use voxframe::{Format, Frame, Live, Processor, Stage, VoiceActivity};
 
 /// What is told after each frame of 10 ms, behind another stage.
-fn readings<S>(before: Option<S>, recording: &Recording, seconds: usize) -> Vec<Voice>
+fn readings<S>(before: Option<S>, recording: &Recording, seconds: usize) -> Vec<VoiceActivityReading>
 where
     S: Stage<Processor: Processor<Input = Frame, Output = Frame>>,
 {
@@ -28,7 +29,7 @@ where
 }
 
 /// Alone and, where it is built in, behind noise suppression; with how many frames of delay.
-fn everywhere(recording: &Recording, seconds: usize, check: impl Fn(&str, usize, Vec<Voice>)) {
+fn everywhere(recording: &Recording, seconds: usize, check: impl Fn(&str, usize, Vec<VoiceActivityReading>)) {
     check("alone", 0, readings(None::<VoiceActivity>, recording, seconds));
     #[cfg(all(feature = "denoise", feature = "resample"))]
     {

@@ -1,6 +1,7 @@
 //! The profiles on a 48 kHz microphone, with and without Opus; beside each, its heavy stages alone.
 
-use voxframe::{Format, Frame, OpusEncode, Processor, Profile, ProfileKind, Resample, Stage};
+use voxframe::call::ProfileKind;
+use voxframe::{Format, Frame, OpusEncode, Processor, Profile, Resample, Stage};
 
 use super::{Case, formats, in_place, recording};
 

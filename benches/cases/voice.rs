@@ -4,16 +4,17 @@ use std::hint::black_box;
 
 use ebur128::{EbuR128, Mode};
 use realfft::RealFftPlanner;
-use voxframe::{
-    AutoGain, Denoise, Engine, Format, Frame, HighPass, Limiter, LoudnessMeter, Processor, Scrub, Spectrum, Stage,
-    VoiceActivity,
-};
+use voxframe::denoise::Engine;
+use voxframe::input_check::InputCheck;
+use voxframe::loudness::LoudnessMeter;
+use voxframe::spectrum::Spectrum;
+use voxframe::{AutoGain, Denoise, Format, Frame, HighPass, Limiter, Processor, Stage, VoiceActivity};
 
 use super::{Case, formats, in_place, recording, usual_formats};
 
 pub fn add(cases: &mut Vec<Case>) {
     for format in usual_formats() {
-        cases.push(case("scrub", format, Scrub::default()));
+        cases.push(case("scrub", format, InputCheck::default()));
         cases.push(case("high-pass", format, HighPass::default()));
         cases.push(case("high-pass-against-rumble", format, HighPass { rumble_db: -16.0, ..HighPass::default() }));
         cases.push(case("limiter-idle", format, Limiter::default()));

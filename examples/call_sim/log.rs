@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use voxframe::{LinkReading, Packet};
+use voxframe::Packet;
+use voxframe::jitter::JitterBufferReading;
 
 use crate::network::{Heard, Network};
 
@@ -17,7 +18,7 @@ pub struct Log {
     lost: f64,
     burst: f64,
     /// Each frame: when, how long ago its sound was captured, and how the buffer stood.
-    pub frames: Vec<(f64, f64, LinkReading)>,
+    pub frames: Vec<(f64, f64, JitterBufferReading)>,
 }
 
 /// Some of the call: what happened from one reading to another.
@@ -57,13 +58,13 @@ impl Log {
     }
 
     /// The last reading.
-    pub fn end(&self) -> LinkReading {
-        self.frames.last().map_or_else(LinkReading::default, |frame| frame.2)
+    pub fn end(&self) -> JitterBufferReading {
+        self.frames.last().map_or_else(JitterBufferReading::default, |frame| frame.2)
     }
 
     /// The call in steps of [`STEP_MS`].
     pub fn steps(&self) -> Vec<Step> {
-        let mut before = (0.0, LinkReading::default());
+        let mut before = (0.0, JitterBufferReading::default());
         let mut steps = Vec::new();
         for (index, &(now_ms, _, reading)) in self.frames.iter().enumerate() {
             if now_ms - before.0 < STEP_MS && index + 1 < self.frames.len() {

@@ -5,7 +5,8 @@
 use std::error::Error;
 use std::path::Path;
 
-use voxframe::{Format, Frame, JitterBuffer, LinkReading, Packet, Result};
+use voxframe::jitter::JitterBufferReading;
+use voxframe::{Format, Frame, JitterBuffer, Packet, Result};
 
 /// Which packets are lost.
 #[derive(Clone, Debug)]
@@ -139,7 +140,7 @@ pub struct Heard<'a> {
     /// How long ago the sound in it was captured.
     pub delay_ms: f64,
     pub frame: &'a mut Frame,
-    pub reading: LinkReading,
+    pub reading: JitterBufferReading,
 }
 
 /// Sends packets over a network into a jitter buffer and plays what comes out, to the end of the last one.
@@ -149,7 +150,7 @@ pub fn call(
     buffer: JitterBuffer,
     format: Format,
     mut heard: impl FnMut(Heard<'_>),
-) -> Result<LinkReading> {
+) -> Result<JitterBufferReading> {
     // A packet of silence need not be sent.
     let sent: Vec<&Packet> = packets.iter().filter(|p| !p.is_dtx()).collect();
     let ms = |ticks: i64| ticks as f64 / 48.0;

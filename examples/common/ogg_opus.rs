@@ -4,7 +4,8 @@ use std::fs::File;
 use std::io::{BufWriter, Read};
 use std::path::{Path, PathBuf};
 
-use voxframe::{OggDamage, OggError, OggHead, OggReader, OggWriter, Packet};
+use voxframe::Packet;
+use voxframe::ogg::{OggDamage, OggError, OggHead, OggReader, OggWriter};
 
 use super::output::Output;
 use super::wav::WavInput;

@@ -2,13 +2,14 @@
 
 use std::path::Path;
 
-use voxframe::{Capture, OpusEncoder, Packet, Processor};
+use voxframe::opus::OpusEncodeProcessor;
+use voxframe::{Capture, Packet, Processor};
 
 use super::wav::WavInput;
 use super::{Of, Result};
 
 /// A recording, of any kind, in an encoder's packets; and its length in samples of the encoder's rate.
-pub fn packets(path: &Path, encoder: &mut OpusEncoder) -> Result<(Vec<Packet>, i64)> {
+pub fn packets(path: &Path, encoder: &mut OpusEncodeProcessor) -> Result<(Vec<Packet>, i64)> {
     let mut input = WavInput::open(path)?;
     let header = input.header();
     let mut capture = Capture::new(header.sample_rate_hz, header.channels, encoder.input_format()).of(path)?;

@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use voxframe::{Capture, Denoise, Format, Live, LoudnessMeter, Processor, Spectrum, Stage, level};
+use voxframe::loudness::LoudnessMeter;
+use voxframe::spectrum::Spectrum;
+use voxframe::{Capture, Denoise, Format, Live, Processor, Stage, level};
 
 use crate::common::riff::Header;
 use crate::common::wav::WavInput;
@@ -10,7 +12,7 @@ use crate::common::{Of, Result};
 
 /// Everything is looked at in mono at this rate.
 pub const RATE_HZ: u32 = 48_000;
-/// Levels are taken as often, over `SMOOTHED` of them.
+/// LevelReading are taken as often, over `SMOOTHED` of them.
 const STEP: usize = RATE_HZ as usize / 100;
 const SMOOTHED: usize = 5;
 /// 43 ms: long enough to tell the harmonics of a voice apart.

@@ -2,7 +2,7 @@
 
 use std::{fmt, io};
 
-use crate::Error;
+use crate::core::Error;
 
 /// Why an Ogg Opus file could not be read or written.
 ///

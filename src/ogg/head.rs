@@ -1,8 +1,8 @@
 //! The identification header (RFC 7845, section 5.1).
 
 use super::OggError;
-use crate::error::in_range;
-use crate::{Error, Result};
+use crate::core::in_range;
+use crate::core::{Error, Result};
 
 /// What every identification header begins with.
 const MAGIC: &[u8] = b"OpusHead";

@@ -9,9 +9,9 @@ use ::ogg::reading::BasePacketReader;
 use super::head::codec_of;
 use super::page::{Page, Pages};
 use super::{OggError, OggHead};
-use crate::format::rescale;
-use crate::packet::ticks_of;
-use crate::{Frame, Packet};
+use crate::core::rescale;
+use crate::core::{Frame, Packet};
+use crate::opus::packet::ticks_of;
 
 /// The most bytes in a packet that are taken for sound (RFC 7845, section 6), and kept of one that goes over several
 /// pages.
@@ -27,8 +27,10 @@ const GRID: i64 = 120;
 ///
 /// ```
 /// # #[cfg(feature = "opus")] {
-/// use voxframe::{Format, OggReader, OpusDecode, Packet, Processor, Stage};
-/// # use voxframe::{Frame, OggError, OggHead, OggWriter, OpusEncode};
+/// use voxframe::{Format, OpusDecode, Packet, Processor, Stage};
+/// use voxframe::ogg::OggReader;
+/// # use voxframe::{Frame, OpusEncode};
+/// # use voxframe::ogg::{OggError, OggHead, OggWriter};
 /// # let mut encoder = OpusEncode::voip().prepare(Format::mono(48_000)?)?;
 /// # let mut writer = OggWriter::new(Vec::new(), OggHead::default())?;
 /// # for index in 0..102 {

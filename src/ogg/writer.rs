@@ -7,8 +7,8 @@ use std::io::Write;
 use ::ogg::{PacketWriteEndInfo as End, PacketWriter};
 
 use super::{OggError, OggHead};
-use crate::packet::ticks_of;
-use crate::{CodecError, Error, Packet};
+use crate::core::{CodecError, Error, Packet};
+use crate::opus::packet::ticks_of;
 
 /// A page is closed when it holds this much sound: 1 s, in ticks.
 const PAGE_TICKS: i64 = Packet::CLOCK_HZ as i64;
@@ -30,7 +30,8 @@ const SILK_20_MS: u8 = 9;
 ///
 /// ```
 /// # #[cfg(feature = "opus")] {
-/// use voxframe::{Capture, Format, OggError, OggHead, OggWriter, OpusEncode, Processor, Stage};
+/// use voxframe::{Capture, Format, OpusEncode, Processor, Stage};
+/// use voxframe::ogg::{OggError, OggHead, OggWriter};
 ///
 /// let format = Format::mono(48_000)?;
 /// let mut capture = Capture::new(48_000, 1, format)?;

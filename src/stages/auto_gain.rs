@@ -1,14 +1,16 @@
 //! Automatic gain.
 
-mod law;
+mod controller;
 
-use crate::error::in_range;
-use crate::level::{SILENCE_DBFS, db_to_gain};
-use crate::live::{Tap, record};
-use crate::ramp::{Course, Ramp};
-use crate::speech::{Detector, Thresholds, Turn};
-use crate::{Format, Frame, Handle, Live, Processor, Result, Stage, kernels};
-use law::{Law, Listener};
+use crate::control::{ControlPort, record};
+use crate::control::{Handle, Live};
+use crate::core::in_range;
+use crate::core::{Format, Frame, Processor, Result, Stage};
+use crate::dsp::kernels;
+use crate::dsp::level::{SILENCE_DBFS, db_to_gain};
+use crate::dsp::ramp::{GainCurve, Ramp};
+use crate::vad::detector::{Detector, Thresholds, Turn};
+use controller::{GainController, Listener};
 
 /// How long it takes to be switched on or off, in ms.
 const BYPASS_MS: f32 = 50.0;
@@ -125,12 +127,12 @@ impl Live for AutoGain {
         let samples = input.samples_per_channel();
         Ok(AutoGainProcessor {
             format: input,
-            tap: Tap::new(handle),
+            tap: ControlPort::new(handle),
             settings: self,
             detector: Detector::new(input)?,
             turn: Turn::default(),
             listener: Listener::new(),
-            law: Law::default(),
+            controller: GainController::default(),
             applied: 1.0,
             gains: vec![1.0; samples].into_boxed_slice(),
             share: Ramp::new(self.share(), input.samples_in_ms(BYPASS_MS), samples),
@@ -141,12 +143,12 @@ impl Live for AutoGain {
 /// A running [`AutoGain`].
 pub struct AutoGainProcessor {
     format: Format,
-    tap: Tap<AutoGain>,
+    tap: ControlPort<AutoGain>,
     settings: AutoGain,
     detector: Detector,
     turn: Turn,
     listener: Listener,
-    law: Law,
+    controller: GainController,
     /// The gain after the last frame, as a factor.
     applied: f32,
     gains: Box<[f32]>,
@@ -156,15 +158,15 @@ pub struct AutoGainProcessor {
 impl AutoGainProcessor {
     fn apply(&mut self, frame: &mut Frame) {
         let length = self.gains.len();
-        let (before, after) = (self.applied, db_to_gain(self.law.gain_db()));
+        let (before, after) = (self.applied, db_to_gain(self.controller.gain_db()));
         self.applied = after;
         let share = self.share.advance(length);
-        if matches!(share, Course::Steady(0.0)) || (before, after) == (1.0, 1.0) {
+        if matches!(share, GainCurve::Steady(0.0)) || (before, after) == (1.0, 1.0) {
             return;
         }
         let (least, most) = (before.min(after), before.max(after));
         kernels::slope(&mut self.gains, before, (after - before) / length as f32, least, most);
-        if let Course::Moving(shares) = share {
+        if let GainCurve::Moving(shares) = share {
             for (gain, share) in self.gains.iter_mut().zip(shares) {
                 *gain = 1.0 + (*gain - 1.0) * share;
             }
@@ -178,20 +180,20 @@ impl Processor for AutoGainProcessor {
     type Output = Frame;
 
     fn process<'a>(&'a mut self, frame: &'a mut Frame) -> Result<Option<&'a mut Frame>> {
-        frame.admit(self.format)?;
+        frame.check_and_sanitize(self.format)?;
         if let Some(settings) = self.tap.changed() {
             self.settings = settings;
-            self.law.wake();
+            self.controller.wake();
             self.share.set(settings.share(), self.format.samples_in_ms(BYPASS_MS));
         }
         let ms = self.format.frame_ms();
         let heard = self.detector.listen(frame);
         let speaking = self.turn.follow(&Thresholds::default(), &heard, ms);
         self.listener.listen(frame, &heard, speaking);
-        self.law.step(&self.settings, &self.listener, speaking, ms as f32 / 1000.0);
+        self.controller.step(&self.settings, &self.listener, speaking, ms as f32 / 1000.0);
         self.apply(frame);
         self.tap.publish(AutoGainReading {
-            gain_db: self.law.gain_db(),
+            gain_db: self.controller.gain_db(),
             speech_dbov: self.listener.speech_dbov().unwrap_or(SILENCE_DBFS),
             noise_dbfs: self.listener.noise_dbfs().unwrap_or(SILENCE_DBFS),
             speaking,
@@ -203,7 +205,7 @@ impl Processor for AutoGainProcessor {
         self.detector.reset();
         self.turn = Turn::default();
         self.listener = Listener::new();
-        self.law = Law::default();
+        self.controller = GainController::default();
         self.applied = 1.0;
         self.share.finish();
         self.tap.publish(AutoGainReading::default());
@@ -216,14 +218,14 @@ impl Processor for AutoGainProcessor {
 
 impl std::fmt::Debug for AutoGainProcessor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "AutoGainProcessor({}, {:.1} dB)", self.format, self.law.gain_db())
+        write!(f, "AutoGainProcessor({}, {:.1} dB)", self.format, self.controller.gain_db())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::level::SpeechLevel;
+    use crate::dsp::speech_level::SpeechLevel;
     use crate::testing::fixture;
 
     /// The bundled speech (female, clean, 48 kHz), as often as asked for, at an active level.
@@ -409,7 +411,7 @@ mod tests {
                 last.copy_from(out).unwrap();
             }
         }
-        assert!((processor.law.gain_db() - 20.0).abs() < 2.0, "{processor:?}");
+        assert!((processor.controller.gain_db() - 20.0).abs() < 2.0, "{processor:?}");
         assert!(last.samples()[..480].iter().any(|s| s.abs() > 0.1));
     }
 

@@ -1,20 +1,24 @@
 //! Noise suppression.
 
 #[cfg(feature = "hush")]
+mod arbiter;
+mod engine;
+#[cfg(feature = "hush")]
 mod hush;
-mod link;
-mod network;
 mod rnnoise;
+mod stereo_link;
 
-use crate::delay::Delay;
-use crate::error::in_range;
-use crate::level::db_to_gain;
-use crate::live::{Tap, Word, record};
-use crate::ramp::{Course, Ramp};
-use crate::{Error, Format, Frame, Handle, Live, Processor, Result, Stage, kernels};
-use link::StereoLink;
-use network::Network;
+use crate::control::{ControlPort, Word, record};
+use crate::control::{Handle, Live};
+use crate::core::in_range;
+use crate::core::{Error, Format, Frame, Processor, Result, Stage};
+use crate::dsp::delay::Delay;
+use crate::dsp::kernels;
+use crate::dsp::level::db_to_gain;
+use crate::dsp::ramp::{GainCurve, Ramp};
+use engine::Network;
 use rnnoise::{BLOCK, LATENCY};
+use stereo_link::StereoLink;
 
 /// How long a live change takes.
 const RAMP_MS: f32 = 5.0;
@@ -99,9 +103,9 @@ pub struct DenoiseReading {
 record!(DenoiseReading { speech_probability });
 
 impl Stage for Denoise {
-    type Processor = Denoiser;
+    type Processor = DenoiseProcessor;
 
-    fn prepare(self, input: Format) -> Result<Denoiser> {
+    fn prepare(self, input: Format) -> Result<DenoiseProcessor> {
         self.live().0.prepare(input)
     }
 }
@@ -113,7 +117,7 @@ impl Live for Denoise {
         in_range("Denoise::suppression_db", self.suppression_db, 0.0, 100.0)
     }
 
-    fn prepare_with(self, input: Format, handle: Handle<Self>) -> Result<Denoiser> {
+    fn prepare_with(self, input: Format, handle: Handle<Self>) -> Result<DenoiseProcessor> {
         self.validate()?;
         if input.sample_rate_hz() != 48_000 {
             return Err(Error::UnsupportedRate {
@@ -122,9 +126,9 @@ impl Live for Denoise {
                 advice: "put Resample::to(48_000) before it",
             });
         }
-        Ok(Denoiser {
+        Ok(DenoiseProcessor {
             format: input,
-            tap: Tap::new(handle),
+            tap: ControlPort::new(handle),
             network: Network::new(self.engine),
             link: (input.channels() == 2).then(StereoLink::new),
             dry: Frame::new(input),
@@ -135,9 +139,9 @@ impl Live for Denoise {
 }
 
 /// A running [`Denoise`].
-pub struct Denoiser {
+pub struct DenoiseProcessor {
     format: Format,
-    tap: Tap<Denoise>,
+    tap: ControlPort<Denoise>,
     network: Network,
     link: Option<StereoLink>,
     dry: Frame,
@@ -145,12 +149,12 @@ pub struct Denoiser {
     share: Ramp,
 }
 
-impl Processor for Denoiser {
+impl Processor for DenoiseProcessor {
     type Input = Frame;
     type Output = Frame;
 
     fn process<'a>(&'a mut self, frame: &'a mut Frame) -> Result<Option<&'a mut Frame>> {
-        frame.admit(self.format)?;
+        frame.check_and_sanitize(self.format)?;
         if let Some(settings) = self.tap.changed() {
             self.share.set(settings.dry(), self.format.samples_in_ms(RAMP_MS));
         }
@@ -172,8 +176,8 @@ impl Processor for Denoiser {
         };
 
         match self.share.advance(self.format.samples_per_channel()) {
-            Course::Steady(dry) => kernels::mix(frame.samples_mut(), 1.0 - dry, self.dry.samples(), dry),
-            Course::Moving(dry) => {
+            GainCurve::Steady(dry) => kernels::mix(frame.samples_mut(), 1.0 - dry, self.dry.samples(), dry),
+            GainCurve::Moving(dry) => {
                 for (wet, unprocessed) in frame.channels_mut().zip(self.dry.channels()) {
                     kernels::blend(wet, unprocessed, dry);
                 }
@@ -203,8 +207,8 @@ impl Processor for Denoiser {
     }
 }
 
-impl std::fmt::Debug for Denoiser {
+impl std::fmt::Debug for DenoiseProcessor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Denoiser({})", self.format)
+        write!(f, "DenoiseProcessor({})", self.format)
     }
 }

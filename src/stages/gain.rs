@@ -1,10 +1,12 @@
 //! Gain.
 
-use crate::error::in_range;
-use crate::level::{db_to_gain, to_dbfs};
-use crate::live::{Tap, record};
-use crate::ramp::{Course, Ramp};
-use crate::{Format, Frame, Handle, Live, Processor, Result, Stage, kernels};
+use crate::control::{ControlPort, record};
+use crate::control::{Handle, Live};
+use crate::core::in_range;
+use crate::core::{Format, Frame, Processor, Result, Stage};
+use crate::dsp::kernels;
+use crate::dsp::level::{db_to_gain, to_dbfs};
+use crate::dsp::ramp::{GainCurve, Ramp};
 
 /// Makes the sound louder or softer, or mutes it, without a click.
 ///
@@ -83,7 +85,7 @@ impl Live for Gain {
     fn prepare_with(self, input: Format, handle: Handle<Self>) -> Result<GainProcessor> {
         self.validate()?;
         let ramp = Ramp::new(self.factor(), input.samples_in_ms(self.ramp_ms), input.samples_per_channel());
-        Ok(GainProcessor { format: input, tap: Tap::new(handle), ramp })
+        Ok(GainProcessor { format: input, tap: ControlPort::new(handle), ramp })
     }
 }
 
@@ -91,7 +93,7 @@ impl Live for Gain {
 #[derive(Debug)]
 pub struct GainProcessor {
     format: Format,
-    tap: Tap<Gain>,
+    tap: ControlPort<Gain>,
     ramp: Ramp,
 }
 
@@ -100,15 +102,15 @@ impl Processor for GainProcessor {
     type Output = Frame;
 
     fn process<'a>(&'a mut self, frame: &'a mut Frame) -> Result<Option<&'a mut Frame>> {
-        frame.admit(self.format)?;
+        frame.check_and_sanitize(self.format)?;
         if let Some(gain) = self.tap.changed() {
             self.ramp.set(gain.factor(), self.format.samples_in_ms(gain.ramp_ms));
             self.tap.publish(GainReading { gain_db: to_dbfs(gain.factor()) });
         }
         match self.ramp.advance(self.format.samples_per_channel()) {
-            Course::Steady(1.0) => {}
-            Course::Steady(gain) => kernels::scale(frame.samples_mut(), gain),
-            Course::Moving(gains) => frame.channels_mut().for_each(|channel| kernels::multiply(channel, gains)),
+            GainCurve::Steady(1.0) => {}
+            GainCurve::Steady(gain) => kernels::scale(frame.samples_mut(), gain),
+            GainCurve::Moving(gains) => frame.channels_mut().for_each(|channel| kernels::multiply(channel, gains)),
         }
         Ok(Some(frame))
     }

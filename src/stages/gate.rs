@@ -1,11 +1,13 @@
 //! Noise gate.
 
-use crate::delay::Delay;
-use crate::error::in_range;
-use crate::level::{db_to_gain, to_dbfs};
-use crate::live::{Tap, record};
-use crate::ramp::{Course, Ramp};
-use crate::{Format, Frame, Handle, Live, Processor, Result, Stage, kernels};
+use crate::control::{ControlPort, record};
+use crate::control::{Handle, Live};
+use crate::core::in_range;
+use crate::core::{Format, Frame, Processor, Result, Stage};
+use crate::dsp::delay::Delay;
+use crate::dsp::kernels;
+use crate::dsp::level::{db_to_gain, to_dbfs};
+use crate::dsp::ramp::{GainCurve, Ramp};
 
 /// How long a new floor takes to come into force.
 const RAMP_MS: f32 = 5.0;
@@ -101,7 +103,7 @@ const MOST_LIFT_DB: f32 = 20.0;
 
 /// What a running [`NoiseGate`] tells.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct GateReading {
+pub struct NoiseGateReading {
     /// Whether it is open (or opening).
     pub open: bool,
     gain: f32,
@@ -109,9 +111,9 @@ pub struct GateReading {
     noise: f32,
 }
 
-record!(GateReading { open, gain, power, noise });
+record!(NoiseGateReading { open, gain, power, noise });
 
-impl GateReading {
+impl NoiseGateReading {
     /// The gain at the end of the last frame, in dB.
     pub fn gain_db(&self) -> f32 {
         to_dbfs(self.gain)
@@ -129,15 +131,15 @@ impl GateReading {
 }
 
 impl Stage for NoiseGate {
-    type Processor = GateProcessor;
+    type Processor = NoiseGateProcessor;
 
-    fn prepare(self, input: Format) -> Result<GateProcessor> {
+    fn prepare(self, input: Format) -> Result<NoiseGateProcessor> {
         self.live().0.prepare(input)
     }
 }
 
 impl Live for NoiseGate {
-    type Reading = GateReading;
+    type Reading = NoiseGateReading;
 
     fn validate(&self) -> Result<()> {
         in_range("NoiseGate::open_db", self.open_db, -120.0, 0.0)?;
@@ -151,38 +153,38 @@ impl Live for NoiseGate {
         in_range("NoiseGate::lookahead_ms", self.lookahead_ms, 0.0, 100.0)
     }
 
-    fn prepare_with(self, input: Format, handle: Handle<Self>) -> Result<GateProcessor> {
+    fn prepare_with(self, input: Format, handle: Handle<Self>) -> Result<NoiseGateProcessor> {
         self.validate()?;
         let lookahead = input.samples_in_ms(self.lookahead_ms);
-        Ok(GateProcessor {
+        Ok(NoiseGateProcessor {
             format: input,
-            tap: Tap::new(handle),
+            tap: ControlPort::new(handle),
             lookahead,
             delay: Delay::new(input, lookahead),
             floor: Ramp::new(db_to_gain(self.floor_db), input.samples_in_ms(RAMP_MS), input.samples_per_channel()),
             gains: vec![0.0; input.samples_per_channel()].into_boxed_slice(),
             state: State::default(),
-            law: Law::new(&self, input),
+            law: GateCoefficients::new(&self, input),
         })
     }
 }
 
 /// A running [`NoiseGate`].
 #[derive(Debug)]
-pub struct GateProcessor {
+pub struct NoiseGateProcessor {
     format: Format,
-    tap: Tap<NoiseGate>,
+    tap: ControlPort<NoiseGate>,
     lookahead: usize,
     delay: Delay,
     floor: Ramp,
     gains: Box<[f32]>,
-    law: Law,
+    law: GateCoefficients,
     state: State,
 }
 
 /// The settings as the inner loop wants them.
 #[derive(Clone, Copy, Debug)]
-struct Law {
+struct GateCoefficients {
     open_power: f32,
     close_power: f32,
     /// The power at which noise alone would open the gate, over that of the noise; 0 if it learns no noise.
@@ -199,7 +201,7 @@ struct Law {
     fall: f32,
 }
 
-impl Law {
+impl GateCoefficients {
     fn new(gate: &NoiseGate, format: Format) -> Self {
         let step = |ms: f32| 1000.0 / (ms * format.sample_rate_hz() as f32);
         let power = |db: f32| db_to_gain(db).powi(2);
@@ -233,7 +235,7 @@ struct State {
 
 impl State {
     /// Takes in the power of the next millisecond; whether the gate is open.
-    fn listen(&mut self, law: &Law, power: f32, is_noise: bool) -> bool {
+    fn listen(&mut self, law: &GateCoefficients, power: f32, is_noise: bool) -> bool {
         self.power = self.power * law.memory + power * (1.0 - law.memory);
         if is_noise {
             self.noise_blocks = (self.noise_blocks + 1).min(NOISE_MS);
@@ -255,9 +257,9 @@ impl State {
     }
 
     /// How far it is open over a frame whose milliseconds are `open` or not.
-    fn travel<'a>(&mut self, law: &Law, open: &[bool], openings: &'a mut [f32]) -> Course<'a> {
+    fn travel<'a>(&mut self, law: &GateCoefficients, open: &[bool], openings: &'a mut [f32]) -> GainCurve<'a> {
         if open.iter().all(|&open| self.opening == f32::from(open)) {
-            return Course::Steady(self.opening);
+            return GainCurve::Steady(self.opening);
         }
         let (length, mut done) = (openings.len(), 0);
         for alike in open.chunk_by(|a, b| a == b) {
@@ -268,18 +270,18 @@ impl State {
             self.opening = openings.last().copied().unwrap_or(self.opening);
             done += alike.len();
         }
-        Course::Moving(openings)
+        GainCurve::Moving(openings)
     }
 }
 
-impl Processor for GateProcessor {
+impl Processor for NoiseGateProcessor {
     type Input = Frame;
     type Output = Frame;
 
     fn process<'a>(&'a mut self, frame: &'a mut Frame) -> Result<Option<&'a mut Frame>> {
-        frame.admit(self.format)?;
+        frame.check_and_sanitize(self.format)?;
         if let Some(settings) = self.tap.changed() {
-            self.law = Law::new(&settings, self.format);
+            self.law = GateCoefficients::new(&settings, self.format);
             self.floor.set(db_to_gain(settings.floor_db), self.format.samples_in_ms(RAMP_MS));
         }
         let blocks = self.format.frame_ms() as usize;
@@ -292,17 +294,17 @@ impl Processor for GateProcessor {
         self.delay.process(frame);
         let floor = self.floor.advance(self.format.samples_per_channel());
         let gain = match (self.state.travel(&self.law, &open[..blocks], &mut self.gains), floor) {
-            (Course::Steady(1.0), _) => 1.0,
-            (Course::Steady(_), Course::Steady(floor)) => {
+            (GainCurve::Steady(1.0), _) => 1.0,
+            (GainCurve::Steady(_), GainCurve::Steady(floor)) => {
                 kernels::scale(frame.samples_mut(), floor);
                 floor
             }
-            (Course::Steady(_), Course::Moving(floors)) => give(frame, floors),
-            (Course::Moving(_), Course::Steady(floor)) => {
+            (GainCurve::Steady(_), GainCurve::Moving(floors)) => give(frame, floors),
+            (GainCurve::Moving(_), GainCurve::Steady(floor)) => {
                 kernels::ease(&mut self.gains, floor);
                 give(frame, &self.gains)
             }
-            (Course::Moving(_), Course::Moving(floors)) => {
+            (GainCurve::Moving(_), GainCurve::Moving(floors)) => {
                 kernels::ease(&mut self.gains, 0.0);
                 self.gains.iter_mut().zip(floors).for_each(|(gain, floor)| *gain = floor + (1.0 - *floor) * *gain);
                 give(frame, &self.gains)
@@ -310,7 +312,7 @@ impl Processor for GateProcessor {
         };
         frame.set_position(frame.position() - self.lookahead as i64);
         let State { open, power, noise, .. } = self.state;
-        self.tap.publish(GateReading { open, gain, power, noise });
+        self.tap.publish(NoiseGateReading { open, gain, power, noise });
         Ok(Some(frame))
     }
 
@@ -340,7 +342,7 @@ mod tests {
     use super::*;
 
     /// The gain the gate gives to each sample of a 1 kHz tone whose level in dBFS (RMS) is given by the millisecond.
-    fn gains(gate: &mut GateProcessor, ms: usize, level_dbfs: impl Fn(usize) -> f32) -> Vec<f32> {
+    fn gains(gate: &mut NoiseGateProcessor, ms: usize, level_dbfs: impl Fn(usize) -> f32) -> Vec<f32> {
         let format = gate.input_format();
         let per_ms = format.sample_rate_hz() as usize / 1000;
         let mut gains = Vec::new();
@@ -359,7 +361,7 @@ mod tests {
         gains
     }
 
-    fn gate(settings: NoiseGate) -> GateProcessor {
+    fn gate(settings: NoiseGate) -> NoiseGateProcessor {
         settings.prepare(Format::mono(48_000).unwrap()).unwrap()
     }
 

@@ -1,15 +1,16 @@
 //! High-pass.
 
 mod rumble;
-mod section;
 
-use crate::error::in_range;
-use crate::level::to_dbfs;
-use crate::live::{Tap, record};
-use crate::ramp::{Course, Ramp};
-use crate::{Format, Frame, Handle, Live, Processor, Result, Stage, kernels};
+use crate::control::{ControlPort, record};
+use crate::control::{Handle, Live};
+use crate::core::in_range;
+use crate::core::{Format, Frame, Processor, Result, Stage};
+use crate::dsp::biquad::{Design, Filter, Shape, States, walk};
+use crate::dsp::kernels;
+use crate::dsp::level::to_dbfs;
+use crate::dsp::ramp::{GainCurve, Ramp};
 use rumble::Rumble;
-use section::{Design, Filter, Shape, States, walk};
 
 /// How long a live change takes. Measured on a 1 kHz sine with hum and an offset, with cutoff, order and bypass changed
 /// at random: what appears above 1.5 kHz is 72 dB below the sine at 5 ms, 84 dB at 10 ms, 96 dB at 20 ms.
@@ -115,7 +116,7 @@ impl Live for HighPass {
         let design = design(&self, is_in, input);
         Ok(HighPassProcessor {
             format: input,
-            tap: Tap::new(handle),
+            tap: ControlPort::new(handle),
             settings: self,
             rumble: Rumble::default(),
             is_in,
@@ -132,7 +133,7 @@ impl Live for HighPass {
 #[derive(Debug)]
 pub struct HighPassProcessor {
     format: Format,
-    tap: Tap<HighPass>,
+    tap: ControlPort<HighPass>,
     settings: HighPass,
     rumble: Rumble,
     /// Whether `to` is in.
@@ -171,7 +172,7 @@ impl Processor for HighPassProcessor {
     type Output = Frame;
 
     fn process<'a>(&'a mut self, frame: &'a mut Frame) -> Result<Option<&'a mut Frame>> {
-        frame.admit(self.format)?;
+        frame.check_and_sanitize(self.format)?;
         // A change that comes in the middle of another waits for its end, lest the walk have a corner.
         let arrived = self.progress.value() == 1.0;
         let changed = arrived.then(|| self.tap.changed()).flatten();
@@ -189,8 +190,8 @@ impl Processor for HighPassProcessor {
         let course = self.progress.advance(self.format.samples_per_channel());
         for (channel, states) in frame.channels_mut().zip(&mut self.states) {
             match &course {
-                Course::Steady(_) => self.filter.run(states, channel),
-                Course::Moving(ways) => walk(&self.from, &self.to, ways, states, channel),
+                GainCurve::Steady(_) => self.filter.run(states, channel),
+                GainCurve::Moving(ways) => walk(&self.from, &self.to, ways, states, channel),
             }
         }
         self.tap.publish(HighPassReading { input, output: loudest(frame) });

@@ -3,11 +3,13 @@
 mod detector;
 mod envelope;
 
-use crate::delay::Delay;
-use crate::error::in_range;
-use crate::level::{db_to_gain, to_dbfs};
-use crate::live::{Tap, record};
-use crate::{Format, Frame, Handle, Live, Processor, Result, Stage, kernels};
+use crate::control::{ControlPort, record};
+use crate::control::{Handle, Live};
+use crate::core::in_range;
+use crate::core::{Format, Frame, Processor, Result, Stage};
+use crate::dsp::delay::Delay;
+use crate::dsp::kernels;
+use crate::dsp::level::{db_to_gain, to_dbfs};
 use detector::Detector;
 use envelope::Envelope;
 
@@ -127,7 +129,7 @@ impl Live for Limiter {
         envelope.set_release(release_samples(&self, input));
         Ok(LimiterProcessor {
             format: input,
-            tap: Tap::new(handle),
+            tap: ControlPort::new(handle),
             target_db: self.ceiling_db,
             ceiling_db: self.ceiling_db,
             detector,
@@ -153,7 +155,7 @@ fn release_samples(settings: &Limiter, format: Format) -> f64 {
 #[derive(Debug)]
 pub struct LimiterProcessor {
     format: Format,
-    tap: Tap<Limiter>,
+    tap: ControlPort<Limiter>,
     /// Where the ceiling is going, and where it is.
     target_db: f32,
     ceiling_db: f32,
@@ -172,7 +174,7 @@ impl Processor for LimiterProcessor {
     type Output = Frame;
 
     fn process<'a>(&'a mut self, frame: &'a mut Frame) -> Result<Option<&'a mut Frame>> {
-        frame.admit(self.format)?;
+        frame.check_and_sanitize(self.format)?;
         if let Some(settings) = self.tap.changed() {
             self.target_db = settings.ceiling_db;
             self.envelope.set_release(release_samples(&settings, self.format));

@@ -1,12 +1,13 @@
-//! Loudness and true peak.
+//! LoudnessReading and true peak.
 
 mod gated;
 
 use ebur128::{Channel, EbuR128, Mode};
 
-use crate::level::{SILENCE_DBFS, to_dbfs};
-use crate::live::{Tap, record};
-use crate::{Error, Format, Frame, Handle, Live, Processor, Result, Stage};
+use crate::control::{ControlPort, record};
+use crate::control::{Handle, Live};
+use crate::core::{Error, Format, Frame, Processor, Result, Stage};
+use crate::dsp::level::{SILENCE_DBFS, to_dbfs};
 use gated::Gated;
 
 /// What the standard's gating blocks move by, and how often EBU Tech 3341 wants a live meter renewed at least.
@@ -24,7 +25,8 @@ const SHORT_TERM: usize = 30;
 /// only.
 ///
 /// ```
-/// use voxframe::{Format, Frame, Live, LoudnessMeter, Processor, Stage};
+/// use voxframe::{Format, Frame, Live, Processor, Stage};
+/// use voxframe::loudness::LoudnessMeter;
 /// let (meter, loudness) = LoudnessMeter::default().live();
 /// let mut meter = meter.prepare(Format::stereo(48_000)?)?;
 /// for index in 0..300 {
@@ -56,7 +58,7 @@ record!(LoudnessMeter { dual_mono, programme });
 
 /// What a running [`LoudnessMeter`] tells. [`SILENCE_DBFS`] stands for silence and for all that is lower.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Loudness {
+pub struct LoudnessReading {
     // Powers and magnitudes: the thread that reads takes the logarithms.
     momentary: f32,
     short_term: f32,
@@ -65,20 +67,20 @@ pub struct Loudness {
     overall_true_peak: [f32; 2],
 }
 
-record!(Loudness { momentary, short_term, integrated, true_peak, overall_true_peak });
+record!(LoudnessReading { momentary, short_term, integrated, true_peak, overall_true_peak });
 
-impl Loudness {
-    /// Loudness of the last 400 ms, in LUFS.
+impl LoudnessReading {
+    /// LoudnessReading of the last 400 ms, in LUFS.
     pub fn momentary_lufs(&self) -> f32 {
         lufs(self.momentary)
     }
 
-    /// Loudness of the last 3 s, in LUFS.
+    /// LoudnessReading of the last 3 s, in LUFS.
     pub fn short_term_lufs(&self) -> f32 {
         lufs(self.short_term)
     }
 
-    /// Loudness since the start, the last reset or the last [`Handle::restart`], in LUFS: without what is below −70 LUFS
+    /// LoudnessReading since the start, the last reset or the last [`Handle::restart`], in LUFS: without what is below −70 LUFS
     /// or 10 LU below the rest.
     pub fn integrated_lufs(&self) -> f32 {
         lufs(self.integrated)
@@ -117,7 +119,7 @@ impl Stage for LoudnessMeter {
 }
 
 impl Live for LoudnessMeter {
-    type Reading = Loudness;
+    type Reading = LoudnessReading;
 
     fn validate(&self) -> Result<()> {
         Ok(())
@@ -135,7 +137,7 @@ impl Live for LoudnessMeter {
         }
         Ok(LoudnessProcessor {
             format: input,
-            tap: Tap::new(handle),
+            tap: ControlPort::new(handle),
             programme: self.programme,
             engine,
             power: 0.0,
@@ -152,7 +154,7 @@ impl Live for LoudnessMeter {
 #[derive(Debug)]
 pub struct LoudnessProcessor {
     format: Format,
-    tap: Tap<LoudnessMeter>,
+    tap: ControlPort<LoudnessMeter>,
     programme: u32,
     engine: EbuR128,
     /// The mean squares, weighted, of the frames since the last sub-block was complete, and how many.
@@ -195,7 +197,7 @@ impl LoudnessProcessor {
         if self.blocks >= MOMENTARY {
             self.gated.add(momentary);
         }
-        let mut reading = Loudness {
+        let mut reading = LoudnessReading {
             momentary: momentary as f32,
             short_term: newest(SHORT_TERM) as f32,
             integrated: self.gated.power() as f32,
@@ -216,7 +218,7 @@ impl Processor for LoudnessProcessor {
     type Output = Frame;
 
     fn process<'a>(&'a mut self, frame: &'a mut Frame) -> Result<Option<&'a mut Frame>> {
-        frame.admit(self.format)?;
+        frame.check_and_sanitize(self.format)?;
         if let Some(settings) = self.tap.changed()
             && settings.programme != self.programme
         {
@@ -235,7 +237,7 @@ impl Processor for LoudnessProcessor {
         self.blocks = 0;
         self.gated.reset();
         self.true_peak = Default::default();
-        self.tap.publish(Loudness::default());
+        self.tap.publish(LoudnessReading::default());
     }
 
     fn input_format(&self) -> Format {
@@ -373,7 +375,7 @@ mod tests {
         assert!((restarted.integrated_lufs() + 30.0).abs() < 0.1);
         assert!((restarted.overall_true_peak_dbtp(1) + 30.0).abs() < 0.1);
         meter.reset();
-        assert_eq!(handle.reading(), Loudness::default());
+        assert_eq!(handle.reading(), LoudnessReading::default());
         feed(&mut meter, 1.05, sine(format, 1000.0, -30.0));
         assert_eq!(handle.reading(), restarted);
     }

@@ -1,9 +1,11 @@
 //! Level metering.
 
-use crate::error::in_range;
-use crate::level::{SILENCE_DBFS, db_to_gain, to_dbfs};
-use crate::live::{Tap, record};
-use crate::{Format, Frame, Handle, Live, Processor, Result, Stage, kernels};
+use crate::control::{ControlPort, record};
+use crate::control::{Handle, Live};
+use crate::core::in_range;
+use crate::core::{Format, Frame, Processor, Result, Stage};
+use crate::dsp::kernels;
+use crate::dsp::level::{SILENCE_DBFS, db_to_gain, to_dbfs};
 
 /// Measures RMS, peak and clipping, and lets another thread read them.
 ///
@@ -40,10 +42,10 @@ impl Default for LevelMeter {
 
 record!(LevelMeter { interval_ms, hold_ms, fall_db_per_s });
 
-/// What a running [`LevelMeter`] tells. Levels are dBFS as in [`level`](crate::level), [`SILENCE_DBFS`] for silence and
+/// What a running [`LevelMeter`] tells. LevelReading are dBFS as in [`level`](crate::level), [`SILENCE_DBFS`] for silence and
 /// for a channel that is not there.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Levels {
+pub struct LevelReading {
     // Magnitudes and energies: the thread that reads takes roots and logarithms, not the one that plays.
     rms: [f32; 2],
     peak: [f32; 2],
@@ -54,9 +56,9 @@ pub struct Levels {
     samples: u64,
 }
 
-record!(Levels { rms, peak, held_peak, overall_energy, overall_peak, clipped, samples });
+record!(LevelReading { rms, peak, held_peak, overall_energy, overall_peak, clipped, samples });
 
-impl Levels {
+impl LevelReading {
     /// RMS of a channel over the last whole interval, in dBFS.
     pub fn rms_dbfs(&self, channel: usize) -> f32 {
         dbfs(&self.rms, channel)
@@ -100,15 +102,15 @@ fn dbfs(magnitudes: &[f32; 2], channel: usize) -> f32 {
 }
 
 impl Stage for LevelMeter {
-    type Processor = MeterProcessor;
+    type Processor = LevelMeterProcessor;
 
-    fn prepare(self, input: Format) -> Result<MeterProcessor> {
+    fn prepare(self, input: Format) -> Result<LevelMeterProcessor> {
         self.live().0.prepare(input)
     }
 }
 
 impl Live for LevelMeter {
-    type Reading = Levels;
+    type Reading = LevelReading;
 
     fn validate(&self) -> Result<()> {
         in_range("LevelMeter::interval_ms", self.interval_ms, 10.0, 10_000.0)?;
@@ -116,28 +118,28 @@ impl Live for LevelMeter {
         in_range("LevelMeter::fall_db_per_s", self.fall_db_per_s, 0.0, 1000.0)
     }
 
-    fn prepare_with(self, input: Format, handle: Handle<Self>) -> Result<MeterProcessor> {
+    fn prepare_with(self, input: Format, handle: Handle<Self>) -> Result<LevelMeterProcessor> {
         self.validate()?;
-        Ok(MeterProcessor {
+        Ok(LevelMeterProcessor {
             format: input,
-            tap: Tap::new(handle),
+            tap: ControlPort::new(handle),
             settings: self,
             channels: Default::default(),
             interval_samples: 0,
-            levels: Levels::default(),
+            levels: LevelReading::default(),
         })
     }
 }
 
 /// A running [`LevelMeter`].
 #[derive(Debug)]
-pub struct MeterProcessor {
+pub struct LevelMeterProcessor {
     format: Format,
-    tap: Tap<LevelMeter>,
+    tap: ControlPort<LevelMeter>,
     settings: LevelMeter,
     channels: [Sums; Format::MAX_CHANNELS],
     interval_samples: usize,
-    levels: Levels,
+    levels: LevelReading,
 }
 
 /// What one channel adds up.
@@ -149,7 +151,7 @@ struct Sums {
     held_ms: f32,
 }
 
-impl Processor for MeterProcessor {
+impl Processor for LevelMeterProcessor {
     type Input = Frame;
     type Output = Frame;
 
@@ -166,7 +168,7 @@ impl Processor for MeterProcessor {
         let interval_over = self.format.ms(self.interval_samples) as f32 + 0.5 * frame_ms > self.settings.interval_ms;
 
         for (index, (channel, sums)) in frame.channels_mut().zip(&mut self.channels).enumerate() {
-            // The second half of `admit`, which finds the peak on its way.
+            // The second half of `check_and_sanitize`, which finds the peak on its way.
             let peak = kernels::sanitise(channel);
             let energy = f64::from(kernels::energy(channel));
             sums.interval_energy += energy;
@@ -201,7 +203,7 @@ impl Processor for MeterProcessor {
     fn reset(&mut self) {
         self.channels = Default::default();
         self.interval_samples = 0;
-        self.levels = Levels::default();
+        self.levels = LevelReading::default();
         self.tap.publish(self.levels);
     }
 
@@ -218,7 +220,7 @@ fn rms(energy: f64, samples: f64) -> f32 {
 mod tests {
     use super::*;
 
-    fn feed(meter: &mut MeterProcessor, frames: usize, value: impl Fn(usize) -> f32) {
+    fn feed(meter: &mut LevelMeterProcessor, frames: usize, value: impl Fn(usize) -> f32) {
         let mut frame = Frame::new(meter.input_format());
         for index in 0..frames {
             for channel in frame.channels_mut() {
@@ -259,6 +261,6 @@ mod tests {
         feed(&mut meter, 1, |_| 0.25);
         assert!((levels.reading().held_peak_dbfs(0) + 12.04).abs() < 0.01);
         meter.reset();
-        assert_eq!(levels.reading(), Levels::default());
+        assert_eq!(levels.reading(), LevelReading::default());
     }
 }

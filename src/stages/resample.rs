@@ -3,8 +3,8 @@
 use rubato::audioadapter_buffers::direct::SequentialSlice;
 use rubato::{Fft, FixedSync, Resampler as _, WindowFunction};
 
-use crate::format::rescale;
-use crate::{Error, Format, Frame, Processor, Result, Stage};
+use crate::core::rescale;
+use crate::core::{Error, Format, Frame, Processor, Result, Stage};
 
 /// Changes the sample rate: one frame in, one frame of the same length in time out.
 ///
@@ -54,16 +54,16 @@ impl Resample {
 }
 
 impl Stage for Resample {
-    type Processor = Resampler;
+    type Processor = ResampleProcessor;
 
-    fn prepare(self, input: Format) -> Result<Resampler> {
+    fn prepare(self, input: Format) -> Result<ResampleProcessor> {
         let output = input.with_sample_rate_hz(self.sample_rate_hz)?;
         let engine = (input != output).then(|| engine(input, output, self.quality)).transpose()?;
         // The centre of the filter, a whole number of samples at the input. (The engine's own figure is half its output
         // block, which is up to a sample off where the input block is odd.)
         let centre = engine.as_ref().map_or(0, |engine| engine.fft_size_in() / 2);
         let latency = rescale(centre as i64, input.sample_rate_hz(), output.sample_rate_hz()) as usize;
-        Ok(Resampler { input, engine, out: Frame::new(output), latency })
+        Ok(ResampleProcessor { input, engine, out: Frame::new(output), latency })
     }
 }
 
@@ -93,19 +93,19 @@ fn gcd(a: u32, b: u32) -> u32 {
 }
 
 /// A running [`Resample`].
-pub struct Resampler {
+pub struct ResampleProcessor {
     input: Format,
     engine: Option<Fft<f32>>,
     out: Frame,
     latency: usize,
 }
 
-impl Processor for Resampler {
+impl Processor for ResampleProcessor {
     type Input = Frame;
     type Output = Frame;
 
     fn process<'a>(&'a mut self, frame: &'a mut Frame) -> Result<Option<&'a mut Frame>> {
-        frame.admit(self.input)?;
+        frame.check_and_sanitize(self.input)?;
         let Some(engine) = &mut self.engine else {
             return Ok(Some(frame));
         };
@@ -141,8 +141,8 @@ impl Processor for Resampler {
     }
 }
 
-impl std::fmt::Debug for Resampler {
+impl std::fmt::Debug for ResampleProcessor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Resampler({} -> {}, {} samples)", self.input, self.output_format(), self.latency())
+        write!(f, "ResampleProcessor({} -> {}, {} samples)", self.input, self.output_format(), self.latency())
     }
 }

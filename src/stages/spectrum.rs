@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 pub use analyser::Analyser;
 
-use crate::error::in_range;
-use crate::{Error, Format, Frame, Processor, Result, Stage};
+use crate::core::in_range;
+use crate::core::{Error, Format, Frame, Processor, Result, Stage};
 
 /// The longest FFT.
 const LONGEST: usize = 32_768;
@@ -23,7 +23,8 @@ type Ring = ring::Ring<{ 2 * LONGEST }>;
 /// [`live`](Self::live) returns, does all the computing, on the thread that reads.
 ///
 /// ```
-/// use voxframe::{Format, Frame, Processor, Spectrum, Stage};
+/// use voxframe::{Format, Frame, Processor, Stage};
+/// use voxframe::spectrum::Spectrum;
 /// let (spectrum, mut analyser) = Spectrum { fft_size: 512, ..Spectrum::default() }.live();
 /// let mut spectrum = spectrum.prepare(Format::mono(48_000)?)?;
 /// let mut bars = [0; 256];
@@ -123,7 +124,7 @@ impl Processor for SpectrumProcessor {
     type Output = Frame;
 
     fn process<'a>(&'a mut self, frame: &'a mut Frame) -> Result<Option<&'a mut Frame>> {
-        frame.admit(self.format)?;
+        frame.check_and_sanitize(self.format)?;
         let (first, second) = frame.samples().split_at(self.format.samples_per_channel());
         if self.format.channels() == 1 {
             self.feed.ring.write(first.iter().copied());

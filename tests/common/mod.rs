@@ -3,9 +3,10 @@
 
 use std::path::PathBuf;
 
+use voxframe::input_check::InputCheck;
+use voxframe::pipeline::{FrameProcessor, process_fn};
 use voxframe::{
-    AutoGain, Format, Frame, FrameProcessor, Gain, HighPass, LevelMeter, Limiter, NoiseGate, Processor, Result, Scrub,
-    Stage, VoiceActivity, process_fn,
+    AutoGain, Format, Frame, Gain, HighPass, LevelMeter, Limiter, NoiseGate, Processor, Result, Stage, VoiceActivity,
 };
 
 /// A stage under test.
@@ -41,14 +42,15 @@ pub fn cases() -> Vec<Case> {
         linked("limiter, 5 ms", |f| boxed(Limiter { lookahead_ms: 5.0, ..Limiter::db(-6.0) }, f)),
         linked("automatic gain", |f| boxed(AutoGain::default(), f)),
         independent("voice activity", |f| boxed(VoiceActivity::default(), f)),
-        independent("scrub", |f| boxed(Scrub::default(), f)),
+        independent("scrub", |f| boxed(InputCheck::default(), f)),
         independent("closure", |f| boxed(process_fn(|frame| frame.samples_mut().reverse()), f)),
         independent("absent", |f| boxed(None::<Gain>, f)),
         linked("chain", |f| boxed(Gain::db(6.0).then(NoiseGate { lookahead_ms: 3.0, ..NoiseGate::default() }), f)),
     ];
     #[cfg(feature = "resample")]
     {
-        use voxframe::{Quality, Resample};
+        use voxframe::Resample;
+        use voxframe::resample::Quality;
         fn quick(sample_rate_hz: u32) -> Resample {
             Resample { sample_rate_hz, quality: Quality::LowLatency }
         }
@@ -64,9 +66,9 @@ pub fn cases() -> Vec<Case> {
         ]);
     }
     #[cfg(feature = "loudness")]
-    cases.push(independent("loudness", |f| boxed(voxframe::LoudnessMeter::default(), f)));
+    cases.push(independent("loudness", |f| boxed(voxframe::loudness::LoudnessMeter::default(), f)));
     #[cfg(feature = "spectrum")]
-    cases.push(independent("spectrum", |f| boxed(voxframe::Spectrum::default(), f)));
+    cases.push(independent("spectrum", |f| boxed(voxframe::spectrum::Spectrum::default(), f)));
     #[cfg(feature = "denoise")]
     {
         use voxframe::Denoise;
@@ -77,7 +79,8 @@ pub fn cases() -> Vec<Case> {
     }
     #[cfg(feature = "hush")]
     {
-        use voxframe::{Denoise, Engine};
+        use voxframe::Denoise;
+        use voxframe::denoise::Engine;
         cases.extend([
             linked("denoise by Hush", |f| boxed(Denoise { engine: Engine::Hush, ..Denoise::default() }, f)),
             independent("denoise by Hush, bypassed", |f| {

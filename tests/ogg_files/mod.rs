@@ -4,9 +4,8 @@
 use std::ops::Range;
 
 use ogg::{PacketReader, PacketWriteEndInfo as End, PacketWriter};
-use voxframe::{
-    Capture, Error, Format, OggDamage, OggHead, OggReader, OggWriter, OpusDecode, OpusEncode, Packet, Processor, Stage,
-};
+use voxframe::ogg::{OggDamage, OggHead, OggReader, OggWriter};
+use voxframe::{Capture, Error, Format, OpusDecode, OpusEncode, Packet, Processor, Stage};
 
 use crate::cli::{fixture, read_wav};
 

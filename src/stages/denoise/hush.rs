@@ -5,25 +5,19 @@
 //! above 8 kHz gets a gain that follows from the highest bands below.
 //!
 //! It was also trained to drop people in the background, and takes some voices for those: alone, it takes 10 dB and more
-//! off 3 of 11 recordings of clean speech. So RNNoise runs beside it, [`Judge`] compares them, and the sound comes from
+//! off 3 of 11 recordings of clean speech. So RNNoise runs beside it, [`EngineArbiter`] compares them, and the sound comes from
 //! whoever is right.
-
-mod features;
-mod judge;
-mod layers;
-mod model;
-mod weights;
 
 use std::sync::Arc;
 
 use realfft::num_complex::Complex32;
 use realfft::{ComplexToReal, RealFftPlanner, RealToComplex};
 
+use super::arbiter::EngineArbiter;
 use super::rnnoise::{BLOCK, RnNoise};
-use crate::kernels;
-use crate::ramp::{Course, Ramp};
-use judge::Judge;
-use model::{BANDS, BINS, Model};
+use crate::dsp::kernels;
+use crate::dsp::ramp::{GainCurve, Ramp};
+use crate::neural::hush::{BANDS, BINS, Model};
 
 const WINDOW: usize = 2 * BLOCK;
 
@@ -37,7 +31,7 @@ const HIGHEST_BANDS: [f32; 3] = [14.0, 16.0, 18.0];
 pub(super) struct Hush {
     rnnoise: RnNoise,
     model: Model,
-    judge: Judge,
+    arbiter: EngineArbiter,
     forward: Arc<dyn RealToComplex<f32>>,
     inverse: Arc<dyn ComplexToReal<f32>>,
     scratch: Vec<Complex32>,
@@ -63,7 +57,7 @@ impl Hush {
         Self {
             rnnoise: RnNoise::new(),
             model: Model::new(),
-            judge: Judge::default(),
+            arbiter: EngineArbiter::default(),
             spectrum: forward.make_output_vec(),
             forward,
             inverse,
@@ -85,11 +79,11 @@ impl Hush {
 
         let Some((low, high)) = self.spectrum.split_first_chunk_mut::<BINS>() else { return probability };
         let power = 4.0 * low.iter().map(Complex32::norm_sqr).sum::<f32>();
-        let mask = self.model.process(low, self.judge.sensitivity(power));
+        let mask = self.model.process(low, self.arbiter.sensitivity(power));
         // Bands that the network never saw suffer less while there is speech: of an "s" it sees only the lower edge.
         let tops = mask[BANDS - HIGHEST_BANDS.len()..].iter().zip(HIGHEST_BANDS);
         let top = tops.map(|(gain, width)| gain * width).sum::<f32>() / HIGHEST_BANDS.iter().sum::<f32>();
-        let top = top.powf(1.0 - 0.5 * probability).min(1.0 / self.judge.makeup());
+        let top = top.powf(1.0 - 0.5 * probability).min(1.0 / self.arbiter.makeup());
         high.iter_mut().for_each(|bin| *bin *= top);
         self.synthesise();
         if !self.started {
@@ -99,14 +93,14 @@ impl Hush {
         }
 
         let energies = [&*block, &self.tail].map(|block| kernels::energy(block) / BLOCK as f32);
-        self.judge.compare(power, energies);
-        for (ramp, gain) in self.gains.iter_mut().zip(self.judge.gains()) {
+        self.arbiter.compare(power, energies);
+        for (ramp, gain) in self.gains.iter_mut().zip(self.arbiter.gains()) {
             ramp.set(gain, BLOCK);
         }
         for (sound, ramp) in [&mut self.tail, &mut *block].into_iter().zip(&mut self.gains) {
             match ramp.advance(BLOCK) {
-                Course::Steady(gain) => kernels::scale(sound, gain),
-                Course::Moving(gains) => kernels::multiply(sound, gains),
+                GainCurve::Steady(gain) => kernels::scale(sound, gain),
+                GainCurve::Moving(gains) => kernels::multiply(sound, gains),
             }
         }
         block.iter_mut().zip(&self.tail).for_each(|(sound, more)| *sound += more);
@@ -140,7 +134,7 @@ impl Hush {
     pub fn reset(&mut self) {
         self.rnnoise.reset();
         self.model.reset();
-        self.judge = Judge::default();
+        self.arbiter = EngineArbiter::default();
         self.last.fill(0.0);
         self.tail.fill(0.0);
         self.started = false;

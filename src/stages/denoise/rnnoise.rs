@@ -2,7 +2,7 @@
 
 use nnnoiseless::DenoiseState;
 
-use crate::kernels;
+use crate::dsp::kernels;
 
 /// The network takes exactly 10 ms at 48 kHz.
 pub(super) const BLOCK: usize = DenoiseState::FRAME_SIZE;

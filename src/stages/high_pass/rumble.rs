@@ -1,8 +1,9 @@
 //! Whether there is rumble.
 
 use super::HighPass;
-use crate::level::Loud;
-use crate::{Frame, kernels};
+use crate::core::Frame;
+use crate::dsp::kernels;
+use crate::dsp::weighted_power::WeightedPower;
 
 /// Over how much time the level of the rumble is taken, and that of the whole sound, in ms.
 const RUMBLE_MS: f32 = 400.0;
@@ -20,7 +21,7 @@ pub(super) struct Rumble {
     /// A low-pass of second order for the mean of each millisecond, for each channel.
     low: [[f32; 2]; crate::Format::MAX_CHANNELS],
     power: f32,
-    sound: Loud,
+    sound: WeightedPower,
     present: bool,
 }
 
@@ -57,8 +58,9 @@ impl Rumble {
 mod tests {
     use super::super::HighPassProcessor;
     use super::*;
+    use crate::control::Live;
+    use crate::core::{Format, Processor, Stage};
     use crate::testing::fixture;
-    use crate::{Format, Live, Processor, Stage};
 
     const AGAINST: HighPass = HighPass { cutoff_hz: 80.0, order: 4, rumble_db: -10.0, bypassed: false };
 

@@ -1,6 +1,7 @@
 //! How high the waveform rises between the samples.
 
-use crate::{Format, Frame, kernels};
+use crate::core::{Format, Frame};
+use crate::dsp::kernels;
 
 /// How much later than a sample the peak beside it is known, in samples: half the longest interpolator.
 pub(super) const DELAY: usize = LONG;

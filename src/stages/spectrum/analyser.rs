@@ -8,7 +8,7 @@ use realfft::num_complex::Complex;
 use realfft::{RealFftPlanner, RealToComplex};
 
 use super::{Feed, Spectrum};
-use crate::Result;
+use crate::core::Result;
 
 /// Sees what goes through a running [`Spectrum`], from another thread: Web Audio's `AnalyserNode`, where a frame stands
 /// for what is called a render quantum there.

@@ -1,0 +1,21 @@
+//! What everything else is built of: frames and packets, the two traits, and how stages are put together.
+
+pub mod error;
+pub mod format;
+pub mod frame;
+pub mod packet;
+pub mod pipeline;
+pub mod processor;
+pub mod stage;
+
+#[cfg(feature = "rtp")]
+pub use error::RtpError;
+pub(crate) use error::in_range;
+pub use error::{CodecError, Error, Result};
+pub use format::Format;
+pub(crate) use format::rescale;
+pub use frame::Frame;
+pub use packet::Packet;
+pub use pipeline::{FrameProcessor, Pipeline};
+pub use processor::Processor;
+pub use stage::{Chain, FnProcessor, Optional, ProcessFn, Stage, Then, process_fn};

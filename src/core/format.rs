@@ -1,0 +1,160 @@
+//! What every edge between two stages agrees on.
+
+use std::fmt;
+
+use super::error::{Error, Result};
+
+/// Sample rate, channels and frame length of a stream of [`Frame`](crate::Frame)s.
+///
+/// Every value of this type is valid: the rate is a multiple of 100 Hz from 8 to 192 kHz (so that 10 ms is a whole
+/// number of samples), there are 1 or 2 channels, and a frame lasts 10 or 20 ms.
+///
+/// ```
+/// use voxframe::Format;
+/// let format = Format::stereo(44_100)?.with_frame_ms(20)?;
+/// assert_eq!(format.samples_per_channel(), 882);
+/// assert!(Format::mono(22_050).is_err());
+/// # Ok::<(), voxframe::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Format {
+    sample_rate_hz: u32,
+    channels: u16,
+    frame_ms: u16,
+}
+
+impl Format {
+    /// The most channels a frame can have.
+    pub const MAX_CHANNELS: usize = 2;
+
+    /// One channel, frames of 10 ms.
+    ///
+    /// # Errors
+    /// [`Error::SampleRate`].
+    pub fn mono(sample_rate_hz: u32) -> Result<Self> {
+        Self::new(sample_rate_hz, 1)
+    }
+
+    /// Two channels, left then right, frames of 10 ms.
+    ///
+    /// # Errors
+    /// [`Error::SampleRate`].
+    pub fn stereo(sample_rate_hz: u32) -> Result<Self> {
+        Self::new(sample_rate_hz, 2)
+    }
+
+    /// `channels` channels, frames of 10 ms.
+    ///
+    /// # Errors
+    /// [`Error::SampleRate`], [`Error::Channels`].
+    pub fn new(sample_rate_hz: u32, channels: usize) -> Result<Self> {
+        let format = Self { sample_rate_hz: 48_000, channels: 1, frame_ms: 10 };
+        format.with_sample_rate_hz(sample_rate_hz)?.with_channels(channels)
+    }
+
+    /// The same with another sample rate.
+    ///
+    /// # Errors
+    /// [`Error::SampleRate`].
+    pub fn with_sample_rate_hz(self, sample_rate_hz: u32) -> Result<Self> {
+        if (8_000..=192_000).contains(&sample_rate_hz) && sample_rate_hz.is_multiple_of(100) {
+            Ok(Self { sample_rate_hz, ..self })
+        } else {
+            Err(Error::SampleRate { rate_hz: sample_rate_hz })
+        }
+    }
+
+    /// The same with another number of channels.
+    ///
+    /// # Errors
+    /// [`Error::Channels`].
+    pub fn with_channels(self, channels: usize) -> Result<Self> {
+        match channels {
+            1 | 2 => Ok(Self { channels: channels as u16, ..self }),
+            _ => Err(Error::Channels { channels, max: Self::MAX_CHANNELS }),
+        }
+    }
+
+    /// The same with frames of 10 or 20 ms.
+    ///
+    /// # Errors
+    /// [`Error::FrameLength`].
+    pub fn with_frame_ms(self, frame_ms: u32) -> Result<Self> {
+        match frame_ms {
+            10 | 20 => Ok(Self { frame_ms: frame_ms as u16, ..self }),
+            _ => Err(Error::FrameLength { frame_ms }),
+        }
+    }
+
+    /// Samples a second in each channel, in Hz.
+    pub const fn sample_rate_hz(self) -> u32 {
+        self.sample_rate_hz
+    }
+
+    /// The number of channels, 1 or 2.
+    pub const fn channels(self) -> usize {
+        self.channels as usize
+    }
+
+    /// The length of a frame in ms, 10 or 20.
+    pub const fn frame_ms(self) -> u32 {
+        self.frame_ms as u32
+    }
+
+    /// The number of samples in each channel of a frame.
+    pub const fn samples_per_channel(self) -> usize {
+        (self.sample_rate_hz / 100 * self.frame_ms as u32 / 10) as usize
+    }
+
+    /// A time in ms as samples per channel, rounded to the nearest.
+    pub fn samples_in_ms(self, ms: f32) -> usize {
+        (f64::from(ms) * f64::from(self.sample_rate_hz) / 1000.0).round() as usize
+    }
+
+    /// A number of samples per channel as a time in ms.
+    pub fn ms(self, samples: usize) -> f64 {
+        samples as f64 * 1000.0 / f64::from(self.sample_rate_hz)
+    }
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let channels = if self.channels == 1 { "mono" } else { "stereo" };
+        write!(f, "{} Hz {channels}, {} ms frames", self.sample_rate_hz, self.frame_ms)
+    }
+}
+
+/// A position or length at one rate as the nearest one at another.
+pub(crate) fn rescale(samples: i64, from_hz: u32, to_hz: u32) -> i64 {
+    let scaled = 2 * i128::from(samples) * i128::from(to_hz) + i128::from(from_hz);
+    scaled.div_euclid(2 * i128::from(from_hz)) as i64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_whole_frames_are_formats() {
+        for rate in [8_000, 11_000, 16_000, 44_100, 48_000, 192_000] {
+            let format = Format::mono(rate).unwrap();
+            assert_eq!(format.samples_per_channel() * 100, rate as usize);
+            assert_eq!(format.with_frame_ms(20).unwrap().samples_per_channel() * 50, rate as usize);
+        }
+        for rate in [0, 7_900, 11_025, 22_050, 44_099, 192_100, u32::MAX] {
+            assert_eq!(Format::mono(rate), Err(Error::SampleRate { rate_hz: rate }));
+        }
+        assert!(Format::new(48_000, 0).is_err());
+        assert!(Format::new(48_000, 3).is_err());
+        assert!(Format::mono(48_000).unwrap().with_frame_ms(15).is_err());
+    }
+
+    #[test]
+    fn rescaling_rounds_to_nearest_on_both_sides_of_zero() {
+        assert_eq!(rescale(441, 44_100, 48_000), 480);
+        assert_eq!(rescale(-480, 48_000, 16_000), -160);
+        assert_eq!(rescale(-1, 48_000, 16_000), 0);
+        assert_eq!(rescale(-2, 48_000, 16_000), -1);
+        assert_eq!(rescale(1, 16_000, 48_000), 3);
+    }
+}

@@ -1,0 +1,45 @@
+//! Stands in for the resampler where the feature `resample` is off: there is none, and asking for one says so.
+
+use crate::core::{Error, Format, Result};
+
+/// Never exists.
+pub(super) enum Rate {}
+
+impl Rate {
+    pub fn capture(device_hz: u32, _: Format) -> Result<Self> {
+        Self::playout_or_capture(device_hz)
+    }
+
+    pub fn playout(_: Format, device_hz: u32) -> Result<Self> {
+        Self::playout_or_capture(device_hz)
+    }
+
+    fn playout_or_capture(rate_hz: u32) -> Result<Self> {
+        let advice = "frames of another rate need the feature `resample`";
+        Err(Error::UnsupportedRate { stage: "device", rate_hz, advice })
+    }
+
+    pub fn needed(&self) -> usize {
+        match *self {}
+    }
+
+    pub fn most_needed(&self) -> usize {
+        match *self {}
+    }
+
+    pub fn most(&self) -> usize {
+        match *self {}
+    }
+
+    pub fn latency(&self) -> usize {
+        match *self {}
+    }
+
+    pub fn reset(&mut self) {
+        match *self {}
+    }
+
+    pub fn process(&mut self, _: usize, _: (&[f32], usize), _: (&mut [f32], usize)) -> Result<usize> {
+        match *self {}
+    }
+}

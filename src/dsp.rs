@@ -1,0 +1,13 @@
+//! Signal processing that stages share.
+
+pub mod biquad;
+pub mod delay;
+mod dispatch;
+pub mod kernels;
+pub mod level;
+pub mod ramp;
+pub mod speech_level;
+pub mod weighted_power;
+
+#[cfg(feature = "hush")]
+pub(crate) use dispatch::kernels;

@@ -1,0 +1,58 @@
+//! Levels in decibels.
+//!
+//! dBFS here is `20·log10(value / 1.0)`: a full-scale square wave has an RMS of 0 dBFS, a full-scale sine one of
+//! −3.01 dBFS. (AES17 and IEC 61606 call the RMS of a full-scale sine 0 dBFS; add 3.01 dB to compare.)
+
+use crate::dsp::kernels;
+
+/// The level given for silence, in dBFS, and the lowest one ever given: below the noise of 20-bit converters.
+pub const SILENCE_DBFS: f32 = -120.0;
+
+/// The factor for a gain in dB. 6.02 dB doubles; −∞ dB is 0.
+///
+/// # Realtime safety
+/// Safe; but not meant for every sample.
+pub fn db_to_gain(db: f32) -> f32 {
+    10f32.powf(db / 20.0)
+}
+
+/// A magnitude (full scale is 1.0) in dBFS, never below [`SILENCE_DBFS`]; also for 0 and NaN.
+///
+/// # Realtime safety
+/// Safe; but not meant for every sample.
+pub fn to_dbfs(magnitude: f32) -> f32 {
+    (20.0 * magnitude.abs().log10()).max(SILENCE_DBFS)
+}
+
+/// The RMS of some samples in dBFS, never below [`SILENCE_DBFS`].
+///
+/// # Realtime safety
+/// Safe.
+pub fn rms_dbfs(samples: &[f32]) -> f32 {
+    to_dbfs((kernels::energy(samples) / samples.len().max(1) as f32).sqrt())
+}
+
+/// The largest magnitude among some samples in dBFS, never below [`SILENCE_DBFS`].
+///
+/// # Realtime safety
+/// Safe.
+pub fn peak_dbfs(samples: &[f32]) -> f32 {
+    to_dbfs(kernels::peak(samples))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn known_levels() {
+        let sine: Vec<f32> = (0..480).map(|i| (i as f32 * std::f32::consts::TAU / 48.0).sin()).collect();
+        assert!((rms_dbfs(&sine) + 3.0103).abs() < 1e-3);
+        assert!(peak_dbfs(&sine).abs() < 1e-3);
+        assert_eq!(rms_dbfs(&[0.0; 480]), SILENCE_DBFS);
+        assert_eq!(rms_dbfs(&[]), SILENCE_DBFS);
+        assert_eq!(to_dbfs(f32::NAN), SILENCE_DBFS);
+        assert!((db_to_gain(20.0) - 10.0).abs() < 1e-5);
+        assert_eq!(db_to_gain(f32::NEG_INFINITY), 0.0);
+    }
+}

@@ -1,0 +1,126 @@
+//! How a setting gets from one value to another without a click.
+
+use crate::dsp::kernels;
+
+/// A value that moves smoothly to each new target: along a smoothstep, whose slope is zero at both ends, so that even
+/// full scale muted in 5 ms leaves no audible spectrum of its own.
+#[derive(Clone, Debug)]
+pub(crate) struct Ramp {
+    from: f32,
+    to: f32,
+    done: usize,
+    length: usize,
+    curve: Box<[f32]>,
+}
+
+/// The value over one frame.
+pub(crate) enum GainCurve<'a> {
+    /// The same all along.
+    Steady(f32),
+    /// One value a sample.
+    Moving(&'a [f32]),
+}
+
+impl Ramp {
+    /// A ramp that rests at `value`, for frames of at most `frame` samples per channel.
+    pub fn new(value: f32, length: usize, frame: usize) -> Self {
+        Self { from: value, to: value, done: length, length, curve: vec![0.0; frame].into_boxed_slice() }
+    }
+
+    /// Where it is now.
+    pub fn value(&self) -> f32 {
+        if self.done >= self.length {
+            return self.to;
+        }
+        let t = self.done as f32 / self.length as f32;
+        self.from + (self.to - self.from) * t * t * (3.0 - 2.0 * t)
+    }
+
+    /// Sets out for `target`, to arrive after `length` samples.
+    pub fn set(&mut self, target: f32, length: usize) {
+        let moving = self.done < self.length;
+        if target != self.to || (moving && length != self.length) {
+            self.from = self.value();
+            self.to = target;
+            self.done = 0;
+        } else if !moving {
+            self.done = length;
+        }
+        self.length = length;
+    }
+
+    /// Arrives at once.
+    pub fn finish(&mut self) {
+        self.done = self.length;
+    }
+
+    /// Rests at `value`.
+    pub fn rest(&mut self, value: f32) {
+        (self.from, self.to) = (value, value);
+        self.finish();
+    }
+
+    /// The next `samples` values, and moves on by as many.
+    pub fn advance(&mut self, samples: usize) -> GainCurve<'_> {
+        if self.done >= self.length {
+            return GainCurve::Steady(self.to);
+        }
+        let curve = &mut self.curve[..samples];
+        kernels::smoothstep(curve, self.from, self.to - self.from, self.done, 1.0 / self.length as f32);
+        self.done += samples;
+        GainCurve::Moving(curve)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// All values of a ramp to `target`, in frames of 480.
+    fn run(ramp: &mut Ramp, frames: usize) -> Vec<f32> {
+        let mut values = Vec::new();
+        for _ in 0..frames {
+            match ramp.advance(480) {
+                GainCurve::Steady(value) => values.extend([value; 480]),
+                GainCurve::Moving(curve) => values.extend_from_slice(curve),
+            }
+        }
+        values
+    }
+
+    #[test]
+    fn it_arrives_on_time_without_a_step() {
+        let mut ramp = Ramp::new(1.0, 700, 480);
+        ramp.set(0.0, 700);
+        let values = run(&mut ramp, 3);
+        assert!(values[698] > 0.0);
+        assert!(values[699..].iter().all(|&v| v.abs() < 1e-6));
+        let step = values.windows(2).map(|w| (w[1] - w[0]).abs()).fold(0.0, f32::max);
+        assert!(step < 1.51 / 700.0, "{step}");
+    }
+
+    #[test]
+    fn a_new_target_on_the_way_goes_on_from_there() {
+        let mut ramp = Ramp::new(0.0, 960, 480);
+        ramp.set(1.0, 960);
+        let first = run(&mut ramp, 1);
+        ramp.set(-1.0, 960);
+        let second = run(&mut ramp, 3);
+        assert!((first[479] - 0.5).abs() < 1e-3);
+        assert!((second[0] - first[479]).abs() < 1e-3);
+        assert_eq!(second[1439], -1.0);
+    }
+
+    #[test]
+    fn a_new_length_makes_no_step_whenever_it_comes() {
+        for wait in [0, 1, 3] {
+            let mut ramp = Ramp::new(0.0, 1000, 480);
+            ramp.set(1.0, 1000);
+            let before = run(&mut ramp, wait).last().copied().unwrap_or(0.0);
+            ramp.set(1.0, 4000);
+            let after = run(&mut ramp, 10);
+            assert!((after[0] - before).abs() < 1e-3, "{before} to {} after {wait} frames", after[0]);
+            assert_eq!(after.last(), Some(&1.0));
+        }
+    }
+}
