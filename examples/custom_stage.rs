@@ -4,7 +4,7 @@
 //! a reading, and a handle carries both between threads. `cargo run --example custom_stage` shows it at work.
 
 use voxframe::control::ControlPort;
-use voxframe::{Error, Format, Frame, Gain, Handle, Live, Processor, Result, Stage};
+use voxframe::{Error, Format, Frame, Gain, Live, Processor, Result, Stage};
 
 /// The settings: public fields, with units in their names.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -14,14 +14,12 @@ struct Tremolo {
     /// How far it falls in between, 0 (not at all) to 1 (to silence).
     depth: f32,
 }
-voxframe::record!(Tremolo { rate_hz, depth });
 
 /// What it tells while it runs.
 #[derive(Clone, Copy, Default)]
 struct TremoloReading {
     gain: f32,
 }
-voxframe::record!(TremoloReading { gain });
 
 impl Stage for Tremolo {
     type Processor = TremoloProcessor;
@@ -44,16 +42,16 @@ impl Live for Tremolo {
     }
 
     /// Everything is computed and allocated here, where it may take its time.
-    fn prepare_with(self, format: Format, handle: Handle<Self>) -> Result<TremoloProcessor> {
+    fn prepare_with(self, format: Format, port: ControlPort<Self>) -> Result<TremoloProcessor> {
         self.validate()?;
-        Ok(TremoloProcessor { format, tap: ControlPort::new(handle), settings: self, depth: self.depth, phase: 0.0 })
+        Ok(TremoloProcessor { format, port, settings: self, depth: self.depth, phase: 0.0 })
     }
 }
 
 /// What runs: it owns all the state it will ever need.
 struct TremoloProcessor {
     format: Format,
-    tap: ControlPort<Tremolo>,
+    port: ControlPort<Tremolo>,
     settings: Tremolo,
     /// The depth in force, on its way to that in the settings.
     depth: f32,
@@ -68,7 +66,7 @@ impl Processor for TremoloProcessor {
     /// Never allocates, locks or waits: a sound card is waiting for it.
     fn process<'a>(&'a mut self, frame: &'a mut Frame) -> Result<Option<&'a mut Frame>> {
         frame.check_and_sanitize(self.format)?; // the right format, and no NaN
-        if let Some(settings) = self.tap.changed() {
+        if let Some(settings) = self.port.changed() {
             self.settings = settings;
         }
         // One cosine at either end of the frame and a straight line between them: no step, whatever is changed.
@@ -81,7 +79,7 @@ impl Processor for TremoloProcessor {
         for channel in frame.channels_mut() {
             channel.iter_mut().enumerate().for_each(|(index, sample)| *sample *= from + slope * index as f32);
         }
-        self.tap.publish(TremoloReading { gain: to });
+        self.port.publish(TremoloReading { gain: to });
         Ok(Some(frame)) // a stage that delays takes its latency off the frame's position, and tells it in `latency`
     }
 

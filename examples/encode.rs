@@ -12,7 +12,7 @@ use common::ogg_opus::OpusOutput;
 use common::output::{all_different, commit, print};
 use common::wav::WavInput;
 use common::{Of, Result};
-use voxframe::{Processor, Profile, Stage};
+use voxframe::{Processor, Profile};
 
 /// Runs a WAV file through all of a profile, and writes the packets as an Ogg Opus file of the same length.
 #[derive(Parser)]
@@ -41,8 +41,7 @@ fn run(args: &Args) -> Result {
     }
     let mut input = WavInput::open(&args.input)?;
     let mut capture = input.capture()?;
-    let (uplink, _controls) = profile.uplink();
-    let mut uplink = uplink.prepare(capture.output_format()).of(&args.input)?;
+    let (mut uplink, _controls) = profile.uplink(capture.output_format()).of(&args.input)?;
 
     all_different([&args.input, &args.output])?;
     let mut opus = OpusOutput::create(&args.output, uplink.output_format().channels(), &input)?;

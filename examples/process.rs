@@ -49,9 +49,9 @@ fn main() -> ExitCode {
 fn run(args: &Args) -> Result {
     let mut input = WavInput::open(&args.input)?;
     let mut capture = input.capture()?;
-    let auto_gain = args.profile.auto_gain.filter(|_| !args.keep_level);
-    let (stages, _controls) = Profile { auto_gain, ..args.profile }.live();
-    let mut pipeline = stages.prepare(capture.output_format()).of(&args.input)?;
+    let mut profile = args.profile;
+    profile.auto_gain = profile.auto_gain.filter(|_| !args.keep_level);
+    let mut pipeline = profile.prepare(capture.output_format()).of(&args.input)?;
     let format = pipeline.output_format();
     let mut encoder = args.profile.encoder(format.channels()).prepare(format).of(&args.input)?;
 

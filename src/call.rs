@@ -1,7 +1,9 @@
-//! What a call is made of: profiles and uplinks.
+//! Profiles, and the uplinks built from them.
 
 mod profile;
+#[cfg(feature = "serde")]
+mod saved;
+mod uplink;
 
-#[cfg(feature = "opus")]
-pub use profile::Uplink;
-pub use profile::{Controls, LiveProfile, Profile, ProfileKind};
+pub use profile::{Profile, ProfileKind};
+pub use uplink::{Controls, UplinkProcessor};

@@ -1,6 +1,10 @@
-//! Settings in, readings out, between threads.
+//! Control of a running stage from other threads: settings in, readings out.
+//!
+//! A [`Handle`] belongs to the application and outlives the processors that obey it. The audio side is wait-free; the
+//! control side may wait for another control thread, never for the audio thread.
 
 mod handle;
+mod port;
 
-pub(crate) use handle::record;
-pub use handle::{ControlPort, Handle, Live, MAX_FIELDS, Record, WithHandle, Word};
+pub use handle::{Handle, Live, WithHandle};
+pub use port::ControlPort;

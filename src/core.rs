@@ -7,13 +7,11 @@ pub mod packet;
 pub mod pipeline;
 pub mod processor;
 pub mod stage;
+#[cfg(not(all(feature = "resample", feature = "denoise", feature = "opus")))]
+pub mod unavailable;
 
-#[cfg(feature = "rtp")]
-pub use error::RtpError;
-pub(crate) use error::in_range;
-pub use error::{CodecError, Error, Result};
+pub use error::{Error, Result};
 pub use format::Format;
-pub(crate) use format::rescale;
 pub use frame::Frame;
 pub use packet::Packet;
 pub use pipeline::{FrameProcessor, Pipeline};

@@ -99,15 +99,11 @@ pub mod level {
     pub use crate::dsp::speech_level::SpeechLevel;
 }
 
-#[cfg(feature = "denoise")]
-pub use stages::denoise;
 #[cfg(feature = "loudness")]
 pub use stages::loudness;
-#[cfg(feature = "resample")]
-pub use stages::resample;
 #[cfg(feature = "spectrum")]
 pub use stages::spectrum;
-pub use stages::{auto_gain, gain, gate, high_pass, input_check, limiter, meter};
+pub use stages::{auto_gain, denoise, gain, gate, high_pass, input_check, limiter, meter, resample};
 
 pub use call::Profile;
 pub use control::{Handle, Live};
@@ -117,15 +113,14 @@ pub use device::{Capture, Playout};
 #[cfg(feature = "opus")]
 pub use jitter::JitterBuffer;
 #[cfg(feature = "opus")]
-pub use opus::{OpusDecode, OpusEncode};
+pub use opus::OpusDecode;
+pub use opus::OpusEncode;
 pub use stages::auto_gain::AutoGain;
-#[cfg(feature = "denoise")]
 pub use stages::denoise::Denoise;
 pub use stages::gain::Gain;
 pub use stages::gate::NoiseGate;
 pub use stages::high_pass::HighPass;
 pub use stages::limiter::Limiter;
 pub use stages::meter::LevelMeter;
-#[cfg(feature = "resample")]
 pub use stages::resample::Resample;
 pub use vad::VoiceActivity;

@@ -1,6 +1,7 @@
-//! Opus: encoder, decoder, and what the bytes of a packet tell without either.
+//! Opus (RFC 6716): encoder, decoder, and what the bytes of a packet tell without either.
 
 pub(crate) mod packet;
+mod settings;
 
 #[cfg(feature = "opus")]
 mod comfort_noise;
@@ -10,14 +11,15 @@ mod decoder;
 mod encoder;
 #[cfg(feature = "opus")]
 mod libopus;
+#[cfg(not(feature = "opus"))]
+mod no_codec;
 #[cfg(feature = "opus")]
 mod recovery;
-#[cfg(feature = "opus")]
-mod settings;
 
 #[cfg(feature = "opus")]
 pub use decoder::{OpusDecode, OpusDecodeProcessor, OpusDecodeReading};
 #[cfg(feature = "opus")]
-pub use encoder::{OpusEncode, OpusEncodeProcessor, OpusEncodeReading};
-#[cfg(feature = "opus")]
-pub use settings::{Application, Bandwidth, RateControl, Signal};
+pub use encoder::OpusEncodeProcessor;
+#[cfg(not(feature = "opus"))]
+pub use no_codec::OpusEncodeProcessor;
+pub use settings::{Application, Bandwidth, OpusEncode, OpusEncodeReading, RateControl, Signal};

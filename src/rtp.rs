@@ -2,8 +2,8 @@
 
 use rtp_types::{RtpPacket, RtpPacketBuilder, RtpParseError, RtpWriteError};
 
+use crate::core::error::{RtpError, in_range};
 use crate::core::{Error, Packet, Result};
-use crate::core::{RtpError, in_range};
 use crate::opus::packet::Layout;
 
 /// Puts Opus packets into RTP packets.

@@ -1,7 +1,6 @@
 //! The stages: one file each, settings and processor together.
 
 pub mod auto_gain;
-#[cfg(feature = "denoise")]
 pub mod denoise;
 pub mod gain;
 pub mod gate;
@@ -11,7 +10,6 @@ pub mod limiter;
 #[cfg(feature = "loudness")]
 pub mod loudness;
 pub mod meter;
-#[cfg(feature = "resample")]
 pub mod resample;
 #[cfg(feature = "spectrum")]
 pub mod spectrum;

@@ -7,6 +7,10 @@
 
 use std::f64::consts::TAU;
 
+#[cfg(feature = "denoise")]
+use voxframe::denoise::Engine;
+use voxframe::input_check::InputCheck;
+use voxframe::pipeline::process_fn;
 use voxframe::*;
 
 const SINE_HZ: f64 = 1000.0;
@@ -171,6 +175,8 @@ fn no_stage_clicks() {
         println!("Denoise by Hush: {found:.1} dB");
         assert!(found < MOST_DB, "Denoise by Hush: {found:.1} dB outside the sine's band");
     }
+    #[cfg(feature = "loudness")]
+    use voxframe::loudness::LoudnessMeter;
     #[cfg(feature = "loudness")]
     no_clicks! {
         LoudnessMeter { dual_mono: flip(), programme: of(&[1, 2, 3]) }

@@ -8,14 +8,9 @@ use voxframe::{Format, Frame, OpusDecode, Packet, Processor, Profile, Stage};
 /// is bypassed, because it takes an impulse for noise, and the gate has no effect, because it would open behind the
 /// impulse; their delays stay.
 fn measure(kind: ProfileKind, microphone: Format) -> (f64, f64) {
-    let (uplink, controls) = Profile::from(kind).uplink();
-    let mut uplink = uplink.prepare(microphone).unwrap();
-    if let Some(denoise) = controls.denoise {
-        denoise.update(|denoise| denoise.bypassed = true).unwrap();
-    }
-    if let Some(gate) = controls.gate {
-        gate.update(|gate| gate.floor_db = 0.0).unwrap();
-    }
+    let (mut uplink, controls) = Profile::from(kind).uplink(microphone).unwrap();
+    controls.denoise.update(|denoise| denoise.bypassed = true).unwrap();
+    controls.gate.update(|gate| gate.floor_db = 0.0).unwrap();
     controls.opus.update(|opus| opus.bitrate_bps = 256_000).unwrap();
     let format = Format::new(48_000, microphone.channels()).unwrap();
     let mut decoder = OpusDecode::default().prepare(format).unwrap();

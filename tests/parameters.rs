@@ -1,6 +1,9 @@
 //! The tables in `docs/stages.md` against the code: every setting is there, with the default it has; both ends of its
 //! range are accepted, and what lies just outside is refused.
 
+use voxframe::denoise::Engine;
+use voxframe::input_check::InputCheck;
+use voxframe::resample::Quality;
 use voxframe::*;
 
 /// A setting as the code has it.
@@ -80,12 +83,12 @@ impl Value for bool {
     }
 }
 
-#[cfg(feature = "denoise")]
 impl Value for Engine {}
-#[cfg(feature = "resample")]
 impl Value for Quality {}
 #[cfg(feature = "opus")]
 mod opus {
+    use voxframe::opus::{Application, Bandwidth, RateControl, Signal};
+
     use super::*;
 
     impl Value for Application {}
@@ -231,7 +234,11 @@ fn the_tables_are_what_the_code_does() {
     #[cfg(feature = "denoise")]
     check!(Denoise { engine, suppression_db, bypassed });
     #[cfg(feature = "loudness")]
+    use voxframe::loudness::LoudnessMeter;
+    #[cfg(feature = "loudness")]
     check!(LoudnessMeter { dual_mono, programme });
+    #[cfg(feature = "spectrum")]
+    use voxframe::spectrum::Spectrum;
     #[cfg(feature = "spectrum")]
     check!(Spectrum { fft_size, smoothing, min_db, max_db });
     // Without it, what needs it is refused.

@@ -14,6 +14,7 @@ enum Want {
     /// What the reason must name.
     Refused(&'static str),
 }
+
 use Want::{Read, Refused};
 
 const TABLE: &[(&str, Want)] = &[

@@ -1,7 +1,7 @@
 //! The profiles on a 48 kHz microphone, with and without Opus; beside each, its heavy stages alone.
 
 use voxframe::call::ProfileKind;
-use voxframe::{Format, Frame, OpusEncode, Processor, Profile, Resample, Stage};
+use voxframe::{Format, Frame, Processor, Profile, Resample, Stage};
 
 use super::{Case, formats, in_place, recording};
 
@@ -12,8 +12,10 @@ pub fn add(cases: &mut Vec<Case>) {
             let profile = Profile::from(kind);
             cases.push(case(&format!("{kind}"), format, move || profile));
             cases.push(case(&format!("{kind}-heavy"), format, move || heavy(profile)));
-            cases.push(case(&format!("{kind}-opus"), format, move || profile.uplink().0));
-            cases.push(case(&format!("{kind}-opus-heavy"), format, move || heavy(profile).then(opus(profile, format))));
+            cases.push(case(&format!("{kind}-opus"), format, move || profile.uplink(format).unwrap().0));
+            cases.push(case(&format!("{kind}-opus-heavy"), format, move || {
+                heavy(profile).then(profile.encoder(format.channels()))
+            }));
         }
     }
 }
@@ -29,9 +31,4 @@ where
 fn heavy(profile: Profile) -> impl Stage<Processor: Processor<Input = Frame, Output = Frame> + 'static> {
     let rate = Resample { sample_rate_hz: profile.sample_rate_hz, quality: profile.resample };
     profile.denoise.then(rate).then(profile.high_pass).then(profile.auto_gain).then(profile.limiter)
-}
-
-fn opus(profile: Profile, format: Format) -> OpusEncode {
-    let mono = profile.opus.bitrate_bps;
-    OpusEncode { bitrate_bps: if format.channels() == 1 { mono } else { profile.stereo_bitrate_bps }, ..profile.opus }
 }

@@ -1,29 +1,27 @@
-//! Ready-made uplinks.
+//! Profiles: ready-made settings of an uplink.
 
 use std::fmt;
 use std::str::FromStr;
 
-use crate::control::{Handle, Live};
-#[cfg(feature = "opus")]
-use crate::core::Chain;
 use crate::core::error::PROFILE_NAMES;
-use crate::core::{Error, Format, Frame, Pipeline, Processor, Result, Stage};
-use crate::opus::{Application, OpusEncode, OpusEncodeProcessor, RateControl};
+use crate::core::{Error, Result};
+use crate::opus::{Application, OpusEncode, RateControl};
 use crate::stages::auto_gain::AutoGain;
-#[cfg(feature = "denoise")]
-use crate::stages::denoise::Denoise;
+use crate::stages::denoise::{Denoise, Engine};
 use crate::stages::gain::Gain;
 use crate::stages::gate::NoiseGate;
 use crate::stages::high_pass::HighPass;
 use crate::stages::limiter::Limiter;
 use crate::stages::meter::LevelMeter;
-#[cfg(feature = "resample")]
-use crate::stages::resample::{Quality, Resample};
+use crate::stages::resample::Quality;
 
 /// A ready-made uplink: which stages a microphone goes through, and how each is set.
 ///
-/// It is a plain value: take one of the three and change what you like. As a stage it builds a [`Pipeline`] of the
+/// It is a plain value: take one of the three and change what you like. As a stage it builds a [`Pipeline`](crate::Pipeline) of the
 /// stages it names, in the order of its fields; [`uplink`](Self::uplink) puts the encoder behind.
+///
+/// Saved with serde, a missing key stands for the value of the profile's `kind` (`balanced` where that is missing, too);
+/// `null` turns a stage off.
 ///
 /// | | low-latency | balanced | high-quality |
 /// | --- | --- | --- | --- |
@@ -38,7 +36,8 @@ use crate::stages::resample::{Quality, Resample};
 ///
 /// ```
 /// use voxframe::{Format, Frame, Gain, Processor, Profile, Stage};
-/// let profile = Profile { gain: Gain::db(6.0), ..Profile::balanced() };
+/// let mut profile = Profile::balanced();
+/// profile.gain = Gain::db(6.0);
 /// assert_eq!(profile.to_string(), "balanced");
 /// assert_eq!("low-latency".parse(), Ok(Profile::low_latency()));
 /// # #[cfg(all(feature = "resample", feature = "denoise"))] {
@@ -49,19 +48,18 @@ use crate::stages::resample::{Quality, Resample};
 /// # Ok::<(), voxframe::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
 pub struct Profile {
     /// Which of the three it started as.
     pub kind: ProfileKind,
     /// The rate that is encoded, in Hz.
     pub sample_rate_hz: u32,
     /// How the rate is changed, where the microphone has another.
-    #[cfg(feature = "resample")]
     pub resample: Quality,
     /// The first stage.
     pub gain: Gain,
     /// Noise suppression, at 48 kHz whatever the rate that is encoded.
-    #[cfg(feature = "denoise")]
     pub denoise: Option<Denoise>,
     /// The high-pass, behind the noise suppression, which takes most of the rumble away: so it comes in only where some
     /// is left, and leaves the waveform of most voices alone.
@@ -75,10 +73,8 @@ pub struct Profile {
     /// The last stage before the encoder.
     pub meter: LevelMeter,
     /// The encoder.
-    #[cfg(feature = "opus")]
     pub opus: OpusEncode,
     /// What the encoder's bit rate becomes for two channels, in bits a second.
-    #[cfg(feature = "opus")]
     pub stereo_bitrate_bps: u32,
 }
 
@@ -88,16 +84,12 @@ impl Profile {
         Self {
             kind: ProfileKind::LowLatency,
             sample_rate_hz: 16_000,
-            #[cfg(feature = "resample")]
             resample: Quality::LowLatency,
-            #[cfg(feature = "denoise")]
             denoise: None,
             high_pass: Some(HighPass::default()),
             auto_gain: None,
             limiter: Some(Limiter { lookahead_ms: 0.0, ..Limiter::default() }),
-            #[cfg(feature = "opus")]
             opus: OpusEncode { packet_ms: 10.0, complexity: 5, rate_control: RateControl::Cvbr, ..OpusEncode::voip() },
-            #[cfg(feature = "opus")]
             stereo_bitrate_bps: 32_000,
             ..Self::balanced()
         }
@@ -108,19 +100,15 @@ impl Profile {
         Self {
             kind: ProfileKind::Balanced,
             sample_rate_hz: 48_000,
-            #[cfg(feature = "resample")]
             resample: Quality::High,
             gain: Gain::default(),
-            #[cfg(feature = "denoise")]
             denoise: Some(Denoise::default()),
             high_pass: Some(HighPass { rumble_db: -16.0, ..HighPass::default() }),
             auto_gain: Some(AutoGain { tolerance_db: 6.0, ..AutoGain::default() }),
             gate: Some(NoiseGate::default()),
             limiter: Some(Limiter::default()),
             meter: LevelMeter::default(),
-            #[cfg(feature = "opus")]
             opus: OpusEncode { bitrate_bps: 40_000, ..OpusEncode::voip() },
-            #[cfg(feature = "opus")]
             stereo_bitrate_bps: 40_000,
         }
     }
@@ -130,187 +118,38 @@ impl Profile {
     pub fn high_quality() -> Self {
         Self {
             kind: ProfileKind::HighQuality,
-            #[cfg(feature = "denoise")]
-            denoise: Some(Denoise {
-                #[cfg(feature = "hush")]
-                engine: crate::stages::denoise::Engine::Hush,
-                ..Denoise::db(60.0)
-            }),
+            denoise: Some(Denoise { engine: Engine::Hush, ..Denoise::db(60.0) }),
             gate: Some(NoiseGate { lookahead_ms: 10.0, floor_db: -15.0, ..NoiseGate::default() }),
             limiter: Some(Limiter { lookahead_ms: 5.0, ..Limiter::default() }),
-            #[cfg(feature = "opus")]
             opus: OpusEncode {
                 application: Application::Audio,
                 bitrate_bps: 64_000,
                 complexity: 10,
                 ..OpusEncode::voip()
             },
-            #[cfg(feature = "opus")]
             stereo_bitrate_bps: 128_000,
             ..Self::balanced()
         }
     }
 
-    /// The frame stages, and handles to them.
-    pub fn live(self) -> (LiveProfile, Controls) {
-        let controls = Controls {
-            gain: Handle::new(self.gain),
-            #[cfg(feature = "denoise")]
-            denoise: self.denoise.map(Handle::new),
-            high_pass: self.high_pass.map(Handle::new),
-            auto_gain: self.auto_gain.map(Handle::new),
-            gate: self.gate.map(Handle::new),
-            limiter: self.limiter.map(Handle::new),
-            meter: Handle::new(self.meter),
-            #[cfg(feature = "opus")]
-            opus: Handle::new(self.opus),
-        };
-        (LiveProfile { profile: self, controls: controls.clone() }, controls)
-    }
-
-    /// The encoder's settings for frames of 1 or 2 channels.
-    #[cfg(feature = "opus")]
+    /// Settings of the encoder for frames of 1 or 2 channels.
     pub fn encoder(&self, channels: usize) -> OpusEncode {
         let bitrate_bps = if channels == 2 { self.stereo_bitrate_bps } else { self.opus.bitrate_bps };
         OpusEncode { bitrate_bps, ..self.opus }
     }
-
-    /// The frame stages and the encoder, from microphone to packets, and handles to them all.
-    ///
-    /// ```
-    /// use voxframe::{Format, Profile, Stage};
-    /// let (uplink, controls) = Profile::balanced().uplink();
-    /// let mut uplink = uplink.prepare(Format::mono(48_000)?)?;
-    /// controls.gain.mute();
-    /// controls.opus.update(|opus| opus.bitrate_bps = 24_000)?;
-    /// # Ok::<(), voxframe::Error>(())
-    /// ```
-    #[cfg(feature = "opus")]
-    pub fn uplink(self) -> (Uplink, Controls) {
-        let (frames, controls) = self.live();
-        (Uplink { frames }, controls)
-    }
-}
-
-/// Handles to the stages of a [`Profile`]; `None` for a stage that is off.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Controls {
-    /// Gain and mute.
-    pub gain: Handle<Gain>,
-    /// Noise suppression, and whether there is speech.
-    #[cfg(feature = "denoise")]
-    pub denoise: Option<Handle<Denoise>>,
-    /// The high-pass.
-    pub high_pass: Option<Handle<HighPass>>,
-    /// Automatic gain, and how loud speech and noise are before it.
-    pub auto_gain: Option<Handle<AutoGain>>,
-    /// The gate.
-    pub gate: Option<Handle<NoiseGate>>,
-    /// The limiter.
-    pub limiter: Option<Handle<Limiter>>,
-    /// The levels of what is encoded.
-    pub meter: Handle<LevelMeter>,
-    /// The encoder.
-    #[cfg(feature = "opus")]
-    pub opus: Handle<OpusEncode>,
-}
-
-impl Stage for Profile {
-    type Processor = Pipeline;
-
-    fn prepare(self, input: Format) -> Result<Pipeline> {
-        self.live().0.prepare(input)
-    }
-}
-
-/// The frame stages of a [`Profile`] with handles: what [`Profile::live`] returns.
-#[derive(Debug)]
-pub struct LiveProfile {
-    profile: Profile,
-    controls: Controls,
-}
-
-impl Stage for LiveProfile {
-    type Processor = Pipeline;
-
-    fn prepare(self, input: Format) -> Result<Pipeline> {
-        let Self { profile, controls } = self;
-        let mut pipeline = Pipeline::new(input);
-        pipeline.push("gain", controls.gain.stage())?;
-        #[cfg(feature = "denoise")]
-        if controls.denoise.is_some() {
-            profile.change_rate(&mut pipeline, 48_000)?;
-            push(&mut pipeline, "denoise", &controls.denoise)?;
-        }
-        profile.change_rate(&mut pipeline, profile.sample_rate_hz)?;
-        push(&mut pipeline, "high-pass", &controls.high_pass)?;
-        push(&mut pipeline, "auto-gain", &controls.auto_gain)?;
-        push(&mut pipeline, "gate", &controls.gate)?;
-        push(&mut pipeline, "limiter", &controls.limiter)?;
-        pipeline.push("meter", controls.meter.stage())?;
-        Ok(pipeline)
-    }
-}
-
-/// A stage that may be absent, with its handle.
-fn push<S>(pipeline: &mut Pipeline, name: &'static str, handle: &Option<Handle<S>>) -> Result<()>
-where
-    S: Live<Processor: Processor<Input = Frame, Output = Frame> + Send + 'static>,
-{
-    handle.as_ref().map_or(Ok(()), |handle| pipeline.push(name, handle.stage()))
-}
-
-impl Profile {
-    #[cfg(feature = "resample")]
-    fn change_rate(&self, pipeline: &mut Pipeline, rate_hz: u32) -> Result<()> {
-        if pipeline.output_format().sample_rate_hz() == rate_hz {
-            return Ok(());
-        }
-        pipeline.push("resample", Resample { sample_rate_hz: rate_hz, quality: self.resample })
-    }
-
-    #[cfg(not(feature = "resample"))]
-    fn change_rate(&self, pipeline: &mut Pipeline, wanted_hz: u32) -> Result<()> {
-        let rate_hz = pipeline.output_format().sample_rate_hz();
-        if rate_hz == wanted_hz {
-            return Ok(());
-        }
-        let advice = "build with the feature `resample`, or set Profile::sample_rate_hz to the microphone's rate";
-        Err(Error::UnsupportedRate { stage: "Profile", rate_hz, advice })
-    }
-}
-
-/// All of a [`Profile`], from microphone to packets: what [`Profile::uplink`] returns.
-#[cfg(feature = "opus")]
-#[derive(Debug)]
-pub struct Uplink {
-    frames: LiveProfile,
-}
-
-#[cfg(feature = "opus")]
-impl Stage for Uplink {
-    type Processor = Chain<Pipeline, OpusEncodeProcessor>;
-
-    fn prepare(self, input: Format) -> Result<Self::Processor> {
-        let Self { frames } = self;
-        let opus = frames.controls.opus.clone();
-        if input.channels() == 2 {
-            opus.update(|opus| opus.bitrate_bps = frames.profile.encoder(2).bitrate_bps)?;
-        }
-        frames.then(opus.stage()).prepare(input)
-    }
 }
 
 /// The three profiles.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "kebab-case"))]
+#[non_exhaustive]
 pub enum ProfileKind {
-    /// For playing music together, remote control, push-to-talk: at most 20 ms from microphone to packet.
+    /// For remote control, push-to-talk and games: wide band (16 kHz), at most 20 ms from microphone to packet.
     LowLatency,
-    /// For calls: at most 45 ms.
+    /// For calls: at most 50 ms.
+    #[default]
     Balanced,
-    /// For recordings and broadcasts: at most 80 ms.
+    /// For recordings and broadcasts: at most 65 ms.
     HighQuality,
 }
 
@@ -369,27 +208,5 @@ mod tests {
         }
         let unknown = "studio".parse::<Profile>().unwrap_err().to_string();
         assert!(PROFILE_NAMES.iter().all(|name| unknown.contains(name)), "{unknown}");
-    }
-
-    #[test]
-    fn a_handle_reaches_its_stage() {
-        let mut profile =
-            Profile { sample_rate_hz: 48_000, high_pass: None, gate: None, limiter: None, ..Profile::low_latency() };
-        profile.gain.gain_db = -6.0;
-        let (stage, controls) = profile.live();
-        let mut pipeline = stage.prepare(Format::mono(48_000).unwrap()).unwrap();
-        assert_eq!(pipeline.stages().map(|(name, _)| name).collect::<Vec<_>>(), ["gain", "meter"]);
-        let mut frame = crate::Frame::new(pipeline.input_format());
-        for _ in 0..10 {
-            frame.samples_mut().fill(0.1);
-            pipeline.process(&mut frame).unwrap();
-        }
-        assert!((controls.meter.reading().rms_dbfs(0) + 26.0).abs() < 1e-3);
-        controls.gain.mute();
-        for _ in 0..20 {
-            frame.samples_mut().fill(0.1);
-            pipeline.process(&mut frame).unwrap();
-        }
-        assert_eq!(controls.meter.reading().rms_dbfs(0), crate::level::SILENCE_DBFS);
     }
 }

@@ -1,82 +1,14 @@
-//! Changing and watching a stage while it runs.
+//! Handles, and the stages that can have one.
 
-use std::marker::PhantomData;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+use std::fmt::Debug;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::port::{ControlPort, Link};
 use crate::core::{Format, Result, Stage};
 
-/// The most fields a [`Record`] can have.
-pub const MAX_FIELDS: usize = 16;
-
-/// A plain value that travels between threads as atomic words, one a field. [`record!`](crate::record) makes a struct one.
-pub trait Record: Copy {
-    /// The fields in order.
-    fn to_words(&self) -> [u64; MAX_FIELDS];
-    /// The value with these fields.
-    fn from_words(words: &[u64; MAX_FIELDS]) -> Self;
-}
-
-/// A field of a [`Record`]: a number, a switch, two `f32`, or an enum that implements this.
-pub trait Word: Copy {
-    /// The value as a word.
-    fn to_word(self) -> u64;
-    /// The value of a word that [`to_word`](Self::to_word) made.
-    fn from_word(word: u64) -> Self;
-}
-
-macro_rules! words {
-    ($($ty:ty: $value:ident => $to:expr, $word:ident => $from:expr;)*) => {$(
-        impl Word for $ty {
-            fn to_word(self) -> u64 { let $value = self; $to }
-            fn from_word($word: u64) -> Self { $from }
-        }
-    )*};
-}
-
-words! {
-    f32: v => u64::from(v.to_bits()), w => f32::from_bits(w as u32);
-    [f32; 2]: v => u64::from(v[0].to_bits()) | u64::from(v[1].to_bits()) << 32,
-        w => [f32::from_bits(w as u32), f32::from_bits((w >> 32) as u32)];
-    bool: v => u64::from(v), w => w != 0;
-    u8: v => u64::from(v), w => w as u8;
-    u32: v => u64::from(v), w => w as u32;
-    u64: v => v, w => w;
-}
-
-/// Makes a struct a [`Record`](crate::control::Record) of the fields named, which must be all: at most
-/// [`MAX_FIELDS`](crate::control::MAX_FIELDS), each a [`Word`](crate::control::Word).
+/// Stage that can be changed and watched while it runs.
 ///
-/// ```
-/// #[derive(Clone, Copy)]
-/// struct Tremolo {
-///     rate_hz: f32,
-///     bypassed: bool,
-/// }
-/// voxframe::record!(Tremolo { rate_hz, bypassed });
-/// ```
-#[macro_export]
-macro_rules! record {
-    ($ty:ident { $($field:ident),* $(,)? }) => {
-        impl $crate::control::Record for $ty {
-            fn to_words(&self) -> [u64; $crate::control::MAX_FIELDS] {
-                let mut words = [0; $crate::control::MAX_FIELDS];
-                for (word, field) in words.iter_mut().zip([$($crate::control::Word::to_word(self.$field)),*]) {
-                    *word = field;
-                }
-                words
-            }
-
-            fn from_words(words: &[u64; $crate::control::MAX_FIELDS]) -> Self {
-                let [$($field,)* ..] = *words;
-                Self { $($field: $crate::control::Word::from_word($field)),* }
-            }
-        }
-    };
-}
-pub(crate) use record;
-
-/// A stage that can be changed and watched while it runs.
+/// Settings and readings are plain `Copy` values of any size and any fields.
 ///
 /// ```
 /// use voxframe::{Format, Frame, Gain, Live, Processor, Stage};
@@ -89,212 +21,364 @@ pub(crate) use record;
 /// assert!(faded.samples()[0] > 0.49 && faded.samples()[479] == 0.0);
 /// # Ok::<(), voxframe::Error>(())
 /// ```
-pub trait Live: Stage + Record + PartialEq {
-    /// What the running stage tells.
-    type Reading: Record + Default;
+pub trait Live: Stage + Copy + Debug + PartialEq + Send {
+    /// State of the running stage, for meters and displays.
+    type Reading: Copy + Default + Send;
 
     /// Checks the settings, as far as they do not depend on the format.
     ///
     /// # Errors
-    /// Names the setting that is out of range.
+    /// The setting that is out of range.
     fn validate(&self) -> Result<()>;
 
-    /// [`Stage::prepare`] for a processor that obeys `handle` and reports to it.
+    /// Checks whether a processor that was prepared with `prepared` for `format` can take these settings on while it
+    /// runs. By default it can.
+    ///
+    /// # Errors
+    /// [`Error::Fixed`](crate::Error::Fixed) for a setting that only a new processor can take.
+    fn validate_change(&self, prepared: &Self, format: Format) -> Result<()> {
+        let _ = (prepared, format);
+        Ok(())
+    }
+
+    /// [`Stage::prepare`] for a processor that obeys `port` and reports to it.
     ///
     /// # Errors
     /// Those of [`Stage::prepare`].
-    fn prepare_with(self, input: Format, handle: Handle<Self>) -> Result<Self::Processor>;
+    fn prepare_with(self, input: Format, port: ControlPort<Self>) -> Result<Self::Processor>;
 
-    /// This stage, and a handle to it for other threads.
+    /// This stage, and a handle to it for other threads. Short for [`Handle::new`] and [`Handle::attach`].
     fn live(self) -> (WithHandle<Self>, Handle<Self>) {
         let handle = Handle::new(self);
-        (handle.stage(), handle)
+        (handle.attach(), handle)
     }
 }
 
-/// A stage with a [`Handle`] to it: the first of the two things that [`Live::live`] returns.
+/// Handle to a stage: changes its settings and reads its state from any control thread.
+///
+/// A handle outlives the processors it controls. Each processor prepared from [`attach`](Self::attach) takes over from
+/// the one before, with the settings the handle holds. Settings made while no processor exists wait for the next one.
+///
+/// # Changes
+/// [`update`](Self::update) commits a whole value or nothing, whoever else writes. What was committed takes effect with
+/// the next frame, smoothed, so that nothing clicks. A change that the running processor cannot take is refused with
+/// [`Error::Fixed`](crate::Error::Fixed); it is accepted while no processor exists.
+///
+/// # Realtime safety
+/// For control threads. A call may wait for another control thread that uses the same handle; it never makes the
+/// audio thread wait.
+pub struct Handle<S: Live> {
+    state: Arc<Mutex<State<S>>>,
+}
+
+struct State<S: Live> {
+    settings: S,
+    /// The processor attached last.
+    link: Option<Link<S>>,
+}
+
+impl<S: Live> State<S> {
+    fn validate(&self, settings: &S) -> Result<()> {
+        settings.validate()?;
+        match self.link.as_ref().filter(|link| link.is_running()) {
+            Some(link) => settings.validate_change(&link.prepared, link.format),
+            None => Ok(()),
+        }
+    }
+}
+
+impl<S: Live> Handle<S> {
+    /// A handle to no processor yet. Settings out of range are reported by [`Stage::prepare`].
+    pub fn new(settings: S) -> Self {
+        Self { state: Arc::new(Mutex::new(State { settings, link: None })) }
+    }
+
+    /// A stage whose processor obeys this handle.
+    ///
+    /// The processor takes over when it is prepared: the one before keeps the settings it has, and is no longer read. If
+    /// preparing fails, nothing changes.
+    pub fn attach(&self) -> WithHandle<S> {
+        WithHandle { handle: self.clone(), settings: None }
+    }
+
+    /// As [`attach`](Self::attach), with other settings: they become the handle's when the processor takes over.
+    pub fn attach_with(&self, settings: S) -> WithHandle<S> {
+        WithHandle { handle: self.clone(), settings: Some(settings) }
+    }
+
+    /// Whether a processor that obeys this handle exists.
+    pub fn is_attached(&self) -> bool {
+        self.state().link.as_ref().is_some_and(Link::is_running)
+    }
+
+    /// The settings in force, or waiting for the next processor.
+    pub fn settings(&self) -> S {
+        self.state().settings
+    }
+
+    /// Changes the settings: `change` is given the newest value, and what it leaves is committed as a whole.
+    ///
+    /// `change` must not use this handle.
+    ///
+    /// # Errors
+    /// A setting out of range, or [`Error::Fixed`](crate::Error::Fixed); then nothing is changed.
+    pub fn update(&self, change: impl FnOnce(&mut S)) -> Result<()> {
+        let mut state = self.state();
+        let mut settings = state.settings;
+        change(&mut settings);
+        state.validate(&settings)?;
+        state.settings = settings;
+        if let Some(link) = &mut state.link {
+            link.send(settings);
+        }
+        Ok(())
+    }
+
+    /// The newest reading, all of it from the same frame. The default before the first frame.
+    pub fn reading(&self) -> S::Reading {
+        self.state().link.as_mut().map(Link::reading).unwrap_or_default()
+    }
+
+    /// A panic in `change` leaves the state as it was, so a poisoned lock is as good as any.
+    fn state(&self) -> MutexGuard<'_, State<S>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<S: Live> Clone for Handle<S> {
+    fn clone(&self) -> Self {
+        Self { state: Arc::clone(&self.state) }
+    }
+}
+
+impl<S: Live> Debug for Handle<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Handle({:?})", self.settings())
+    }
+}
+
+/// Stage with a [`Handle`]: what [`Handle::attach`] returns.
 #[derive(Debug)]
-pub struct WithHandle<S> {
+pub struct WithHandle<S: Live> {
     handle: Handle<S>,
+    /// What is to become the handle's settings.
+    settings: Option<S>,
 }
 
 impl<S: Live> Stage for WithHandle<S> {
     type Processor = S::Processor;
 
     fn prepare(self, input: Format) -> Result<S::Processor> {
-        self.handle.settings().prepare_with(input, self.handle)
-    }
-}
+        loop {
+            let before = self.handle.settings();
+            let settings = self.settings.unwrap_or(before);
+            let (port, mut link) = Link::new(settings, input);
+            let processor = settings.prepare_with(input, port)?;
 
-/// Changes the settings of a running stage and reads what it tells, from any thread.
-///
-/// # Realtime safety
-/// Safe on both sides: no lock, no allocation. What is set takes effect with the next frame; the stage smooths it, so
-/// that nothing clicks.
-#[derive(Debug)]
-pub struct Handle<S> {
-    shared: Arc<Shared>,
-    settings: PhantomData<fn() -> S>,
-}
-
-#[derive(Debug, Default)]
-struct Shared {
-    settings: Slot,
-    reading: Slot,
-}
-
-#[derive(Debug, Default)]
-struct Slot {
-    generation: AtomicU32,
-    words: [AtomicU64; MAX_FIELDS],
-}
-
-impl Slot {
-    fn load(&self) -> [u64; MAX_FIELDS] {
-        std::array::from_fn(|i| self.words[i].load(Ordering::Acquire))
-    }
-}
-
-impl<S> Clone for Handle<S> {
-    fn clone(&self) -> Self {
-        Self { shared: Arc::clone(&self.shared), settings: PhantomData }
-    }
-}
-
-impl<S: Live> Handle<S> {
-    pub(crate) fn new(settings: S) -> Self {
-        let handle = Self { shared: Arc::default(), settings: PhantomData };
-        let words = settings.to_words();
-        for (slot, word) in handle.shared.settings.words.iter().zip(words) {
-            slot.store(word, Ordering::Release);
-        }
-        handle.shared.publish(&S::Reading::default());
-        handle
-    }
-
-    /// A stage that obeys this handle and reports to it. One at a time: two would overwrite each other's readings.
-    pub(crate) fn stage(&self) -> WithHandle<S> {
-        WithHandle { handle: self.clone() }
-    }
-
-    /// The settings in force.
-    pub fn settings(&self) -> S {
-        S::from_words(&self.shared.settings.load())
-    }
-
-    /// Changes some settings. Changes to other fields made by other threads at the same time are kept.
-    ///
-    /// A setting that is fixed once the stage runs (its doc says so) keeps its old effect.
-    ///
-    /// # Errors
-    /// A setting out of range; then nothing is changed.
-    pub fn update(&self, change: impl FnOnce(&mut S)) -> Result<()> {
-        let before = self.settings();
-        let mut after = before;
-        change(&mut after);
-        after.validate()?;
-        let slot = &self.shared.settings;
-        for ((word, before), after) in slot.words.iter().zip(before.to_words()).zip(after.to_words()) {
-            if before != after {
-                word.store(after, Ordering::Release);
+            let mut state = self.handle.state();
+            let newest = if self.settings.is_some() { settings } else { state.settings };
+            if newest != settings {
+                // Changed while the processor was made: it can take that on, or must be made again.
+                if newest.validate_change(&settings, input).is_err() {
+                    continue;
+                }
+                link.send(newest);
             }
+            state.settings = newest;
+            state.link = Some(link);
+            return Ok(processor);
         }
-        slot.generation.fetch_add(1, Ordering::Release);
-        Ok(())
-    }
-
-    /// What the stage told last: all of it from the same frame.
-    pub fn reading(&self) -> S::Reading {
-        let slot = &self.shared.reading;
-        let mut words = slot.load();
-        // The stage writes for some nanoseconds every 10 ms. The bound is for a writer put to sleep in the middle.
-        for _ in 0..1000 {
-            let before = slot.generation.load(Ordering::Acquire);
-            words = slot.load();
-            fence(Ordering::Acquire);
-            if before.is_multiple_of(2) && before == slot.generation.load(Ordering::Relaxed) {
-                break;
-            }
-            std::hint::spin_loop();
-        }
-        S::Reading::from_words(&words)
-    }
-}
-
-impl Shared {
-    fn publish(&self, reading: &impl Record) {
-        let slot = &self.reading;
-        let generation = slot.generation.load(Ordering::Relaxed) & !1;
-        slot.generation.store(generation.wrapping_add(1), Ordering::Relaxed);
-        fence(Ordering::Release);
-        for (slot, word) in slot.words.iter().zip(reading.to_words()) {
-            slot.store(word, Ordering::Relaxed);
-        }
-        slot.generation.store(generation.wrapping_add(2), Ordering::Release);
-    }
-}
-
-/// The processor's end of a [`Handle`]: what a stage of your own needs to be [`Live`].
-///
-/// # Realtime safety
-/// Safe: no lock, no allocation.
-#[derive(Debug)]
-pub struct ControlPort<S> {
-    handle: Handle<S>,
-    seen: u32,
-}
-
-impl<S: Live> ControlPort<S> {
-    /// The other end of `handle`.
-    pub fn new(handle: Handle<S>) -> Self {
-        let seen = handle.shared.settings.generation.load(Ordering::Acquire);
-        Self { handle, seen }
-    }
-
-    /// The settings, if they may have changed since the last call.
-    pub fn changed(&mut self) -> Option<S> {
-        let generation = self.handle.shared.settings.generation.load(Ordering::Acquire);
-        if generation == self.seen {
-            return None;
-        }
-        self.seen = generation;
-        Some(self.handle.settings())
-    }
-
-    /// Lets the handle read this from now on.
-    pub fn publish(&self, reading: S::Reading) {
-        self.handle.shared.publish(&reading);
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::control::Live;
-    use crate::core::{Error, Format, Frame, Processor, Stage};
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+    use crate::core::error::in_range;
+    use crate::core::{Error, Frame, Processor};
     use crate::stages::gain::Gain;
+    use crate::stages::gate::NoiseGate;
+
+    fn format() -> Format {
+        Format::mono(48_000).unwrap()
+    }
+
+    /// A stage whose settings constrain each other, with more fields than any stage of the crate.
+    #[derive(Clone, Copy, Debug, PartialEq)]
+    struct Wide {
+        low: [i64; 20],
+        high: [i64; 20],
+        fixed: u8,
+    }
+
+    #[derive(Clone, Copy)]
+    struct WideReading([u64; 40]);
+
+    impl Default for WideReading {
+        fn default() -> Self {
+            Self([0; 40])
+        }
+    }
+
+    struct WideProcessor {
+        format: Format,
+        port: ControlPort<Wide>,
+        seen: Wide,
+        frames: u64,
+    }
+
+    impl Stage for Wide {
+        type Processor = WideProcessor;
+
+        fn prepare(self, input: Format) -> Result<WideProcessor> {
+            self.live().0.prepare(input)
+        }
+    }
+
+    impl Live for Wide {
+        type Reading = WideReading;
+
+        fn validate(&self) -> Result<()> {
+            let widest = self.low.iter().zip(&self.high).map(|(low, high)| high - low).min().unwrap_or(0);
+            in_range("Wide::high - low", widest as f32, 5.0, f32::MAX)
+        }
+
+        fn validate_change(&self, prepared: &Self, _: Format) -> Result<()> {
+            if self.fixed == prepared.fixed { Ok(()) } else { Err(Error::Fixed { setting: "Wide::fixed" }) }
+        }
+
+        fn prepare_with(self, format: Format, port: ControlPort<Self>) -> Result<WideProcessor> {
+            self.validate()?;
+            Ok(WideProcessor { format, port, seen: self, frames: 0 })
+        }
+    }
+
+    impl Processor for WideProcessor {
+        type Input = Frame;
+        type Output = Frame;
+
+        fn process<'a>(&'a mut self, frame: &'a mut Frame) -> Result<Option<&'a mut Frame>> {
+            if let Some(settings) = self.port.changed() {
+                settings.validate()?;
+                self.seen = settings;
+            }
+            self.frames += 1;
+            self.port.publish(WideReading([self.frames; 40]));
+            Ok(Some(frame))
+        }
+
+        fn reset(&mut self) {}
+
+        fn input_format(&self) -> Format {
+            self.format
+        }
+    }
+
+    const WIDE: Wide = Wide { low: [0; 20], high: [5; 20], fixed: 0 };
 
     #[test]
-    fn threads_change_different_settings_of_one_stage() {
-        let (gain, control) = Gain::db(0.0).live();
-        let mut gain = gain.prepare(Format::mono(48_000).unwrap()).unwrap();
+    fn a_million_updates_from_four_threads_are_whole_and_valid() {
+        let handle = Handle::new(WIDE);
+        let mut processor = handle.attach().prepare(format()).unwrap();
+        let done = AtomicBool::new(false);
         std::thread::scope(|scope| {
-            scope.spawn(|| (0..1000).for_each(|i| control.update(|g| g.gain_db = -(i % 7) as f32).unwrap()));
-            scope.spawn(|| (0..1000).for_each(|i| control.update(|g| g.ramp_ms = 1.0 + (i % 3) as f32).unwrap()));
-            let mut frame = Frame::new(gain.input_format());
-            for _ in 0..200 {
-                gain.process(&mut frame).unwrap();
-                let reading = control.reading();
-                assert!((-6.01..=0.01).contains(&reading.gain_db), "{reading:?}");
-            }
+            let writers: Vec<_> = (0..4i64)
+                .map(|writer| {
+                    let handle = &handle;
+                    scope.spawn(move || {
+                        for step in 0..250_000i64 {
+                            let to = (step * 7 + writer * 3) % 50;
+                            // Each moves one side only, so that a mixture of two valid values is often invalid.
+                            let refused = handle.update(|wide| {
+                                if writer % 2 == 0 { wide.low = [to; 20] } else { wide.high = [to + 5; 20] }
+                            });
+                            assert!(matches!(refused, Ok(()) | Err(Error::OutOfRange { .. })));
+                            let reading = handle.reading().0;
+                            assert!(reading.iter().all(|&word| word == reading[0]), "torn: {reading:?}");
+                        }
+                    })
+                })
+                .collect();
+            let done = &done;
+            let audio = scope.spawn(move || {
+                let mut frame = Frame::new(format());
+                while !done.load(Ordering::Relaxed) {
+                    processor.process(&mut frame).unwrap();
+                }
+                processor.process(&mut frame).unwrap();
+                processor.seen
+            });
+            writers.into_iter().for_each(|writer| writer.join().unwrap());
+            done.store(true, Ordering::Relaxed);
+            assert_eq!(audio.join().unwrap(), handle.settings(), "the last update has arrived");
         });
-        assert_eq!(control.settings(), Gain { gain_db: -5.0, muted: false, ramp_ms: 1.0 });
+    }
+
+    #[test]
+    fn a_handle_outlives_its_processors() {
+        let handle = Handle::new(Gain::db(-20.0));
+        let mut frame = Frame::new(format());
+        let mut level = |gain: &mut <Gain as Stage>::Processor| {
+            frame.samples_mut().fill(1.0);
+            gain.process(&mut frame).unwrap().unwrap().samples()[479]
+        };
+        let mut first = handle.attach().prepare(format()).unwrap();
+        assert!((level(&mut first) - 0.1).abs() < 1e-6);
+        drop(first);
+        assert!(!handle.is_attached());
+        handle.update(|gain| gain.gain_db = -40.0).unwrap();
+
+        let mut second = handle.attach().prepare(format()).unwrap();
+        assert!((level(&mut second) - 0.01).abs() < 1e-6);
+        let mut third = handle.attach_with(Gain::db(0.0)).prepare(format()).unwrap();
+        assert_eq!(handle.settings(), Gain::db(0.0));
+        handle.update(|gain| gain.muted = true).unwrap();
+        assert!((level(&mut second) - 0.01).abs() < 1e-6, "the one before keeps what it had");
+        assert_eq!(level(&mut third), 0.0);
+        assert_eq!(handle.reading().gain_db, crate::dsp::level::SILENCE_DBFS, "the reading is the newest one's");
+    }
+
+    #[test]
+    fn a_processor_that_cannot_be_made_leaves_the_one_before() {
+        let handle = Handle::new(Gain::db(0.0));
+        let _running = handle.attach().prepare(format()).unwrap();
+        assert!(handle.attach_with(Gain::db(f32::NAN)).prepare(format()).is_err());
+        assert_eq!(handle.settings(), Gain::db(0.0));
+        assert!(handle.is_attached());
+    }
+
+    #[test]
+    fn what_is_fixed_can_change_only_between_processors() {
+        let handle = Handle::new(WIDE);
+        let running = handle.attach().prepare(format()).unwrap();
+        assert_eq!(handle.update(|wide| wide.fixed = 1), Err(Error::Fixed { setting: "Wide::fixed" }));
+        assert_eq!(handle.settings(), WIDE);
+        drop(running);
+        handle.update(|wide| wide.fixed = 1).unwrap();
+        assert_eq!(handle.attach().prepare(format()).unwrap().seen.fixed, 1);
     }
 
     #[test]
     fn a_bad_setting_changes_nothing() {
-        let (_, control) = Gain::db(3.0).live();
-        let refused = control.update(|gain| *gain = Gain { gain_db: f32::NAN, muted: true, ..*gain });
-        assert!(matches!(refused, Err(Error::OutOfRange { setting: "Gain::gain_db", .. })));
-        assert_eq!(control.settings(), Gain::db(3.0));
+        let handle = Handle::new(NoiseGate::default());
+        let refused = handle.update(|gate| (gate.open_db, gate.floor_db) = (-60.0, -20.0));
+        assert!(matches!(refused, Err(Error::OutOfRange { .. })));
+        assert_eq!(handle.settings(), NoiseGate::default());
+    }
+
+    #[test]
+    fn a_panic_in_a_change_leaves_the_handle_usable() {
+        let handle = Handle::new(Gain::db(3.0));
+        let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            let _ = handle.update(|gain| {
+                gain.muted = true;
+                panic!("in the application");
+            });
+        }));
+        assert!(panicked.is_err());
+        assert_eq!(handle.settings(), Gain::db(3.0));
+        handle.update(|gain| gain.gain_db = 1.0).unwrap();
     }
 }

@@ -65,6 +65,12 @@ pub enum Error {
         /// The feature.
         feature: &'static str,
     },
+    /// A change that a running processor cannot take. Nothing was changed. Build a new processor: settings of a handle
+    /// without one can all be changed.
+    Fixed {
+        /// Stage and field.
+        setting: &'static str,
+    },
     /// A setting that can have no effect beside the others.
     NoEffect {
         /// Stage and field.
@@ -93,7 +99,6 @@ pub enum Error {
     /// The codec refused its input. Its state is unchanged.
     Codec(CodecError),
     /// A datagram that is no RTP packet of Opus, or no room for one.
-    #[cfg(feature = "rtp")]
     Rtp(RtpError),
     /// The name of no [`Profile`](crate::Profile).
     UnknownProfile,
@@ -112,7 +117,6 @@ pub enum CodecError {
 }
 
 /// What is wrong with an RTP packet.
-#[cfg(feature = "rtp")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum RtpError {
@@ -138,14 +142,12 @@ pub enum RtpError {
     },
 }
 
-#[cfg(feature = "rtp")]
 impl From<RtpError> for Error {
     fn from(error: RtpError) -> Self {
         Error::Rtp(error)
     }
 }
 
-#[cfg(feature = "rtp")]
 impl fmt::Display for RtpError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
@@ -187,6 +189,9 @@ impl fmt::Display for Error {
             Error::Unavailable { setting, feature } => {
                 write!(f, "{setting} needs the feature `{feature}` of voxframe")
             }
+            Error::Fixed { setting } => {
+                write!(f, "{setting} is fixed while the stage runs: build a new processor to change it")
+            }
             Error::NoEffect { setting, advice } => write!(f, "{setting} can have no effect: {advice}"),
             Error::UnsupportedRate { stage, rate_hz, advice } => {
                 write!(f, "{stage} does not run at {rate_hz} Hz: {advice}")
@@ -200,7 +205,6 @@ impl fmt::Display for Error {
                 f.write_str("the Opus encoder refused this combination of settings")
             }
             Error::Codec(CodecError::Internal(code)) => write!(f, "libopus failed with code {code}"),
-            #[cfg(feature = "rtp")]
             Error::Rtp(error) => error.fmt(f),
             Error::UnknownProfile => {
                 write!(f, "unknown profile: the profiles are {}", PROFILE_NAMES.join(", "))
@@ -214,4 +218,9 @@ impl std::error::Error for Error {}
 /// Fails unless `value` is a number from `min` to `max`.
 pub(crate) fn in_range(setting: &'static str, value: f32, min: f32, max: f32) -> Result<()> {
     if (min..=max).contains(&value) { Ok(()) } else { Err(Error::OutOfRange { setting, value, min, max }) }
+}
+
+/// Fails if a setting that is fixed while a stage runs is not the `same` as before.
+pub(crate) fn fixed(setting: &'static str, same: bool) -> Result<()> {
+    if same { Ok(()) } else { Err(Error::Fixed { setting }) }
 }

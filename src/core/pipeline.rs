@@ -92,6 +92,10 @@ impl Processor for Pipeline {
     fn latency(&self) -> usize {
         self.stages.iter().fold(0, |so_far, (_, stage)| latency_after(so_far, stage.input_format(), &**stage))
     }
+
+    fn latency_ms(&self) -> f64 {
+        self.stages.iter().map(|(_, stage)| stage.latency_ms()).sum()
+    }
 }
 
 impl std::fmt::Debug for Pipeline {

@@ -48,6 +48,12 @@ pub trait Processor {
     fn latency(&self) -> usize {
         0
     }
+
+    /// Delay from a sound's capture to its output, in ms: the [`latency`](Self::latency), and for an encoder the length
+    /// of the packet it has to fill.
+    fn latency_ms(&self) -> f64 {
+        self.output_format().ms(self.latency())
+    }
 }
 
 impl<P: Processor + ?Sized> Processor for Box<P> {
@@ -72,5 +78,9 @@ impl<P: Processor + ?Sized> Processor for Box<P> {
 
     fn latency(&self) -> usize {
         (**self).latency()
+    }
+
+    fn latency_ms(&self) -> f64 {
+        (**self).latency_ms()
     }
 }

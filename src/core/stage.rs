@@ -70,6 +70,17 @@ pub struct Chain<A, B> {
     second: B,
 }
 
+impl<A, B> Chain<A, B> {
+    /// A chain of two processors that fit each other.
+    pub(crate) fn new(first: A, second: B) -> Self {
+        Self { first, second }
+    }
+
+    pub(crate) fn first(&self) -> &A {
+        &self.first
+    }
+}
+
 impl<A, B> Processor for Chain<A, B>
 where
     A: Processor,
@@ -101,6 +112,10 @@ where
     fn latency(&self) -> usize {
         let between = self.first.output_format();
         latency_after(self.first.latency(), between, &self.second)
+    }
+
+    fn latency_ms(&self) -> f64 {
+        self.first.latency_ms() + self.second.latency_ms()
     }
 }
 
@@ -160,6 +175,10 @@ impl<P: Processor<Input = Frame, Output = Frame>> Processor for Optional<P> {
 
     fn latency(&self) -> usize {
         self.present.as_ref().map_or(0, Processor::latency)
+    }
+
+    fn latency_ms(&self) -> f64 {
+        self.present.as_ref().map_or(0.0, Processor::latency_ms)
     }
 }
 

@@ -24,4 +24,5 @@ macro_rules! kernels {
         }
     )*};
 }
+
 pub(crate) use kernels;

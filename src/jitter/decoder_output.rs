@@ -3,7 +3,7 @@
 use super::input::MAX_PAYLOAD;
 use super::sync_buffer::SyncBuffer;
 use super::{CHUNK_TICKS, JitterBuffer};
-use crate::core::rescale;
+use crate::core::format::rescale;
 use crate::core::{Format, Frame, Packet, Processor, Result, Stage};
 use crate::dsp::{kernels, level};
 use crate::opus::{OpusDecodeProcessor, OpusDecodeReading};

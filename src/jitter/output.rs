@@ -9,7 +9,7 @@ use super::stats::{JitterBufferReading, JitterBufferStatistics};
 use super::stretch_control::{Pressure, StretchControl};
 use super::time_stretch::Splice;
 use super::{CHUNK_TICKS, JitterBuffer, TICKS_PER_MS, ticks};
-use crate::core::rescale;
+use crate::core::format::rescale;
 use crate::core::{Format, Frame, Packet, Result};
 use crate::opus::packet::Layout;
 

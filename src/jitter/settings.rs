@@ -4,7 +4,7 @@ use super::input::queue;
 use super::output::JitterBufferOutput;
 use super::stats::JitterBufferStatistics;
 use super::{JitterBufferInput, ticks};
-use crate::core::in_range;
+use crate::core::error::in_range;
 use crate::core::{Format, Result};
 use crate::opus::OpusDecode;
 

@@ -3,7 +3,7 @@
 use super::sync_buffer::SyncBuffer;
 use super::time_stretch::{Splice, Stretch};
 use super::{CHUNK_TICKS, TICKS_PER_MS};
-use crate::core::rescale;
+use crate::core::format::rescale;
 use crate::core::{Format, Frame, Packet};
 
 /// The delay may be so much too long before sound is played faster: the longest period, less the slack of the target.

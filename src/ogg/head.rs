@@ -1,7 +1,7 @@
 //! The identification header (RFC 7845, section 5.1).
 
 use super::OggError;
-use crate::core::in_range;
+use crate::core::error::in_range;
 use crate::core::{Error, Result};
 
 /// What every identification header begins with.

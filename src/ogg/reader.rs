@@ -9,7 +9,7 @@ use ::ogg::reading::BasePacketReader;
 use super::head::codec_of;
 use super::page::{Page, Pages};
 use super::{OggError, OggHead};
-use crate::core::rescale;
+use crate::core::format::rescale;
 use crate::core::{Frame, Packet};
 use crate::opus::packet::ticks_of;
 

@@ -7,7 +7,8 @@ use std::io::Write;
 use ::ogg::{PacketWriteEndInfo as End, PacketWriter};
 
 use super::{OggError, OggHead};
-use crate::core::{CodecError, Error, Packet};
+use crate::core::error::CodecError;
+use crate::core::{Error, Packet};
 use crate::opus::packet::ticks_of;
 
 /// A page is closed when it holds this much sound: 1 s, in ticks.

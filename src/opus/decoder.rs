@@ -1,14 +1,12 @@
 //! Opus packets to frames.
 
 use super::comfort_noise::ComfortNoise;
-use super::libopus::{Decoder, NEURAL};
+use super::libopus::{Decoder, NEURAL, check_rate};
 use super::packet::{GRID_TICKS, Layout, Redundancy};
 use super::recovery::{Ceiling, Recovery, plan};
-use super::settings::check_rate;
-use crate::control::{ControlPort, record};
-use crate::control::{Handle, Live};
-use crate::core::rescale;
-use crate::core::{CodecError, in_range};
+use crate::control::{ControlPort, Live};
+use crate::core::error::{CodecError, in_range};
+use crate::core::format::rescale;
 use crate::core::{Error, Format, Frame, Packet, Processor, Result, Stage};
 use crate::dsp::ramp::{GainCurve, Ramp};
 use crate::dsp::{kernels, level};
@@ -79,8 +77,6 @@ pub struct OpusDecode {
     pub complexity: u8,
 }
 
-record!(OpusDecode { gain_db, complexity });
-
 /// What a running [`OpusDecode`] tells. The times add up to all the sound it has made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct OpusDecodeReading {
@@ -97,8 +93,6 @@ pub struct OpusDecodeReading {
     /// Packets that were not Opus.
     pub refused: u64,
 }
-
-record!(OpusDecodeReading { decoded_ms, fec_ms, dred_ms, concealed_ms, comfort_ms, refused });
 
 impl OpusDecode {
     fn factor(&self) -> f32 {
@@ -126,7 +120,7 @@ impl Live for OpusDecode {
         }
     }
 
-    fn prepare_with(self, output: Format, handle: Handle<Self>) -> Result<OpusDecodeProcessor> {
+    fn prepare_with(self, output: Format, port: ControlPort<Self>) -> Result<OpusDecodeProcessor> {
         self.validate()?;
         check_rate("OpusDecode", output)?;
         let mut codec = Decoder::new(output)?;
@@ -135,7 +129,7 @@ impl Live for OpusDecode {
         let most = output.samples_in_ms(120.0) + output.samples_per_channel();
         Ok(OpusDecodeProcessor {
             codec,
-            tap: ControlPort::new(handle),
+            port,
             gain: Ramp::new(self.factor(), output.samples_in_ms(RAMP_MS), output.samples_per_channel()),
             decoded: vec![0.0; most * output.channels()].into_boxed_slice(),
             filled: 0,
@@ -164,7 +158,7 @@ struct Ticks {
 /// A running [`OpusDecode`].
 pub struct OpusDecodeProcessor {
     codec: Decoder,
-    tap: ControlPort<OpusDecode>,
+    port: ControlPort<OpusDecode>,
     gain: Ramp,
     /// Interleaved sound that is not yet handed out.
     decoded: Box<[f32]>,
@@ -311,7 +305,7 @@ impl Processor for OpusDecodeProcessor {
     fn process<'a>(&'a mut self, packet: &'a mut Packet) -> Result<Option<&'a mut Frame>> {
         let format = self.out.format();
         let wanted = self.out.samples().len();
-        if let Some(settings) = self.tap.changed() {
+        if let Some(settings) = self.port.changed() {
             self.codec.set_complexity(settings.complexity)?;
             self.gain.set(settings.factor(), format.samples_in_ms(RAMP_MS));
         }
@@ -334,7 +328,7 @@ impl Processor for OpusDecodeProcessor {
         } else {
             Ok(())
         };
-        self.tap.publish(self.reading());
+        self.port.publish(self.reading());
         done?;
         if self.filled < wanted {
             if !packet.is_gap() {
@@ -365,7 +359,7 @@ impl Processor for OpusDecodeProcessor {
         self.noise.reset();
         self.gain.finish();
         self.ticks = Ticks::default();
-        self.tap.publish(self.reading());
+        self.port.publish(self.reading());
     }
 
     fn input_format(&self) -> Format {

@@ -1,5 +1,8 @@
 //! What the bytes of an Opus packet tell without decoding them (RFC 6716, section 3).
 
+// Without the codec and RTP, only the length of a packet is asked for.
+#![cfg_attr(not(feature = "opus"), allow(dead_code))]
+
 /// The grid of all Opus lengths: 2.5 ms, in ticks of 48 kHz.
 pub const GRID_TICKS: u32 = 120;
 
@@ -227,6 +230,7 @@ impl Redundancy<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(feature = "opus")]
     use proptest::prelude::*;
 
     /// A packet of three SILK frames of 20 ms whose padding holds `extensions`.
@@ -271,6 +275,7 @@ mod tests {
         }
     }
 
+    #[cfg(feature = "opus")]
     proptest! {
         #![proptest_config(ProptestConfig { cases: 10_000, failure_persistence: None, ..ProptestConfig::default() })]
 

@@ -2,9 +2,8 @@
 
 mod controller;
 
-use crate::control::{ControlPort, record};
-use crate::control::{Handle, Live};
-use crate::core::in_range;
+use crate::control::{ControlPort, Live};
+use crate::core::error::in_range;
 use crate::core::{Format, Frame, Processor, Result, Stage};
 use crate::dsp::kernels;
 use crate::dsp::level::{SILENCE_DBFS, db_to_gain};
@@ -79,8 +78,6 @@ impl AutoGain {
     }
 }
 
-record!(AutoGain { target_dbov, max_gain_db, up_db_per_s, down_db_per_s, tolerance_db, noise_dbfs, bypassed });
-
 /// What a running [`AutoGain`] tells.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AutoGainReading {
@@ -99,8 +96,6 @@ impl Default for AutoGainReading {
         Self { gain_db: 0.0, speech_dbov: SILENCE_DBFS, noise_dbfs: SILENCE_DBFS, speaking: false }
     }
 }
-
-record!(AutoGainReading { gain_db, speech_dbov, noise_dbfs, speaking });
 
 impl Stage for AutoGain {
     type Processor = AutoGainProcessor;
@@ -122,12 +117,12 @@ impl Live for AutoGain {
         in_range("AutoGain::noise_dbfs", self.noise_dbfs, -90.0, 0.0)
     }
 
-    fn prepare_with(self, input: Format, handle: Handle<Self>) -> Result<AutoGainProcessor> {
+    fn prepare_with(self, input: Format, port: ControlPort<Self>) -> Result<AutoGainProcessor> {
         self.validate()?;
         let samples = input.samples_per_channel();
         Ok(AutoGainProcessor {
             format: input,
-            tap: ControlPort::new(handle),
+            port,
             settings: self,
             detector: Detector::new(input)?,
             turn: Turn::default(),
@@ -143,7 +138,7 @@ impl Live for AutoGain {
 /// A running [`AutoGain`].
 pub struct AutoGainProcessor {
     format: Format,
-    tap: ControlPort<AutoGain>,
+    port: ControlPort<AutoGain>,
     settings: AutoGain,
     detector: Detector,
     turn: Turn,
@@ -181,7 +176,7 @@ impl Processor for AutoGainProcessor {
 
     fn process<'a>(&'a mut self, frame: &'a mut Frame) -> Result<Option<&'a mut Frame>> {
         frame.check_and_sanitize(self.format)?;
-        if let Some(settings) = self.tap.changed() {
+        if let Some(settings) = self.port.changed() {
             self.settings = settings;
             self.controller.wake();
             self.share.set(settings.share(), self.format.samples_in_ms(BYPASS_MS));
@@ -192,7 +187,7 @@ impl Processor for AutoGainProcessor {
         self.listener.listen(frame, &heard, speaking);
         self.controller.step(&self.settings, &self.listener, speaking, ms as f32 / 1000.0);
         self.apply(frame);
-        self.tap.publish(AutoGainReading {
+        self.port.publish(AutoGainReading {
             gain_db: self.controller.gain_db(),
             speech_dbov: self.listener.speech_dbov().unwrap_or(SILENCE_DBFS),
             noise_dbfs: self.listener.noise_dbfs().unwrap_or(SILENCE_DBFS),
@@ -208,7 +203,7 @@ impl Processor for AutoGainProcessor {
         self.controller = GainController::default();
         self.applied = 1.0;
         self.share.finish();
-        self.tap.publish(AutoGainReading::default());
+        self.port.publish(AutoGainReading::default());
     }
 
     fn input_format(&self) -> Format {
@@ -225,6 +220,7 @@ impl std::fmt::Debug for AutoGainProcessor {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::control::Handle;
     use crate::dsp::speech_level::SpeechLevel;
     use crate::testing::fixture;
 

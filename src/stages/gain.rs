@@ -1,8 +1,8 @@
 //! Gain.
 
-use crate::control::{ControlPort, record};
+use crate::control::ControlPort;
 use crate::control::{Handle, Live};
-use crate::core::in_range;
+use crate::core::error::in_range;
 use crate::core::{Format, Frame, Processor, Result, Stage};
 use crate::dsp::kernels;
 use crate::dsp::level::{db_to_gain, to_dbfs};
@@ -39,16 +39,12 @@ impl Default for Gain {
     }
 }
 
-record!(Gain { gain_db, muted, ramp_ms });
-
 /// What a running [`Gain`] tells.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct GainReading {
     /// The gain at the end of the last frame, in dB; −120 when muted.
     pub gain_db: f32,
 }
-
-record!(GainReading { gain_db });
 
 impl Handle<Gain> {
     /// Fades to silence.
@@ -82,10 +78,10 @@ impl Live for Gain {
         in_range("Gain::ramp_ms", self.ramp_ms, 1.0, 1000.0)
     }
 
-    fn prepare_with(self, input: Format, handle: Handle<Self>) -> Result<GainProcessor> {
+    fn prepare_with(self, input: Format, port: ControlPort<Self>) -> Result<GainProcessor> {
         self.validate()?;
         let ramp = Ramp::new(self.factor(), input.samples_in_ms(self.ramp_ms), input.samples_per_channel());
-        Ok(GainProcessor { format: input, tap: ControlPort::new(handle), ramp })
+        Ok(GainProcessor { format: input, port, ramp })
     }
 }
 
@@ -93,7 +89,7 @@ impl Live for Gain {
 #[derive(Debug)]
 pub struct GainProcessor {
     format: Format,
-    tap: ControlPort<Gain>,
+    port: ControlPort<Gain>,
     ramp: Ramp,
 }
 
@@ -103,9 +99,9 @@ impl Processor for GainProcessor {
 
     fn process<'a>(&'a mut self, frame: &'a mut Frame) -> Result<Option<&'a mut Frame>> {
         frame.check_and_sanitize(self.format)?;
-        if let Some(gain) = self.tap.changed() {
+        if let Some(gain) = self.port.changed() {
             self.ramp.set(gain.factor(), self.format.samples_in_ms(gain.ramp_ms));
-            self.tap.publish(GainReading { gain_db: to_dbfs(gain.factor()) });
+            self.port.publish(GainReading { gain_db: to_dbfs(gain.factor()) });
         }
         match self.ramp.advance(self.format.samples_per_channel()) {
             GainCurve::Steady(1.0) => {}

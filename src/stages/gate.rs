@@ -1,8 +1,7 @@
 //! Noise gate.
 
-use crate::control::{ControlPort, record};
-use crate::control::{Handle, Live};
-use crate::core::in_range;
+use crate::control::{ControlPort, Live};
+use crate::core::error::{fixed, in_range};
 use crate::core::{Format, Frame, Processor, Result, Stage};
 use crate::dsp::delay::Delay;
 use crate::dsp::kernels;
@@ -72,18 +71,6 @@ impl Default for NoiseGate {
     }
 }
 
-record!(NoiseGate {
-    open_db,
-    close_db,
-    attack_ms,
-    hold_ms,
-    release_ms,
-    floor_db,
-    window_ms,
-    above_noise_db,
-    lookahead_ms,
-});
-
 /// Sound less likely to be speech than this is noise to learn from.
 const NOISE_PROBABILITY: f32 = 0.5;
 
@@ -110,8 +97,6 @@ pub struct NoiseGateReading {
     power: f32,
     noise: f32,
 }
-
-record!(NoiseGateReading { open, gain, power, noise });
 
 impl NoiseGateReading {
     /// The gain at the end of the last frame, in dB.
@@ -153,12 +138,16 @@ impl Live for NoiseGate {
         in_range("NoiseGate::lookahead_ms", self.lookahead_ms, 0.0, 100.0)
     }
 
-    fn prepare_with(self, input: Format, handle: Handle<Self>) -> Result<NoiseGateProcessor> {
+    fn validate_change(&self, prepared: &Self, _: Format) -> Result<()> {
+        fixed("NoiseGate::lookahead_ms", self.lookahead_ms == prepared.lookahead_ms)
+    }
+
+    fn prepare_with(self, input: Format, port: ControlPort<Self>) -> Result<NoiseGateProcessor> {
         self.validate()?;
         let lookahead = input.samples_in_ms(self.lookahead_ms);
         Ok(NoiseGateProcessor {
             format: input,
-            tap: ControlPort::new(handle),
+            port,
             lookahead,
             delay: Delay::new(input, lookahead),
             floor: Ramp::new(db_to_gain(self.floor_db), input.samples_in_ms(RAMP_MS), input.samples_per_channel()),
@@ -173,7 +162,7 @@ impl Live for NoiseGate {
 #[derive(Debug)]
 pub struct NoiseGateProcessor {
     format: Format,
-    tap: ControlPort<NoiseGate>,
+    port: ControlPort<NoiseGate>,
     lookahead: usize,
     delay: Delay,
     floor: Ramp,
@@ -280,7 +269,7 @@ impl Processor for NoiseGateProcessor {
 
     fn process<'a>(&'a mut self, frame: &'a mut Frame) -> Result<Option<&'a mut Frame>> {
         frame.check_and_sanitize(self.format)?;
-        if let Some(settings) = self.tap.changed() {
+        if let Some(settings) = self.port.changed() {
             self.law = GateCoefficients::new(&settings, self.format);
             self.floor.set(db_to_gain(settings.floor_db), self.format.samples_in_ms(RAMP_MS));
         }
@@ -312,7 +301,7 @@ impl Processor for NoiseGateProcessor {
         };
         frame.set_position(frame.position() - self.lookahead as i64);
         let State { open, power, noise, .. } = self.state;
-        self.tap.publish(NoiseGateReading { open, gain, power, noise });
+        self.port.publish(NoiseGateReading { open, gain, power, noise });
         Ok(Some(frame))
     }
 

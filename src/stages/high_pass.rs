@@ -2,9 +2,8 @@
 
 mod rumble;
 
-use crate::control::{ControlPort, record};
-use crate::control::{Handle, Live};
-use crate::core::in_range;
+use crate::control::{ControlPort, Live};
+use crate::core::error::in_range;
 use crate::core::{Format, Frame, Processor, Result, Stage};
 use crate::dsp::biquad::{Design, Filter, Shape, States, walk};
 use crate::dsp::kernels;
@@ -69,8 +68,6 @@ impl Default for HighPass {
     }
 }
 
-record!(HighPass { cutoff_hz, order, rumble_db, bypassed });
-
 /// What a running [`HighPass`] tells of the last frame. The difference of both levels is what rumble there was: next to
 /// nothing in clean speech, a lot while something thumps.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -78,8 +75,6 @@ pub struct HighPassReading {
     input: f32,
     output: f32,
 }
-
-record!(HighPassReading { input, output });
 
 impl HighPassReading {
     /// RMS of the louder channel before the filter, in dBFS.
@@ -110,13 +105,13 @@ impl Live for HighPass {
         in_range("HighPass::rumble_db", self.rumble_db, Self::ALWAYS_DB, 0.0)
     }
 
-    fn prepare_with(self, input: Format, handle: Handle<Self>) -> Result<HighPassProcessor> {
+    fn prepare_with(self, input: Format, port: ControlPort<Self>) -> Result<HighPassProcessor> {
         self.validate()?;
         let is_in = self.always();
         let design = design(&self, is_in, input);
         Ok(HighPassProcessor {
             format: input,
-            tap: ControlPort::new(handle),
+            port,
             settings: self,
             rumble: Rumble::default(),
             is_in,
@@ -133,7 +128,7 @@ impl Live for HighPass {
 #[derive(Debug)]
 pub struct HighPassProcessor {
     format: Format,
-    tap: ControlPort<HighPass>,
+    port: ControlPort<HighPass>,
     settings: HighPass,
     rumble: Rumble,
     /// Whether `to` is in.
@@ -175,7 +170,7 @@ impl Processor for HighPassProcessor {
         frame.check_and_sanitize(self.format)?;
         // A change that comes in the middle of another waits for its end, lest the walk have a corner.
         let arrived = self.progress.value() == 1.0;
-        let changed = arrived.then(|| self.tap.changed()).flatten();
+        let changed = arrived.then(|| self.port.changed()).flatten();
         self.settings = changed.unwrap_or(self.settings);
         let wanted = self.settings.always() || self.rumble.listen(&self.settings, frame);
         if arrived && (changed.is_some() || wanted != self.is_in) {
@@ -194,7 +189,7 @@ impl Processor for HighPassProcessor {
                 GainCurve::Moving(ways) => walk(&self.from, &self.to, ways, states, channel),
             }
         }
-        self.tap.publish(HighPassReading { input, output: loudest(frame) });
+        self.port.publish(HighPassReading { input, output: loudest(frame) });
         Ok(Some(frame))
     }
 

@@ -1,8 +1,7 @@
 //! Cleaning of what comes in.
 
-use crate::control::{ControlPort, record};
-use crate::control::{Handle, Live};
-use crate::core::in_range;
+use crate::control::{ControlPort, Live};
+use crate::core::error::in_range;
 use crate::core::{Error, Format, Frame, Processor, Result, Stage};
 use crate::dsp::kernels;
 use crate::dsp::level::{db_to_gain, to_dbfs};
@@ -43,8 +42,6 @@ impl Default for InputCheck {
     }
 }
 
-record!(InputCheck { silence_db, silence_ms });
-
 /// What a running [`InputCheck`] tells. Counts are of all channels together, since the start or the last reset.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[non_exhaustive]
@@ -65,8 +62,6 @@ pub struct InputCheckReading {
     pub silent: bool,
     power: f32,
 }
-
-record!(InputCheckReading { invalid, denormal, clipped_runs, still_ms, quiet_ms, dead, silent, power });
 
 impl InputCheckReading {
     /// RMS of the louder channel over the last frame, without its offset, in dBFS.
@@ -91,11 +86,11 @@ impl Live for InputCheck {
         in_range("InputCheck::silence_ms", self.silence_ms, 10.0, 600_000.0)
     }
 
-    fn prepare_with(self, input: Format, handle: Handle<Self>) -> Result<InputCheckProcessor> {
+    fn prepare_with(self, input: Format, port: ControlPort<Self>) -> Result<InputCheckProcessor> {
         self.validate()?;
         Ok(InputCheckProcessor {
             format: input,
-            tap: ControlPort::new(handle),
+            port,
             silence_power: db_to_gain(self.silence_db).powi(2),
             silence_ms: f64::from(self.silence_ms),
             runs: Default::default(),
@@ -108,7 +103,7 @@ impl Live for InputCheck {
 #[derive(Debug)]
 pub struct InputCheckProcessor {
     format: Format,
-    tap: ControlPort<InputCheck>,
+    port: ControlPort<InputCheck>,
     silence_power: f32,
     silence_ms: f64,
     runs: [Run; Format::MAX_CHANNELS],
@@ -155,7 +150,7 @@ impl Processor for InputCheckProcessor {
         if frame.format() != self.format {
             return Err(Error::WrongFormat { expected: self.format, actual: frame.format() });
         }
-        if let Some(settings) = self.tap.changed() {
+        if let Some(settings) = self.port.changed() {
             self.silence_power = db_to_gain(settings.silence_db).powi(2);
             self.silence_ms = f64::from(settings.silence_ms);
         }
@@ -176,14 +171,14 @@ impl Processor for InputCheckProcessor {
         reading.quiet_ms = if power < self.silence_power { reading.quiet_ms + frame_ms } else { 0 };
         reading.dead = reading.still_ms as f64 >= self.silence_ms;
         reading.silent = reading.quiet_ms as f64 >= self.silence_ms;
-        self.tap.publish(*reading);
+        self.port.publish(*reading);
         Ok(Some(frame))
     }
 
     fn reset(&mut self) {
         self.runs = Default::default();
         self.reading = InputCheckReading::default();
-        self.tap.publish(self.reading);
+        self.port.publish(self.reading);
     }
 
     fn input_format(&self) -> Format {

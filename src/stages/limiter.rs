@@ -3,9 +3,8 @@
 mod detector;
 mod envelope;
 
-use crate::control::{ControlPort, record};
-use crate::control::{Handle, Live};
-use crate::core::in_range;
+use crate::control::{ControlPort, Live};
+use crate::core::error::{fixed, in_range};
 use crate::core::{Format, Frame, Processor, Result, Stage};
 use crate::dsp::delay::Delay;
 use crate::dsp::kernels;
@@ -69,16 +68,12 @@ impl Default for Limiter {
     }
 }
 
-record!(Limiter { ceiling_db, lookahead_ms, release_ms });
-
 /// What a running [`Limiter`] tells.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LimiterReading {
     gain: f32,
     lowest_gain: f32,
 }
-
-record!(LimiterReading { gain, lowest_gain });
 
 impl Default for LimiterReading {
     fn default() -> Self {
@@ -116,7 +111,11 @@ impl Live for Limiter {
         in_range("Limiter::release_ms", self.release_ms, 1.0, 5000.0)
     }
 
-    fn prepare_with(self, input: Format, handle: Handle<Self>) -> Result<LimiterProcessor> {
+    fn validate_change(&self, prepared: &Self, _: Format) -> Result<()> {
+        fixed("Limiter::lookahead_ms", self.lookahead_ms == prepared.lookahead_ms)
+    }
+
+    fn prepare_with(self, input: Format, port: ControlPort<Self>) -> Result<LimiterProcessor> {
         self.validate()?;
         let (smoothing, margin, detector) = if self.lookahead_ms == 0.0 {
             (0, 0, None)
@@ -129,7 +128,7 @@ impl Live for Limiter {
         envelope.set_release(release_samples(&self, input));
         Ok(LimiterProcessor {
             format: input,
-            tap: ControlPort::new(handle),
+            port,
             target_db: self.ceiling_db,
             ceiling_db: self.ceiling_db,
             detector,
@@ -155,7 +154,7 @@ fn release_samples(settings: &Limiter, format: Format) -> f64 {
 #[derive(Debug)]
 pub struct LimiterProcessor {
     format: Format,
-    tap: ControlPort<Limiter>,
+    port: ControlPort<Limiter>,
     /// Where the ceiling is going, and where it is.
     target_db: f32,
     ceiling_db: f32,
@@ -175,7 +174,7 @@ impl Processor for LimiterProcessor {
 
     fn process<'a>(&'a mut self, frame: &'a mut Frame) -> Result<Option<&'a mut Frame>> {
         frame.check_and_sanitize(self.format)?;
-        if let Some(settings) = self.tap.changed() {
+        if let Some(settings) = self.port.changed() {
             self.target_db = settings.ceiling_db;
             self.envelope.set_release(release_samples(&settings, self.format));
         }
@@ -211,7 +210,7 @@ impl Processor for LimiterProcessor {
         }
         self.reading.lowest_gain = self.reading.lowest_gain.min(self.reading.gain);
         frame.set_position(frame.position() - self.latency as i64);
-        self.tap.publish(self.reading);
+        self.port.publish(self.reading);
         Ok(Some(frame))
     }
 
@@ -223,7 +222,7 @@ impl Processor for LimiterProcessor {
         self.envelope.reset();
         self.delay.reset();
         self.reading = LimiterReading::default();
-        self.tap.publish(self.reading);
+        self.port.publish(self.reading);
     }
 
     fn input_format(&self) -> Format {
@@ -248,6 +247,7 @@ fn sample_peaks(frame: &Frame, ceiling: f32, peaks: &mut [f32]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::Error;
     use proptest::prelude::*;
 
     fn limiter(settings: Limiter, rate_hz: u32) -> LimiterProcessor {
@@ -409,11 +409,8 @@ mod tests {
             let out = run(&mut limiter, tone());
             assert!((highest(&out[4320..]) + 3.0).abs() < 0.1);
             assert!((control.reading().lowest_gain_db() + 20.0).abs() < 0.1);
-            // Fixed while it runs.
-            control.update(|limiter| limiter.lookahead_ms = 5.0).unwrap();
-            let before = limiter.latency();
-            run(&mut limiter, tone());
-            assert_eq!(limiter.latency(), before);
+            let refused = control.update(|limiter| limiter.lookahead_ms = 5.0);
+            assert_eq!(refused, Err(Error::Fixed { setting: "Limiter::lookahead_ms" }));
         }
     }
 

@@ -4,8 +4,9 @@ mod gated;
 
 use ebur128::{Channel, EbuR128, Mode};
 
-use crate::control::{ControlPort, record};
+use crate::control::ControlPort;
 use crate::control::{Handle, Live};
+use crate::core::error::fixed;
 use crate::core::{Error, Format, Frame, Processor, Result, Stage};
 use crate::dsp::level::{SILENCE_DBFS, to_dbfs};
 use gated::Gated;
@@ -54,8 +55,6 @@ pub struct LoudnessMeter {
     pub programme: u32,
 }
 
-record!(LoudnessMeter { dual_mono, programme });
-
 /// What a running [`LoudnessMeter`] tells. [`SILENCE_DBFS`] stands for silence and for all that is lower.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct LoudnessReading {
@@ -66,8 +65,6 @@ pub struct LoudnessReading {
     true_peak: [f32; 2],
     overall_true_peak: [f32; 2],
 }
-
-record!(LoudnessReading { momentary, short_term, integrated, true_peak, overall_true_peak });
 
 impl LoudnessReading {
     /// LoudnessReading of the last 400 ms, in LUFS.
@@ -125,7 +122,11 @@ impl Live for LoudnessMeter {
         Ok(())
     }
 
-    fn prepare_with(self, input: Format, handle: Handle<Self>) -> Result<LoudnessProcessor> {
+    fn validate_change(&self, prepared: &Self, _: Format) -> Result<()> {
+        fixed("LoudnessMeter::dual_mono", self.dual_mono == prepared.dual_mono)
+    }
+
+    fn prepare_with(self, input: Format, port: ControlPort<Self>) -> Result<LoudnessProcessor> {
         // No more than the filters, the power of the last frame and the true peak. The crate sums up its long windows
         // whole at every reading, 3 s in half a millisecond; its integrated loudness is a list that grows for ever, or
         // rounds every block to 0.1 LU.
@@ -137,7 +138,7 @@ impl Live for LoudnessMeter {
         }
         Ok(LoudnessProcessor {
             format: input,
-            tap: ControlPort::new(handle),
+            port,
             programme: self.programme,
             engine,
             power: 0.0,
@@ -154,7 +155,7 @@ impl Live for LoudnessMeter {
 #[derive(Debug)]
 pub struct LoudnessProcessor {
     format: Format,
-    tap: ControlPort<LoudnessMeter>,
+    port: ControlPort<LoudnessMeter>,
     programme: u32,
     engine: EbuR128,
     /// The mean squares, weighted, of the frames since the last sub-block was complete, and how many.
@@ -208,7 +209,7 @@ impl LoudnessProcessor {
             *peak = self.engine.true_peak(channel as u32)? as f32;
         }
         self.true_peak = Default::default();
-        self.tap.publish(reading);
+        self.port.publish(reading);
         Ok(())
     }
 }
@@ -219,7 +220,7 @@ impl Processor for LoudnessProcessor {
 
     fn process<'a>(&'a mut self, frame: &'a mut Frame) -> Result<Option<&'a mut Frame>> {
         frame.check_and_sanitize(self.format)?;
-        if let Some(settings) = self.tap.changed()
+        if let Some(settings) = self.port.changed()
             && settings.programme != self.programme
         {
             self.programme = settings.programme;
@@ -237,7 +238,7 @@ impl Processor for LoudnessProcessor {
         self.blocks = 0;
         self.gated.reset();
         self.true_peak = Default::default();
-        self.tap.publish(LoudnessReading::default());
+        self.port.publish(LoudnessReading::default());
     }
 
     fn input_format(&self) -> Format {

@@ -1,8 +1,7 @@
 //! Level metering.
 
-use crate::control::{ControlPort, record};
-use crate::control::{Handle, Live};
-use crate::core::in_range;
+use crate::control::{ControlPort, Live};
+use crate::core::error::in_range;
 use crate::core::{Format, Frame, Processor, Result, Stage};
 use crate::dsp::kernels;
 use crate::dsp::level::{SILENCE_DBFS, db_to_gain, to_dbfs};
@@ -40,8 +39,6 @@ impl Default for LevelMeter {
     }
 }
 
-record!(LevelMeter { interval_ms, hold_ms, fall_db_per_s });
-
 /// What a running [`LevelMeter`] tells. LevelReading are dBFS as in [`level`](crate::level), [`SILENCE_DBFS`] for silence and
 /// for a channel that is not there.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -55,8 +52,6 @@ pub struct LevelReading {
     clipped: u64,
     samples: u64,
 }
-
-record!(LevelReading { rms, peak, held_peak, overall_energy, overall_peak, clipped, samples });
 
 impl LevelReading {
     /// RMS of a channel over the last whole interval, in dBFS.
@@ -118,11 +113,11 @@ impl Live for LevelMeter {
         in_range("LevelMeter::fall_db_per_s", self.fall_db_per_s, 0.0, 1000.0)
     }
 
-    fn prepare_with(self, input: Format, handle: Handle<Self>) -> Result<LevelMeterProcessor> {
+    fn prepare_with(self, input: Format, port: ControlPort<Self>) -> Result<LevelMeterProcessor> {
         self.validate()?;
         Ok(LevelMeterProcessor {
             format: input,
-            tap: ControlPort::new(handle),
+            port,
             settings: self,
             channels: Default::default(),
             interval_samples: 0,
@@ -135,7 +130,7 @@ impl Live for LevelMeter {
 #[derive(Debug)]
 pub struct LevelMeterProcessor {
     format: Format,
-    tap: ControlPort<LevelMeter>,
+    port: ControlPort<LevelMeter>,
     settings: LevelMeter,
     channels: [Sums; Format::MAX_CHANNELS],
     interval_samples: usize,
@@ -157,7 +152,7 @@ impl Processor for LevelMeterProcessor {
 
     fn process<'a>(&'a mut self, frame: &'a mut Frame) -> Result<Option<&'a mut Frame>> {
         frame.expect(self.format)?;
-        if let Some(settings) = self.tap.changed() {
+        if let Some(settings) = self.port.changed() {
             self.settings = settings;
         }
         let frame_ms = self.format.frame_ms() as f32;
@@ -196,7 +191,7 @@ impl Processor for LevelMeterProcessor {
         if interval_over {
             self.interval_samples = 0;
         }
-        self.tap.publish(self.levels);
+        self.port.publish(self.levels);
         Ok(Some(frame))
     }
 
@@ -204,7 +199,7 @@ impl Processor for LevelMeterProcessor {
         self.channels = Default::default();
         self.interval_samples = 0;
         self.levels = LevelReading::default();
-        self.tap.publish(self.levels);
+        self.port.publish(self.levels);
     }
 
     fn input_format(&self) -> Format {

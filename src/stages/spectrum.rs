@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 pub use analyser::Analyser;
 
-use crate::core::in_range;
+use crate::core::error::in_range;
 use crate::core::{Error, Format, Frame, Processor, Result, Stage};
 
 /// The longest FFT.

@@ -1,8 +1,7 @@
 //! Voice activity.
 
-use crate::control::{ControlPort, record};
-use crate::control::{Handle, Live};
-use crate::core::in_range;
+use crate::control::{ControlPort, Live};
+use crate::core::error::in_range;
 use crate::core::{Format, Frame, Processor, Result, Stage};
 use crate::vad::detector::{Detector, Thresholds, Turn};
 
@@ -61,8 +60,6 @@ impl Default for VoiceActivity {
     }
 }
 
-record!(VoiceActivity { enter, stay, hangover_ms });
-
 impl VoiceActivity {
     fn thresholds(&self) -> Thresholds {
         // Set from two threads at once, the thresholds may cross for a frame.
@@ -89,8 +86,6 @@ pub struct VoiceActivityReading {
     quiet_ms: u64,
 }
 
-record!(VoiceActivityReading { speaking, probability, onset_ms, utterances, speech_ms, silence_ms, quiet_ms });
-
 impl VoiceActivityReading {
     /// How long ago speech was heard last, in ms, the hangover not counted as speech; `None` if never.
     pub fn since_speech_ms(&self) -> Option<u64> {
@@ -115,11 +110,11 @@ impl Live for VoiceActivity {
         in_range("VoiceActivity::hangover_ms", self.hangover_ms, 0.0, 10_000.0)
     }
 
-    fn prepare_with(self, input: Format, handle: Handle<Self>) -> Result<VoiceActivityProcessor> {
+    fn prepare_with(self, input: Format, port: ControlPort<Self>) -> Result<VoiceActivityProcessor> {
         self.validate()?;
         Ok(VoiceActivityProcessor {
             format: input,
-            tap: ControlPort::new(handle),
+            port,
             thresholds: self.thresholds(),
             detector: Detector::new(input)?,
             turn: Turn::default(),
@@ -132,7 +127,7 @@ impl Live for VoiceActivity {
 /// A running [`VoiceActivity`].
 pub struct VoiceActivityProcessor {
     format: Format,
-    tap: ControlPort<VoiceActivity>,
+    port: ControlPort<VoiceActivity>,
     thresholds: Thresholds,
     detector: Detector,
     turn: Turn,
@@ -164,7 +159,7 @@ impl Processor for VoiceActivityProcessor {
 
     fn process<'a>(&'a mut self, frame: &'a mut Frame) -> Result<Option<&'a mut Frame>> {
         frame.check_and_sanitize(self.format)?;
-        if let Some(settings) = self.tap.changed() {
+        if let Some(settings) = self.port.changed() {
             self.thresholds = settings.thresholds();
         }
         let ms = self.format.frame_ms();
@@ -189,7 +184,7 @@ impl Processor for VoiceActivityProcessor {
             voice.silence_ms += u64::from(ms);
             voice.quiet_ms += u64::from(ms);
         }
-        self.tap.publish(self.voice);
+        self.port.publish(self.voice);
         Ok(Some(frame))
     }
 
@@ -198,7 +193,7 @@ impl Processor for VoiceActivityProcessor {
         self.turn = Turn::default();
         self.onset = Onset::default();
         self.voice = VoiceActivityReading::default();
-        self.tap.publish(self.voice);
+        self.port.publish(self.voice);
     }
 
     fn input_format(&self) -> Format {

@@ -3,9 +3,9 @@
 use opusic_c::dred::Dred;
 use opusic_c::{Bitrate, Channels, ErrorCode, InbandFec, SampleRate};
 
-use super::super::encoder::OpusEncode;
-use super::super::settings::{Application, Bandwidth, Signal, translate};
-use crate::core::CodecError;
+use super::super::settings::{Application, Bandwidth, OpusEncode, Signal};
+use super::translate;
+use crate::core::error::CodecError;
 use crate::core::{Error, Format, Result};
 
 translate! {
@@ -67,7 +67,7 @@ impl Encoder {
     /// Sets everything but the application. `fixed` holds bandwidth and channels where they are.
     pub fn apply(&mut self, settings: &OpusEncode, fixed: Option<Format>) -> Result<()> {
         let codec = &mut self.0;
-        let (variable, constrained) = settings.rate_control.switches();
+        let (variable, constrained) = super::switches(settings.rate_control);
         codec.set_bitrate(Bitrate::Value(settings.bitrate_bps))?;
         codec.set_vbr(variable)?;
         codec.set_vbr_constraint(constrained)?;

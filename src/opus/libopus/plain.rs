@@ -1,7 +1,7 @@
 //! libopus through the crate `opus`: all but its neural parts.
 
-use super::super::encoder::OpusEncode;
-use super::super::settings::{Application, Bandwidth, Signal, translate};
+use super::super::settings::{Application, Bandwidth, OpusEncode, Signal};
+use super::translate;
 use crate::core::{Error, Format, Result};
 
 translate! {
@@ -42,7 +42,7 @@ impl Encoder {
     /// Sets everything but the application. `fixed` holds bandwidth and channels where they are.
     pub fn apply(&mut self, settings: &OpusEncode, fixed: Option<Format>) -> Result<()> {
         let codec = &mut self.0;
-        let (variable, constrained) = settings.rate_control.switches();
+        let (variable, constrained) = super::switches(settings.rate_control);
         codec.set_bitrate(opus::Bitrate::Bits(settings.bitrate_bps as i32))?;
         codec.set_vbr(variable)?;
         codec.set_vbr_constraint(constrained)?;

@@ -1,9 +1,9 @@
 //! The engines behind one face.
 
-use super::Engine;
 #[cfg(feature = "hush")]
 use super::hush::Hush;
 use super::rnnoise::RnNoise;
+use super::settings::Engine;
 
 /// A running engine. It takes a block at a time; what it gives back is a block late.
 pub(super) enum Network {
@@ -16,6 +16,8 @@ impl Network {
     pub fn new(engine: Engine) -> Self {
         match engine {
             Engine::RnNoise => Self::RnNoise(Box::new(RnNoise::new())),
+            #[cfg(not(feature = "hush"))]
+            Engine::Hush => unreachable!("refused by Denoise::check"),
             #[cfg(feature = "hush")]
             Engine::Hush => Self::Hush(Box::new(Hush::new())),
         }

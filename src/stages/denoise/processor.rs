@@ -1,0 +1,136 @@
+//! Noise suppression, running.
+
+use super::engine::Network;
+use super::rnnoise::{BLOCK, LATENCY};
+use super::settings::{Denoise, DenoiseReading};
+use super::stereo_link::StereoLink;
+use crate::control::{ControlPort, Live};
+use crate::core::error::fixed;
+use crate::core::{Error, Format, Frame, Processor, Result, Stage};
+use crate::dsp::delay::Delay;
+use crate::dsp::kernels;
+use crate::dsp::level::db_to_gain;
+use crate::dsp::ramp::{GainCurve, Ramp};
+
+/// How long a live change takes.
+const RAMP_MS: f32 = 5.0;
+
+/// The share of the unprocessed sound in what comes out.
+fn dry(settings: &Denoise) -> f32 {
+    if settings.bypassed { 1.0 } else { db_to_gain(-settings.suppression_db) }
+}
+
+impl Stage for Denoise {
+    type Processor = DenoiseProcessor;
+
+    fn prepare(self, input: Format) -> Result<DenoiseProcessor> {
+        self.live().0.prepare(input)
+    }
+}
+
+impl Live for Denoise {
+    type Reading = DenoiseReading;
+
+    fn validate(&self) -> Result<()> {
+        self.check()
+    }
+
+    fn validate_change(&self, prepared: &Self, _: Format) -> Result<()> {
+        fixed("Denoise::engine", self.engine == prepared.engine)
+    }
+
+    fn prepare_with(self, input: Format, port: ControlPort<Self>) -> Result<DenoiseProcessor> {
+        self.check()?;
+        if input.sample_rate_hz() != 48_000 {
+            return Err(Error::UnsupportedRate {
+                stage: "Denoise",
+                rate_hz: input.sample_rate_hz(),
+                advice: "put Resample::to(48_000) before it",
+            });
+        }
+        Ok(DenoiseProcessor {
+            format: input,
+            port,
+            network: Network::new(self.engine),
+            link: (input.channels() == 2).then(StereoLink::new),
+            dry: Frame::new(input),
+            delay: Delay::new(input, LATENCY),
+            share: Ramp::new(dry(&self), input.samples_in_ms(RAMP_MS), input.samples_per_channel()),
+        })
+    }
+}
+
+/// A running [`Denoise`].
+pub struct DenoiseProcessor {
+    format: Format,
+    port: ControlPort<Denoise>,
+    network: Network,
+    link: Option<StereoLink>,
+    dry: Frame,
+    delay: Delay,
+    share: Ramp,
+}
+
+impl Processor for DenoiseProcessor {
+    type Input = Frame;
+    type Output = Frame;
+
+    fn process<'a>(&'a mut self, frame: &'a mut Frame) -> Result<Option<&'a mut Frame>> {
+        frame.check_and_sanitize(self.format)?;
+        if let Some(settings) = self.port.changed() {
+            self.share.set(dry(&settings), self.format.samples_in_ms(RAMP_MS));
+        }
+        self.dry.copy_from(frame)?;
+        self.delay.process(&mut self.dry);
+
+        let probability = match &mut self.link {
+            None => frame
+                .samples_mut()
+                .chunks_exact_mut(BLOCK)
+                .fold(0.0f32, |most, block| most.max(self.network.process(block))),
+            Some(link) => {
+                let (left, right) = frame.samples_mut().split_at_mut(self.format.samples_per_channel());
+                let (dry_left, dry_right) = self.dry.samples().split_at(self.format.samples_per_channel());
+                let dry = dry_left.chunks_exact(BLOCK).zip(dry_right.chunks_exact(BLOCK));
+                let wet = left.chunks_exact_mut(BLOCK).zip(right.chunks_exact_mut(BLOCK));
+                wet.zip(dry).fold(0.0f32, |most, (wet, dry)| most.max(link.process(&mut self.network, wet, dry)))
+            }
+        };
+
+        match self.share.advance(self.format.samples_per_channel()) {
+            GainCurve::Steady(dry) => kernels::mix(frame.samples_mut(), 1.0 - dry, self.dry.samples(), dry),
+            GainCurve::Moving(dry) => {
+                for (wet, unprocessed) in frame.channels_mut().zip(self.dry.channels()) {
+                    kernels::blend(wet, unprocessed, dry);
+                }
+            }
+        }
+        frame.set_position(frame.position() - LATENCY as i64);
+        frame.set_speech_probability(Some(probability));
+        self.port.publish(DenoiseReading { speech_probability: probability });
+        Ok(Some(frame))
+    }
+
+    fn reset(&mut self) {
+        self.network.reset();
+        if let Some(link) = &mut self.link {
+            link.reset();
+        }
+        self.delay.reset();
+        self.share.finish();
+    }
+
+    fn input_format(&self) -> Format {
+        self.format
+    }
+
+    fn latency(&self) -> usize {
+        LATENCY
+    }
+}
+
+impl std::fmt::Debug for DenoiseProcessor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "DenoiseProcessor({})", self.format)
+    }
+}
