@@ -75,8 +75,9 @@ impl Profile {
     /// let (mut uplink, controls) = Profile::balanced().uplink(Format::mono(48_000)?)?;
     /// controls.gain.mute();
     /// controls.opus.update(|opus| opus.bitrate_bps = 24_000)?;
-    /// let packet = uplink.process(&mut Frame::new(Format::mono(48_000)?))?;
-    /// assert!(packet.is_none(), "two frames make a packet of 20 ms");
+    /// let mut frame = Frame::new(uplink.input_format());
+    /// assert!(uplink.process(&mut frame)?.is_none(), "two frames make a packet of 20 ms");
+    /// assert!(uplink.process(&mut frame)?.is_some());
     /// # }
     /// # Ok::<(), voxframe::Error>(())
     /// ```

@@ -54,7 +54,7 @@ const GRID: i64 = 120;
 /// }
 /// assert_eq!(samples.len(), 48_000);
 /// # }
-/// # Ok::<(), voxframe::OggError>(())
+/// # Ok::<(), voxframe::ogg::OggError>(())
 /// ```
 ///
 /// # What it makes of files

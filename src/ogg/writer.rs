@@ -50,7 +50,7 @@ const SILK_20_MS: u8 = 9;
 /// let file = writer.finish_at(70_000)?; // exactly as much as went in
 /// assert!(file.starts_with(b"OggS"));
 /// # }
-/// # Ok::<(), voxframe::OggError>(())
+/// # Ok::<(), voxframe::ogg::OggError>(())
 /// ```
 ///
 /// The pre-skip is what of the first packet is before position 0. Packets that are [lost](Packet::is_lost), and those
