@@ -85,6 +85,8 @@ pub mod jitter;
 pub mod ogg;
 pub mod opus;
 #[cfg(feature = "rtp")]
+pub mod rtcp;
+#[cfg(feature = "rtp")]
 pub mod rtp;
 pub mod vad;
 

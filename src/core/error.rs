@@ -100,6 +100,8 @@ pub enum Error {
     Codec(CodecError),
     /// A datagram that is no RTP packet of Opus, or no room for one.
     Rtp(RtpError),
+    /// A datagram that is no RTCP packet, or no room for one.
+    Rtcp(RtcpError),
     /// The name of no [`Profile`](crate::Profile).
     UnknownProfile,
 }
@@ -140,6 +142,25 @@ pub enum RtpError {
         /// The bytes needed.
         bytes: usize,
     },
+}
+
+/// Cause of a refused RTCP packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum RtcpError {
+    /// The datagram is not a compound packet of RFC 3550, or broken. Drop it and go on.
+    Malformed,
+    /// The buffer is too small for the packet. Pass a longer one.
+    NoRoom {
+        /// The bytes needed.
+        bytes: usize,
+    },
+}
+
+impl From<RtcpError> for Error {
+    fn from(error: RtcpError) -> Self {
+        Error::Rtcp(error)
+    }
 }
 
 impl From<RtpError> for Error {
@@ -206,6 +227,8 @@ impl fmt::Display for Error {
             }
             Error::Codec(CodecError::Internal(code)) => write!(f, "libopus failed with code {code}"),
             Error::Rtp(error) => error.fmt(f),
+            Error::Rtcp(RtcpError::Malformed) => f.write_str("not an RTCP packet"),
+            Error::Rtcp(RtcpError::NoRoom { bytes }) => write!(f, "the RTCP packet needs a buffer of {bytes} bytes"),
             Error::UnknownProfile => {
                 write!(f, "unknown profile: the profiles are {}", PROFILE_NAMES.join(", "))
             }
