@@ -1,5 +1,6 @@
 //! Opus (RFC 6716): encoder, decoder, and what the bytes of a packet tell without either.
 
+mod fmtp;
 pub(crate) mod packet;
 mod settings;
 
@@ -20,6 +21,7 @@ mod recovery;
 pub use decoder::{OpusDecode, OpusDecodeProcessor, OpusDecodeReading};
 #[cfg(feature = "opus")]
 pub use encoder::OpusEncodeProcessor;
+pub use fmtp::Fmtp;
 #[cfg(not(feature = "opus"))]
 pub use no_codec::OpusEncodeProcessor;
 pub use settings::{Application, Bandwidth, OpusEncode, OpusEncodeReading, RateControl, Signal};

@@ -43,7 +43,7 @@ pub enum Signal {
 }
 
 /// An audio bandwidth. Default [`Full`](Self::Full).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Bandwidth {
     /// 4 kHz.
@@ -60,7 +60,7 @@ pub enum Bandwidth {
 }
 
 /// The Opus packet lengths that can be chosen, in ms.
-const PACKET_MS: [f32; 9] = [2.5, 5.0, 10.0, 20.0, 40.0, 60.0, 80.0, 100.0, 120.0];
+pub(super) const PACKET_MS: [f32; 9] = [2.5, 5.0, 10.0, 20.0, 40.0, 60.0, 80.0, 100.0, 120.0];
 pub(super) const LONGEST_MS: f32 = PACKET_MS[PACKET_MS.len() - 1];
 
 /// The most redundancy that libopus codes: 104 steps of 10 ms.
