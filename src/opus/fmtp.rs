@@ -115,10 +115,10 @@ impl OpusEncode {
     pub fn with_fmtp(self, fmtp: &str) -> Self {
         let fmtp: Fmtp = fmtp.parse().unwrap_or_default();
         let max_bandwidth = match fmtp.max_playback_rate_hz.unwrap_or(48_000) {
-            ..12_000 => Bandwidth::Narrow,
-            ..16_000 => Bandwidth::Medium,
-            ..24_000 => Bandwidth::Wide,
-            ..48_000 => Bandwidth::SuperWide,
+            0..12_000 => Bandwidth::Narrow,
+            12_000..16_000 => Bandwidth::Medium,
+            16_000..24_000 => Bandwidth::Wide,
+            24_000..48_000 => Bandwidth::SuperWide,
             _ => Bandwidth::Full,
         };
         let shortest = fmtp.min_ptime_ms.unwrap_or(0) as f32;
