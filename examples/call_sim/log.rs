@@ -4,8 +4,8 @@ use std::fmt;
 
 use voxframe::Packet;
 use voxframe::jitter::JitterBufferReading;
-
-use crate::network::{Heard, Network};
+use voxframe_testkit::call::Heard;
+use voxframe_testkit::network::Network;
 
 /// How long one line of the table is, and one bar of the picture, in ms.
 pub const STEP_MS: f64 = 500.0;
@@ -53,7 +53,7 @@ impl Log {
         }
     }
 
-    pub fn note(&mut self, heard: &Heard<'_>) {
+    pub fn note(&mut self, heard: &Heard<'_, JitterBufferReading>) {
         self.frames.push((heard.now_ms, heard.delay_ms, heard.reading));
     }
 

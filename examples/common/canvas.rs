@@ -1,8 +1,10 @@
 //! The picture as pixels.
 
-use std::fs::File;
-use std::io::BufWriter;
+use std::io::Write;
 use std::path::Path;
+
+use super::output::Output;
+use super::{Of, Result};
 
 /// Everything is drawn so many times larger and then averaged: smooth lines and letters.
 pub const SCALE: u32 = 2;
@@ -34,13 +36,19 @@ impl Canvas {
         small
     }
 
-    pub fn save(&self, path: &Path) -> Result<(), Box<dyn std::error::Error>> {
-        let mut encoder = png::Encoder::new(BufWriter::new(File::create(path)?), self.width, self.height);
+    /// Writes it as a PNG file, complete but for its name.
+    pub fn save(&self, path: &Path) -> Result<Output> {
+        let (output, mut file) = Output::create(path)?;
+        let mut encoder = png::Encoder::new(&mut file, self.width, self.height);
         encoder.set_color(png::ColorType::Rgb);
         encoder.set_compression(png::Compression::High);
-        let mut writer = encoder.write_header()?;
-        writer.write_image_data(&self.pixels)?;
-        Ok(writer.finish()?)
+        let written = encoder.write_header().and_then(|mut writer| {
+            writer.write_image_data(&self.pixels)?;
+            writer.finish()
+        });
+        written.of(path)?;
+        file.flush().of(path)?;
+        Ok(output)
     }
 }
 

@@ -1,47 +1,12 @@
 //! After the first frame on a thread nothing allocates: every stage, every profile, the codec, the edges, the handles.
 
-mod common;
-
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
-
-use common::{cases, formats};
 use voxframe::{Capture, Error, Format, Frame, Gain, LevelMeter, Live, Playout, Processor};
+use voxframe_testkit::alloc::{CountingAllocator, allocations};
 
-thread_local! {
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-}
-
-/// The system's allocator, counting what each thread asks of it.
-struct Counting;
-
-// SAFETY: everything is passed on to the system's allocator unchanged.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.with(|count| count.set(count.get() + 1));
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        ALLOCATIONS.with(|count| count.set(count.get() + 1));
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        ALLOCATIONS.with(|count| count.set(count.get() + 1));
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-}
+use crate::cases::{cases, formats};
 
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-/// How often `work` allocates or frees.
-fn allocations(work: impl FnOnce()) -> u64 {
-    let before = ALLOCATIONS.with(Cell::get);
-    work();
-    ALLOCATIONS.with(Cell::get) - before
-}
+static ALLOCATOR: CountingAllocator = CountingAllocator;
 
 /// Fills a frame with something like speech: a tone that comes and goes, over noise.
 fn fill(frame: &mut Frame, round: usize) {
@@ -51,11 +16,6 @@ fn fill(frame: &mut Frame, round: usize) {
         let t = (round * length + i % length) as f32;
         *sample = (t * 0.03).sin() * loudness + (t * t * 0.7).sin() * 0.002 * (1 + i / length) as f32;
     }
-}
-
-#[test]
-fn the_counter_counts() {
-    assert_eq!(allocations(|| drop(std::hint::black_box(vec![1u8]))), 2);
 }
 
 #[test]

@@ -1,11 +1,17 @@
 //! What every stage promises, checked over the table of all stages.
 
-mod common;
+mod cases;
+mod effects;
+mod no_alloc;
+mod stereo;
 
-use common::{Case, cases, formats, noise, run};
+use cases::{Case, cases, formats};
+use effects::{Probe, Swap, pass_through, silence};
 use proptest::prelude::*;
 use voxframe::pipeline::FrameProcessor;
 use voxframe::{Error, Format, Frame, Processor};
+use voxframe_testkit::random::noise;
+use voxframe_testkit::signal::{level, run};
 
 /// The profiles that suppress noise, which is what most of these tests are made of.
 const SUPPRESSING: [&str; 2] = ["balanced", "high-quality"];
@@ -23,6 +29,28 @@ fn for_all(check: impl Fn(&Case, Format, &mut FrameProcessor)) {
 fn sound(format: Format) -> Vec<Vec<f32>> {
     let samples = format.sample_rate_hz() as usize / 2;
     (0..format.channels()).map(|c| noise(7 + c as u64, samples, 0.3)).collect()
+}
+
+#[test]
+fn every_stage_has_its_effect() {
+    for case in &cases() {
+        (case.effect)(&Probe { case, swap: |stage| stage }).unwrap_or_else(|found| panic!("{}: {found}", case.name));
+    }
+}
+
+#[test]
+fn neither_a_pass_through_nor_silence_has_the_effect_of_a_stage() {
+    let swaps: [(&str, Swap); 2] = [("a pass-through", pass_through), ("silence", silence)];
+    for case in &cases() {
+        for (name, swap) in swaps {
+            if (case.name, name) == ("absent", "a pass-through") {
+                continue; // it is one
+            }
+            let found = (case.effect)(&Probe { case, swap });
+            println!("{}, {name} in its place: {found:?}", case.name);
+            assert!(found.is_err(), "{}: {name} in its place is not noticed", case.name);
+        }
+    }
 }
 
 #[test]
@@ -127,8 +155,7 @@ fn what_is_no_sound_comes_out_finite_and_is_gone_at_once() {
         }
         // And it works again.
         let (output, _) = run(processor, &sound(format));
-        let level = common::level(&output[0]);
-        assert!(case.name.contains("denoise") || SUPPRESSING.contains(&case.name) || level > -40.0);
+        assert!(case.name.contains("denoise") || SUPPRESSING.contains(&case.name) || level(&output[0]) > -40.0);
     });
 }
 

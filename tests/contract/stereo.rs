@@ -1,9 +1,10 @@
 //! Two channels: the image does not move, and a voice that is the same in both comes out as if it were in one.
 
-mod common;
-
-use common::{cases, fixture, level, run};
 use voxframe::Format;
+use voxframe_testkit::signal::{level, run};
+use voxframe_testkit::wav::fixture;
+
+use crate::cases::cases;
 
 /// Speech in noise, soft at first and then so loud that limiters work: gains, gates and thresholds all move.
 fn speech() -> Vec<f32> {

@@ -1,12 +1,8 @@
-//! A network in a box: packets go in with the time they were sent, and come out late, twice, in the wrong order, or
-//! not at all; and a call over it.
-#![allow(dead_code, reason = "each user takes what it needs")]
+//! Simulated network: packets go in with the time they were sent, and come out late, twice, in the wrong order, or not
+//! at all. The same for a seed.
 
 use std::error::Error;
 use std::path::Path;
-
-use voxframe::jitter::JitterBufferReading;
-use voxframe::{Format, Frame, JitterBuffer, Packet, Result};
 
 /// Which packets are lost.
 #[derive(Clone, Debug)]
@@ -20,13 +16,7 @@ pub enum Loss {
 impl Loss {
     /// A trace from a file with a 0 or a 1 for each packet, whatever white space is between them.
     pub fn read(path: &Path) -> Result<Self, Box<dyn Error>> {
-        let text = std::fs::read_to_string(path)?;
-        let marks = text.chars().filter(|mark| !mark.is_whitespace()).map(|mark| match mark {
-            '0' => Ok(false),
-            '1' => Ok(true),
-            _ => Err(format!("'{mark}' in a loss trace: it has only 0 and 1")),
-        });
-        let trace: Vec<bool> = marks.collect::<Result<_, _>>()?;
+        let trace = read_trace(path)?;
         if trace.is_empty() { Err("a loss trace without a packet".into()) } else { Ok(Self::Trace(trace)) }
     }
 
@@ -40,7 +30,18 @@ impl Loss {
     }
 }
 
-/// What happens to packets. Times are in ms; the same for a seed.
+/// A text file of zeros and ones, a one for each packet that is lost, whatever white space is between them.
+pub fn read_trace(path: &Path) -> Result<Vec<bool>, Box<dyn Error>> {
+    let text = std::fs::read_to_string(path)?;
+    let marks = text.chars().filter(|mark| !mark.is_whitespace()).map(|mark| match mark {
+        '0' => Ok(false),
+        '1' => Ok(true),
+        _ => Err(format!("'{mark}' in a loss trace: it has only 0 and 1")),
+    });
+    Ok(marks.collect::<Result<_, _>>()?)
+}
+
+/// What happens to packets. Times are in ms.
 #[derive(Clone, Debug)]
 pub struct Network {
     pub loss: Loss,
@@ -81,8 +82,8 @@ pub struct Arrival {
 }
 
 impl Network {
-    /// A spike of `length_ms` every `every_ms`.
-    pub fn with_spikes(mut self, every_ms: f64, length_ms: f64, until_ms: f64) -> Self {
+    /// A stall of `length_ms` every `every_ms`.
+    pub fn with_stalls(mut self, every_ms: f64, length_ms: f64, until_ms: f64) -> Self {
         self.stalls = (1..).map(|i| (f64::from(i) * every_ms, length_ms)).take_while(|s| s.0 < until_ms).collect();
         self
     }
@@ -102,8 +103,8 @@ impl Network {
             let lost = match &self.loss {
                 Loss::Trace(trace) => trace.get(packet % trace.len().max(1)).is_some_and(|&lost| lost),
                 Loss::Bursty { share, burst } => {
-                    let leave = if bad { 1.0 - 1.0 / burst } else { share / (burst * (1.0 - share)) };
-                    bad = random.f64() < leave;
+                    let bad_next = if bad { 1.0 - 1.0 / burst } else { share / (burst * (1.0 - share)) };
+                    bad = random.f64() < bad_next;
                     bad
                 }
             };
@@ -133,62 +134,54 @@ impl Network {
     }
 }
 
-/// One frame at the far end of a call.
-pub struct Heard<'a> {
-    /// When it is played, by the receiver's clock.
-    pub now_ms: f64,
-    /// How long ago the sound in it was captured.
-    pub delay_ms: f64,
-    pub frame: &'a mut Frame,
-    pub reading: JitterBufferReading,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// Sends packets over a network into a jitter buffer and plays what comes out, to the end of the last one.
-pub fn call(
-    packets: &[Packet],
-    network: &Network,
-    buffer: JitterBuffer,
-    format: Format,
-    mut heard: impl FnMut(Heard<'_>),
-) -> Result<JitterBufferReading> {
-    // A packet of silence need not be sent.
-    let sent: Vec<&Packet> = packets.iter().filter(|p| !p.is_dtx()).collect();
-    let ms = |ticks: i64| ticks as f64 / 48.0;
-    let begin = sent.first().map_or(0, |p| p.position());
-    let length = sent.windows(2).map(|two| two[1].position() - two[0].position()).min().unwrap_or(960);
-    // A packet is sent when its last sound has been captured.
-    let sent_ms: Vec<f64> = sent.iter().map(|p| ms(p.position() - begin + length)).collect();
-    let arrivals = network.carry(&sent_ms, ms(length));
-    let first = arrivals.iter().map(|a| a.packet).min().unwrap_or(0);
-    let end_ms = arrivals.last().map_or(0.0, |a| a.at_ms) + 1000.0;
-    let (mut sender, mut receiver) = buffer.open(format)?;
-    let statistics = receiver.statistics();
-    let mut next = arrivals.iter().peekable();
-    let mut standing = None;
-    for pull in 0.. {
-        let now_ms = f64::from(pull) * f64::from(format.frame_ms());
-        if now_ms > end_ms {
-            break;
-        }
-        while let Some(arrival) = next.next_if(|a| a.at_ms <= now_ms) {
-            let packet = sent[arrival.packet];
-            // Both numbers wrap within the first seconds.
-            let sequence = (arrival.packet as u16).wrapping_add(65_500);
-            let timestamp = ((packet.position() - begin) as u32).wrapping_sub(48_000);
-            // What does not fit is counted as refused.
-            let _ = sender.push(sequence, timestamp, 0x5eed, packet.as_bytes());
-        }
-        let frame = receiver.pull();
-        let position = frame.position();
-        let captured =
-            ms(sent[first].position() - begin) + position as f64 * 1000.0 / f64::from(format.sample_rate_hz());
-        let delay_ms = now_ms - network.received_ms(captured);
-        heard(Heard { now_ms, delay_ms, frame, reading: statistics.reading() });
-        // All was heard once the sound stands still and nothing more comes.
-        if next.peek().is_none() && standing == Some(position) {
-            break;
-        }
-        standing = (position > 0).then_some(position);
+    fn carried(network: &Network) -> Vec<Arrival> {
+        let sent_ms: Vec<f64> = (0..20_000).map(|i| f64::from(i) * 20.0).collect();
+        network.carry(&sent_ms, 20.0)
     }
-    Ok(statistics.reading())
+
+    #[test]
+    fn a_good_network_changes_nothing_and_a_seed_says_it_all() {
+        let good = carried(&Network::default());
+        assert!(good.iter().enumerate().all(|(i, a)| a.packet == i && a.at_ms == i as f64 * 20.0));
+        let bad = Network { jitter_ms: 30.0, reorder: 0.1, duplicate: 0.1, ..Network::default() };
+        assert_eq!(carried(&bad), carried(&bad));
+        assert_ne!(carried(&bad), carried(&Network { seed: 2, ..bad }));
+    }
+
+    #[test]
+    fn losses_have_their_share_and_their_length() {
+        for (share, burst) in [(0.05, 1.0), (0.2, 3.0)] {
+            let mut lost = vec![true; 20_000];
+            let network = Network { loss: Loss::Bursty { share, burst }, ..Network::default() };
+            carried(&network).iter().for_each(|arrival| lost[arrival.packet] = false);
+            let count = lost.iter().filter(|&&lost| lost).count() as f64;
+            let bursts = lost.split(|&lost| !lost).filter(|burst| !burst.is_empty()).count() as f64;
+            assert!((count / 20_000.0 / share - 1.0).abs() < 0.1, "{count}");
+            assert!((count / bursts / burst - 1.0).abs() < 0.1, "{count} in {bursts}");
+        }
+        let trace = Network { loss: Loss::Trace(vec![false, true]), ..Network::default() };
+        assert!(carried(&trace).iter().all(|arrival| arrival.packet % 2 == 0));
+    }
+
+    #[test]
+    fn jitter_stalls_and_drift_delay_and_only_reordering_overtakes() {
+        let network = Network { jitter_ms: 50.0, ..Network::default() }.with_stalls(10_000.0, 500.0, 400_000.0);
+        let arrivals = carried(&network);
+        assert!(arrivals.windows(2).all(|two| two[0].packet < two[1].packet));
+        assert!(arrivals.iter().all(|a| !network.stalls.iter().any(|s| (s.0 + 50.0..s.0 + s.1).contains(&a.at_ms))));
+        let late = |network: &Network| {
+            let arrivals = carried(network);
+            arrivals.iter().map(|a| a.at_ms - a.packet as f64 * 20.0).fold(0.0, f64::max)
+        };
+        assert!((450.0..=500.0).contains(&late(&network)));
+        // 400 s at 100 ppm.
+        assert!((late(&Network { drift_ppm: -100.0, ..Network::default() }) - 40.0).abs() < 0.1);
+        let reordered = carried(&Network { reorder: 0.1, ..Network::default() });
+        let overtaken = reordered.windows(2).filter(|two| two[0].packet > two[1].packet).count();
+        assert!((1800..2200).contains(&overtaken), "{overtaken}");
+    }
 }

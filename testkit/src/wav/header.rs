@@ -3,11 +3,13 @@
 //! hound decodes the samples, but its header reader trusts the sizes it finds, refuses files whose writer could not go
 //! back to fill them in, and does not say which encoding it does not know.
 
+use std::error::Error;
 use std::fs::File;
 use std::io::{BufReader, Read};
-use std::path::Path;
 
-use super::{Failure, Of, Result, kind_of, note};
+use crate::file_kind::file_kind;
+
+pub type Result<T = (), E = Box<dyn Error + Send + Sync>> = std::result::Result<T, E>;
 
 /// No writer puts more chunks before the samples; a file made to waste time might.
 const MOST_CHUNKS: usize = 10_000;
@@ -36,19 +38,19 @@ impl std::fmt::Display for Header {
     }
 }
 
-/// Reads up to the first sample.
-pub fn read(reader: &mut BufReader<File>, path: &Path) -> Result<Header> {
-    let file_length = reader.get_ref().metadata().of(path)?.len();
+/// Reads up to the first sample. `notes` gets what is wrong and does no harm.
+pub fn read(reader: &mut BufReader<File>, notes: &mut Vec<String>) -> Result<Header> {
+    let file_length = reader.get_ref().metadata()?.len();
     let mut head = Vec::new();
-    reader.by_ref().take(12).read_to_end(&mut head).of(path)?;
-    let kind = kind_of(&head);
+    reader.by_ref().take(12).read_to_end(&mut head)?;
+    let kind = file_kind(&head);
     if !head.starts_with(b"RIFF") {
-        return Err(format!("not a WAV file but {kind}")).of(path);
+        return Err(format!("not a WAV file but {kind}").into());
     }
     match head.get(8..12) {
         Some(b"WAVE") => {}
-        Some(form) => return Err(format!("a RIFF file, but of type '{}', not WAVE", form.escape_ascii())).of(path),
-        None => return Err("a WAV file that ends in its first header").of(path),
+        Some(form) => return Err(format!("a RIFF file, but of type '{}', not WAVE", form.escape_ascii()).into()),
+        None => return Err("a WAV file that ends in its first header".into()),
     }
     let riff_end = 8 + u64::from(le32(&head[4..]));
 
@@ -59,40 +61,41 @@ pub fn read(reader: &mut BufReader<File>, path: &Path) -> Result<Header> {
         if file_length.saturating_sub(position) < 8 {
             break;
         }
-        reader.read_exact(&mut chunk).of(path)?;
+        reader.read_exact(&mut chunk)?;
         position += 8;
         let there = file_length - position;
         let promised = u64::from(le32(&chunk[4..]));
         match &chunk[..4] {
             b"data" => {
-                let format: Format = format.ok_or("its samples come before their format (the fmt chunk)").of(path)?;
+                let format: Format = format.ok_or("its samples come before their format (the fmt chunk)")?;
                 // Writers that cannot go back leave 0 or the largest number.
                 let most = u64::from(u32::MAX);
                 let unknown = promised == most || promised == 0 && (riff_end <= position || riff_end > most);
                 let length = if unknown { there } else { promised.min(there) };
-                return format.header(length, promised, unknown, path);
+                return format.header(length, promised, unknown, notes);
             }
             _ if promised > there => {
                 let name = chunk[..4].escape_ascii();
                 let what = format!("its chunk '{name}' should have {promised} bytes, but the file ends after {there}");
-                return Err(what).of(path);
+                return Err(what.into());
             }
-            b"fmt " => format = Some(Format::read(reader, promised).of(path)?),
-            _ => reader.seek_relative(promised as i64).of(path)?,
+            b"fmt " => format = Some(Format::read(reader, promised)?),
+            _ => reader.seek_relative(promised as i64)?,
         }
         position += promised;
         // Chunks begin at even places; some writers forget.
         if promised % 2 == 1 && position < file_length {
             let mut pad = [0];
-            reader.read_exact(&mut pad).of(path)?;
+            reader.read_exact(&mut pad)?;
             match pad {
                 [0] => position += 1,
-                _ => reader.seek_relative(-1).of(path)?,
+                _ => reader.seek_relative(-1)?,
             }
         }
     }
-    Err(if format.is_some() { "no samples: there is no data chunk" } else { "no format: there is no fmt chunk" })
-        .of(path)
+    let missing =
+        if format.is_some() { "no samples: there is no data chunk" } else { "no format: there is no fmt chunk" };
+    Err(missing.into())
 }
 
 /// What the fmt chunk says.
@@ -108,19 +111,18 @@ struct Format {
 impl Format {
     fn read(reader: &mut BufReader<File>, length: u64) -> Result<Self> {
         if length < 16 {
-            return Err(Failure(format!("its fmt chunk has only {length} bytes")));
+            return Err(format!("its fmt chunk has only {length} bytes").into());
         }
         let mut body = [0; 40];
         let known = length.min(40) as usize;
-        let read =
-            reader.read_exact(&mut body[..known]).and_then(|()| reader.seek_relative((length - known as u64) as i64));
-        read.map_err(|error| Failure(error.to_string()))?;
+        reader.read_exact(&mut body[..known])?;
+        reader.seek_relative((length - known as u64) as i64)?;
 
         let mut tag = le16(&body);
         let mut bits = le16(&body[14..]);
         if tag == 0xfffe {
             if length < 40 {
-                return Err(Failure(format!("its extensible fmt chunk has only {length} bytes")));
+                return Err(format!("its extensible fmt chunk has only {length} bytes").into());
             }
             // The tail of all sub-formats that stand for a tag.
             const TAIL: [u8; 14] = [0, 0, 0, 0, 0x10, 0, 0x80, 0, 0, 0xaa, 0, 0x38, 0x9b, 0x71];
@@ -130,39 +132,39 @@ impl Format {
         }
         if ![1, 3].contains(&tag) {
             let name = encoding_name(tag);
-            return Err(Failure(format!("{name}: only PCM is read, integers of 8 to 32 bits and floats of 32")));
+            return Err(format!("{name}: only PCM is read, integers of 8 to 32 bits and floats of 32").into());
         }
         let sample_rate_hz = le32(&body[4..]);
         Ok(Self { sample_rate_hz, channels: le16(&body[2..]), block: le16(&body[12..]), bits, float: tag == 3 })
     }
 
     /// The header of `length` bytes of samples, where the file promised others.
-    fn header(self, length: u64, promised: u64, unknown: bool, path: &Path) -> Result<Header> {
+    fn header(self, length: u64, promised: u64, unknown: bool, notes: &mut Vec<String>) -> Result<Header> {
         let Self { sample_rate_hz, channels, block, bits, float } = self;
         if !(1..=8).contains(&channels) {
-            return Err(format!("{channels} channels: only 1 to 8 are read")).of(path);
+            return Err(format!("{channels} channels: only 1 to 8 are read").into());
         }
         if !(8_000..=192_000).contains(&sample_rate_hz) {
-            return Err(format!("sample rate {sample_rate_hz} Hz: only 8000 to 192000 are read")).of(path);
+            return Err(format!("sample rate {sample_rate_hz} Hz: only 8000 to 192000 are read").into());
         }
         let bytes = block / channels;
         if block % channels != 0 || bits == 0 || bits > bytes.saturating_mul(8) {
             let what = format!("{bits} bits in each of {channels} channels do not fit its blocks of {block} bytes");
-            return Err(format!("contradicts itself: {what}")).of(path);
+            return Err(format!("contradicts itself: {what}").into());
         }
         match (float, bytes, bits) {
             (true, 4, 32) | (false, 1..=4, _) => {}
-            (true, ..) => return Err(format!("{bits}-bit floats: only those of 32 bits are read")).of(path),
-            (false, ..) => return Err(format!("{bits}-bit integers: only those of up to 32 bits are read")).of(path),
+            (true, ..) => return Err(format!("{bits}-bit floats: only those of 32 bits are read").into()),
+            (false, ..) => return Err(format!("{bits}-bit integers: only those of up to 32 bits are read").into()),
         }
         let samples = length / u64::from(block);
         if samples == 0 && promised > 0 {
-            return Err(format!("no samples: {promised} bytes are promised, {length} are there")).of(path);
+            return Err(format!("no samples: {promised} bytes are promised, {length} are there").into());
         }
         if length < promised && !unknown {
-            note(path, format!("cut short: {promised} bytes of samples are promised, {length} are there"));
+            notes.push(format!("cut short: {promised} bytes of samples are promised, {length} are there"));
         } else if !length.is_multiple_of(block.into()) {
-            note(path, format!("the last {} bytes make no sample", length % u64::from(block)));
+            notes.push(format!("the last {} bytes make no sample", length % u64::from(block)));
         }
         Ok(Header { sample_rate_hz, channels: channels.into(), bytes, bits, float, samples })
     }
