@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 
 use proptest::prelude::*;
 use voxframe::opus::{Application, OpusDecodeProcessor};
-use voxframe::{Format, Frame, JitterBuffer, OpusDecode, OpusEncode, Packet, Processor, Stage};
+use voxframe::{Format, Frame, JitterBuffer, OpusDecode, OpusEncode, Packet, Processor, Source, Stage};
 use voxframe_testkit::wav::fixture;
 
 fn cases() -> ProptestConfig {

@@ -4,7 +4,6 @@ use std::fmt;
 
 use voxframe::Packet;
 use voxframe::jitter::JitterBufferReading;
-use voxframe_testkit::call::Heard;
 use voxframe_testkit::network::Network;
 
 /// How long one line of the table is, and one bar of the picture, in ms.
@@ -53,8 +52,8 @@ impl Log {
         }
     }
 
-    pub fn note(&mut self, heard: &Heard<'_, JitterBufferReading>) {
-        self.frames.push((heard.now_ms, heard.delay_ms, heard.reading));
+    pub fn note(&mut self, now_ms: f64, delay_ms: f64, reading: JitterBufferReading) {
+        self.frames.push((now_ms, delay_ms, reading));
     }
 
     /// The last reading.

@@ -17,9 +17,8 @@ use common::output::{all_different, commit, print};
 use common::wav::WavOutput;
 use common::{Of, Result, exit};
 use log::Log;
-use voxframe::jitter::{JitterBufferInput, JitterBufferOutput, JitterBufferReading};
-use voxframe::{Format, Frame, JitterBuffer, Stage};
-use voxframe_testkit::call::{Receiver, call};
+use voxframe::{Format, JitterBuffer, Stage};
+use voxframe_testkit::call::call;
 use voxframe_testkit::network::{Loss, Network};
 
 /// Sends a recording over a simulated network, and tells what arrived.
@@ -84,10 +83,13 @@ fn run(args: &Args) -> Result {
     let mut wav = WavOutput::create(&args.output, format, true, 0)?;
     let mut log = Log::new(&packets, &network);
     let buffer = JitterBuffer { decoder: args.codec.decoder(), ..JitterBuffer::default() };
-    let (input, output) = buffer.open(format)?;
+    let (mut input, output) = buffer.open(format)?;
+    let statistics = output.statistics();
+    // What does not fit is counted as refused.
+    let push = |sequence, timestamp, ssrc, payload: &[u8]| _ = input.push(sequence, timestamp, ssrc, payload);
     let mut written = Ok(());
-    call(&packets, &network, format, Ends { input, output }, |heard| {
-        log.note(&heard);
+    call(&packets, &network, push, output, |heard| {
+        log.note(heard.now_ms, heard.delay_ms, statistics.reading());
         heard.frame.set_position(wav.samples() as i64);
         let all = wav.write(heard.frame, i64::MAX);
         written = std::mem::replace(&mut written, Ok(())).and(all);
@@ -96,25 +98,4 @@ fn run(args: &Args) -> Result {
     let picture = args.plot.as_ref().map(|path| picture::draw(&log).of(path)?.save(path)).transpose()?;
     commit([wav.finish()?].into_iter().chain(picture).collect())?;
     print(&log.to_string())
-}
-
-/// Both ends of a jitter buffer.
-struct Ends {
-    input: JitterBufferInput,
-    output: JitterBufferOutput,
-}
-
-impl Receiver for Ends {
-    type Reading = JitterBufferReading;
-
-    fn push(&mut self, sequence: u16, timestamp: u32, ssrc: u32, payload: &[u8]) {
-        // What does not fit is counted as refused.
-        let _ = self.input.push(sequence, timestamp, ssrc, payload);
-    }
-
-    fn pull(&mut self) -> (&mut Frame, JitterBufferReading) {
-        let statistics = self.output.statistics();
-        let frame = self.output.pull();
-        (frame, statistics.reading())
-    }
 }
