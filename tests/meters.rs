@@ -18,7 +18,7 @@ fn formats() -> impl Iterator<Item = Format> {
 }
 
 fn fill(frame: &mut Frame, random: &mut Random) {
-    frame.samples_mut().iter_mut().for_each(|sample| *sample = random.white());
+    frame.samples_mut().iter_mut().for_each(|sample| *sample = random.white() as f32);
 }
 
 #[test]

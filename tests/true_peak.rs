@@ -95,7 +95,7 @@ fn limit(limiter: &mut impl Processor<Input = Frame, Output = Frame>, input: &[f
 
 fn noise(seed: u64) -> impl FnMut() -> f64 {
     let mut random = Random::new(seed);
-    move || 2.0 * random.unit() - 1.0
+    move || random.white()
 }
 
 /// What limiters are known to fail on, `length` samples each, at +24 dBFS.

@@ -49,8 +49,9 @@ fn loud_frames(clean: &Recording, seconds: usize) -> Vec<bool> {
 #[test]
 fn speech_is_found() {
     // What is listened to, and where in it the speech is.
-    let mut all: Vec<(Recording, Recording)> =
-        ["speech_clean.wav", "speech_room.wav", "speech_stereo_44100.wav"].map(|n| (Recording::fixture(n), Recording::fixture(n))).into();
+    let mut all: Vec<(Recording, Recording)> = ["speech_clean.wav", "speech_room.wav", "speech_stereo_44100.wav"]
+        .map(|n| (Recording::fixture(n), Recording::fixture(n)))
+        .into();
     all.push((Recording::fixture("speech_noisy.wav"), Recording::fixture("speech_clean.wav")));
     all.extend(recordings("speech").into_iter().zip(recordings("speech")));
     for (recording, clean) in all {

@@ -39,6 +39,11 @@ impl RawWav {
         }
     }
 
+    /// The same, with a data chunk that says it has `size` bytes.
+    pub fn with_data_size(self, size: u32) -> Self {
+        Self { data_size: Some(size), ..self }
+    }
+
     pub fn bytes(&self) -> Vec<u8> {
         let mut body = b"WAVEfmt ".to_vec();
         body.extend((16 + self.extra.len() as u32).to_le_bytes());

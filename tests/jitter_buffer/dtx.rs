@@ -1,14 +1,13 @@
 //! A sender that is silent, from end to end: nothing is sent, and the far end hears the background go on.
-#![cfg(feature = "opus")]
 
-mod common;
-#[path = "../examples/common/network.rs"]
-mod network;
-
-use common::{fixture, level};
-use network::{Network, call};
 use voxframe::opus::{Application, OpusDecodeProcessor};
 use voxframe::{Format, Frame, JitterBuffer, OpusDecode, OpusEncode, Packet, Processor, Stage};
+use voxframe_testkit::network::Network;
+use voxframe_testkit::random::noise;
+use voxframe_testkit::signal::{level, steepest};
+use voxframe_testkit::wav::fixture;
+
+use super::call;
 
 const RATE: usize = 48_000;
 
@@ -16,15 +15,12 @@ const RATE: usize = 48_000;
 fn speech_with_a_pause() -> (Vec<f32>, Vec<f32>) {
     let speech = &fixture("speech_clean.wav")[0];
     let mut sound = [&speech[..2 * RATE], &vec![0.0; 6 * RATE], &speech[RATE..2 * RATE]].concat();
-    let (mut seed, mut low) = (1u32, 0.0);
-    let mut noise: Vec<f32> = sound
-        .iter()
-        .map(|_| {
-            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            low += 0.05 * ((seed >> 8) as f32 / 8_388_608.0 - 1.0 - low);
-            low
-        })
-        .collect();
+    let mut low = 0.0;
+    let mut noise = noise(1, sound.len(), 1.0);
+    for sample in &mut noise {
+        low += 0.05 * (*sample - low);
+        *sample = low;
+    }
     let gain = 10f32.powf((-50.0 - level(&noise)) / 20.0);
     noise.iter_mut().for_each(|sample| *sample *= gain);
     sound.iter_mut().zip(&noise).for_each(|(sample, noise)| *sample += noise);
@@ -97,7 +93,7 @@ fn the_decoder_fills_what_was_not_sent_with_the_background() {
             end = packet.position() + i64::from(packet.duration());
         }
         assert_background(&heard, 3 * RATE..8 * RATE - RATE / 4, &format!("decoder, {} b/s", settings.bitrate_bps));
-        let click = heard[3 * RATE..7 * RATE].windows(2).map(|two| (two[1] - two[0]).abs()).fold(0.0, f32::max);
+        let click = steepest(&heard[3 * RATE..7 * RATE]);
         assert!(click < 0.02, "{click}");
     }
 }

@@ -1,71 +1,22 @@
 //! Whatever bytes come, as an Ogg file or as a packet: no panic, no endless loop, and no more memory than is said.
 //!
 //! `PROPTEST_CASES` says how many cases are tried of each.
-#![cfg(all(feature = "opus", feature = "ogg"))]
 
-mod cli;
-mod ogg_files;
-
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::io::Read;
 use std::sync::LazyLock;
 
-use ogg_files::{encode, mend_checksums, pages, speech, stream_of, write};
 use proptest::prelude::*;
 use voxframe::ogg::{OggError, OggHead, OggReader, OggWriter};
 use voxframe::{Format, OpusDecode, OpusEncode, Packet, Processor, Stage};
+use voxframe_testkit::alloc::{CountingAllocator, most_held};
 
-/// Counts, for each thread, the bytes it holds and the most it held.
-struct Counting;
-
-thread_local! {
-    static HELD: Cell<(usize, usize)> = const { Cell::new((0, 0)) };
-}
-
-fn count(freed: usize, allocated: usize) {
-    let _ = HELD.try_with(|held| {
-        let now = held.get().0.saturating_sub(freed) + allocated;
-        held.set((now, held.get().1.max(now)));
-    });
-}
-
-// SAFETY: hands everything on to the system's allocator.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(0, layout.size());
-        // SAFETY: the caller's promise.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        count(layout.size(), 0);
-        // SAFETY: the caller's promise.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        // While it is copied there are both.
-        count(0, size);
-        count(layout.size(), 0);
-        // SAFETY: the caller's promise.
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-}
+use crate::files::{Paged, encode, mend_checksums, packets_of, pages, speech, stream_of, write, write_packets};
 
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
+static ALLOCATOR: CountingAllocator = CountingAllocator;
 
 /// The most that a reader may hold, in bytes: as its documentation says.
 const MOST_HELD: usize = 300_000;
-
-/// What `f` returns, and how much memory it held at most beyond what was there.
-fn most_held<T>(f: impl FnOnce() -> T) -> (T, usize) {
-    let before = HELD.get().0;
-    HELD.set((before, before));
-    let result = f();
-    (result, HELD.get().1 - before)
-}
 
 fn config() -> ProptestConfig {
     let cases = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok());
@@ -168,15 +119,15 @@ fn rebased(packets: &[Packet]) -> Vec<Packet> {
 
 /// A file with a page for every packet.
 fn many_pages(packets: &[Packet]) -> Vec<u8> {
-    let head = ogg_files::packets_of(&write(OggHead::default(), packets, 1000));
-    let mut all: Vec<ogg_files::Paged> = head[..2].to_vec();
+    let head = packets_of(&write(OggHead::default(), packets, 1000));
+    let mut all: Vec<Paged> = head[..2].to_vec();
     let mut granule = 0;
     for packet in packets {
         granule += u64::from(packet.duration());
         all.push((packet.as_bytes().to_vec(), granule, true, false));
     }
     all.last_mut().unwrap().3 = true;
-    ogg_files::write_packets(&all)
+    write_packets(&all)
 }
 
 /// What can happen to a file.

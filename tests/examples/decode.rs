@@ -1,20 +1,16 @@
-//! The readers and writers that the examples share: no panic on any file, and one line about what is wrong with it.
-#![cfg(all(feature = "resample", feature = "denoise", feature = "opus", feature = "ogg"))]
-
-mod cli;
-#[path = "../examples/common/mod.rs"]
-mod common;
-mod ogg_files;
+//! `decode`: what others wrote, lost packets and damaged files.
 
 use std::fs;
 use std::path::Path;
 
-use cli::{RawWav, example, length, level, read_wav, recordings};
-use common::wav::WavInput;
-use ogg_files::{encode, speech, write};
-use proptest::prelude::*;
 use voxframe::OpusEncode;
 use voxframe::ogg::OggHead;
+use voxframe_testkit::program::example;
+use voxframe_testkit::signal::level;
+use voxframe_testkit::wav::{self, Wav, recordings_folder};
+
+use crate::ogg_files::{self, encode, speech, write};
+use crate::samples_in;
 
 /// Writes mono sound of 48 kHz as an Ogg Opus file.
 fn write_opus(path: &Path, settings: OpusEncode, sound: &[f32]) {
@@ -26,7 +22,7 @@ fn write_opus(path: &Path, settings: OpusEncode, sound: &[f32]) {
 fn decode(path: &Path) -> Vec<f32> {
     let out = path.with_extension("decoded.wav");
     example("decode", &[&path, &out]).ok();
-    read_wav(&out).1
+    wav::read(&out).samples
 }
 
 #[test]
@@ -44,7 +40,7 @@ fn lost_packets_are_concealed_and_rebuilt_where_they_can_be() {
         let whole = decode(&path);
         let run = example("decode", &[&path, &out, &"--loss-trace", &trace]).ok();
         assert!(run.stdout.contains("16 of them lost"), "{run:?}");
-        let (_, holey) = read_wav(&out);
+        let holey = wav::read(&out).samples;
         assert_eq!(holey.len(), whole.len());
         // Where packets were lost, pre-skip taken off: half of it there, so that they have begun and not ended.
         let at_losses = |sound: &[f32]| -> Vec<f32> {
@@ -76,14 +72,14 @@ fn a_stream_of_its_own_decoder_follows_another() {
 
 #[test]
 fn real_files_are_decoded_or_refused() {
-    let Some(folder) = recordings("opus") else { return };
+    let Some(folder) = recordings_folder("opus") else { return };
     let work = tempfile::tempdir().unwrap();
     let out = work.path().join("out.wav");
     for (name, channels) in [("8khz_5s.opus", 1), ("bear.opus", 2), ("bear_duplicate_header.opus", 2)] {
         let input = fs::read(folder.join(name)).unwrap();
         let run = example("decode", &[&folder.join(name), &out]).ok();
-        let (spec, sound) = read_wav(&out);
-        assert_eq!((spec.sample_rate, spec.channels), (48_000, channels));
+        let Wav { header: spec, samples: sound } = wav::read(&out);
+        assert_eq!((spec.sample_rate_hz, spec.channels), (48_000, channels));
         let rounding = sound.iter().zip(&ogg_files::decode(&input)).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
         assert!(rounding <= 0.51 / 32_768.0, "{name}: {rounding}");
         assert!(run.stderr.is_empty(), "{run:?}");
@@ -103,7 +99,7 @@ fn real_files_are_decoded_or_refused() {
     }
     let trace = folder.join("../loss/1214_is_lost.txt");
     let run = example("decode", &[&folder.join("8khz_5s.opus"), &out, &"--loss-trace", &trace]).ok();
-    assert_eq!(length(&out), 240_000);
+    assert_eq!(samples_in(&out), 240_000);
     assert!(run.stdout.contains("251 packets"), "{run:?}");
 }
 
@@ -119,7 +115,7 @@ fn a_damaged_opus_file_is_concealed_and_told() {
     fs::write(&path, bytes).unwrap();
     let out = folder.path().join("out.wav");
     let run = example("decode", &[&path, &out]).ok();
-    assert_eq!(length(&out), sound.len() as u64);
+    assert_eq!(samples_in(&out), sound.len() as u64);
     assert!(run.stderr.contains("1 Ogg pages are missing") && run.stdout.contains("50 of them lost"), "{run:?}");
 
     // A packet that begins as one, and is none; in a page with a right checksum.
@@ -143,7 +139,7 @@ fn an_opus_file_cut_anywhere_is_decoded_as_far_as_it_goes() {
         let out = folder.path().join("out.wav");
         let run = example("decode", &[&cut, &out]);
         if run.code == Some(0) {
-            let (_, sound) = read_wav(&out);
+            let sound = wav::read(&out).samples;
             assert!(sound.len() < whole.len() && sound[..] == whole[..sound.len()], "{length} bytes");
             assert!(run.stderr.starts_with("note: ") && run.stderr.contains("cut short"), "{length} bytes: {run:?}");
             fs::remove_file(out).unwrap();
@@ -152,63 +148,4 @@ fn an_opus_file_cut_anywhere_is_decoded_as_far_as_it_goes() {
             run.refused(&cut, "");
         }
     }
-}
-
-/// Reads all of a WAV file; the samples, all channels together, and how many there can be at most.
-fn read_through(path: &Path) -> Option<(u64, u64)> {
-    let mut input = WavInput::open(path).ok()?;
-    let header = *input.header();
-    let mut samples = 0;
-    while let block @ 1.. = input.next_block().map_or(0, <[f32]>::len) {
-        assert!(block <= 8 * 4096);
-        samples += block as u64;
-    }
-    assert_eq!(samples, header.samples * header.channels as u64);
-    Some((samples, path.metadata().unwrap().len() / u64::from(header.bytes)))
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 2000, ..ProptestConfig::default() })]
-
-    #[test]
-    fn no_wav_header_does_harm(
-        changes in prop::collection::vec((0usize..80, prop::sample::select(vec![0u8, 1, 2, 3, 8, 0x7f, 0x80, 0xfe, 0xff])), 0..6),
-        cut in prop::option::of(0usize..200),
-        bits in prop::sample::select(vec![8u16, 16, 24, 32]),
-    ) {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("in.wav");
-        let extra = [22, 0, 24, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 16, 0, 128, 0, 0, 170, 0, 56, 155, 113].to_vec();
-        let wav = RawWav { tag: 0xfffe, block: bits / 8, bits, extra, before: b"LIST\x03\0\0\0abc\0".to_vec(), ..RawWav::new(vec![7; 96]) };
-        let mut bytes = wav.bytes();
-        for (place, value) in changes {
-            bytes[place] = value;
-        }
-        bytes.truncate(cut.unwrap_or(bytes.len()));
-        fs::write(&path, &bytes).unwrap();
-        if let Some((samples, most)) = read_through(&path) {
-            prop_assert!(samples <= most);
-        }
-    }
-}
-
-#[cfg(all(feature = "loudness", feature = "spectrum"))]
-#[test]
-fn plot_draws_any_wav_file_that_the_others_read() {
-    let folder = tempfile::tempdir().unwrap();
-    let (text, picture) = (folder.path().join("text.wav"), folder.path().join("out.png"));
-    let [before, after] = ["speech_noisy.wav", "speech_stereo_44100.wav"].map(cli::fixture);
-    let float = folder.path().join("float.wav");
-    cli::write_wav(&float, 44_100, 1, 32, &[0.1; 44_100]);
-    for (before, after) in [(&before, &after), (&float, &before)] {
-        example("plot", &[before, after, &picture]).ok();
-        let file = std::io::BufReader::new(fs::File::open(&picture).unwrap());
-        let mut reader = png::Decoder::new(file).read_info().unwrap();
-        let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
-        reader.next_frame(&mut pixels).unwrap();
-        let colours: std::collections::HashSet<&[u8]> = pixels.chunks_exact(3).collect();
-        assert!(reader.info().size() == (1400, 1630) && colours.len() > 200, "{}", colours.len());
-    }
-    fs::write(&text, "no sound").unwrap();
-    example("plot", &[&text, &after, &picture]).refused(&text, "not a WAV file");
 }

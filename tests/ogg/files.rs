@@ -1,17 +1,15 @@
 //! Making Ogg Opus files, taking them apart, and putting them together otherwise.
-#![allow(dead_code, reason = "each test takes what it needs")]
 
 use std::ops::Range;
 
 use ogg::{PacketReader, PacketWriteEndInfo as End, PacketWriter};
 use voxframe::ogg::{OggDamage, OggHead, OggReader, OggWriter};
 use voxframe::{Capture, Error, Format, OpusDecode, OpusEncode, Packet, Processor, Stage};
-
-use crate::cli::{fixture, read_wav};
+use voxframe_testkit::wav::fixture;
 
 /// 2 s of speech, 48 kHz.
 pub fn speech() -> Vec<f32> {
-    read_wav(&fixture("speech_clean.wav")).1[24_000..120_000].to_vec()
+    fixture("speech_clean.wav")[0][24_000..120_000].to_vec()
 }
 
 /// The packets of sound of 48 kHz, interleaved, until all of it is in them.

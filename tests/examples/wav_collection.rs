@@ -1,11 +1,11 @@
 //! Every file in the collection of odd WAV files is either processed right or refused with a reason: a table says which.
-#![cfg(all(feature = "resample", feature = "denoise", feature = "opus", feature = "ogg"))]
-
-mod cli;
 
 use std::path::Path;
 
-use cli::{example, files_in, length, recordings};
+use voxframe_testkit::program::example;
+use voxframe_testkit::wav::recordings_folder;
+
+use crate::{files_in, samples_in};
 
 /// What is to become of a file.
 enum Want {
@@ -114,9 +114,9 @@ fn check(folder: &Path, (name, want): &(&str, Want)) {
             check_levels(&input, *rate_hz, *samples, levels);
             process().ok();
             let at_48k = (samples * 48_000 + u64::from(rate_hz / 2)) / u64::from(*rate_hz);
-            assert_eq!(length(&wav), at_48k, "{name}");
+            assert_eq!(samples_in(&wav), at_48k, "{name}");
             example("decode", &[&opus, &wav]).ok();
-            assert_eq!(length(&wav), at_48k, "{name}: Opus");
+            assert_eq!(samples_in(&wav), at_48k, "{name}: Opus");
         }
     }
 }
@@ -134,7 +134,7 @@ fn check_levels(input: &Path, rate_hz: u32, samples: u64, levels: &[f64]) {
 
 #[test]
 fn every_file_is_processed_right_or_refused() {
-    let Some(folder) = recordings("wav") else { return };
+    let Some(folder) = recordings_folder("wav") else { return };
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
         for part in TABLE.chunks(TABLE.len().div_ceil(threads)) {
@@ -145,7 +145,7 @@ fn every_file_is_processed_right_or_refused() {
 
 #[test]
 fn the_table_lists_every_file() {
-    let Some(folder) = recordings("wav") else { return };
+    let Some(folder) = recordings_folder("wav") else { return };
     let there: Vec<String> = files_in(&folder)
         .iter()
         .flat_map(|origin| files_in(&folder.join(origin)).into_iter().map(move |name| format!("{origin}/{name}")))
