@@ -70,7 +70,7 @@
 
 mod core;
 mod dsp;
-#[cfg(feature = "hush")]
+#[cfg(feature = "denoise")]
 mod neural;
 mod stages;
 #[cfg(test)]

@@ -81,6 +81,43 @@ fn no_stage_and_no_profile_allocates_after_the_first_frame() {
     }
 }
 
+#[cfg(feature = "denoise")]
+#[test]
+fn noise_suppression_is_reset_any_number_of_times() {
+    use voxframe::denoise::Engine;
+    use voxframe::{Denoise, Stage};
+    let mut engines = vec![Engine::RnNoise];
+    if cfg!(feature = "hush") {
+        engines.push(Engine::Hush);
+    }
+    for engine in engines {
+        let format = Format::stereo(48_000).unwrap();
+        let mut processor = Denoise { engine, ..Denoise::default() }.prepare(format).unwrap();
+        let mut frame = Frame::new(format);
+        let mut fresh = [0.0; 5 * 960];
+        // A thread of its own: not even the first frame there allocates.
+        let count = std::thread::scope(|scope| {
+            let resets = || {
+                for reset in 0..100 {
+                    for round in 0..5 {
+                        fill(&mut frame, round);
+                        processor.process(&mut frame).unwrap();
+                        let fresh = &mut fresh[round * 960..][..960];
+                        if reset == 0 {
+                            fresh.copy_from_slice(frame.samples());
+                        }
+                        assert!(frame.samples() == fresh, "{engine:?} after {reset} resets");
+                    }
+                    processor.reset();
+                }
+            };
+            scope.spawn(move || allocations(resets)).join().unwrap()
+        });
+        assert_eq!(count, 0, "{engine:?}");
+        assert!(fresh.iter().any(|&s| s != 0.0), "{engine:?} is silent");
+    }
+}
+
 #[cfg(feature = "opus")]
 #[test]
 fn the_codec_does_not_allocate() {
