@@ -112,9 +112,7 @@ pub use core::{Error, Format, Frame, Packet, Pipeline, Processor, Result, Stage}
 pub use device::{Capture, Playout};
 #[cfg(feature = "opus")]
 pub use jitter::JitterBuffer;
-#[cfg(feature = "opus")]
-pub use opus::OpusDecode;
-pub use opus::OpusEncode;
+pub use opus::{OpusDecode, OpusEncode};
 pub use stages::auto_gain::AutoGain;
 pub use stages::denoise::Denoise;
 pub use stages::gain::Gain;
