@@ -6,14 +6,16 @@ pub mod frame;
 pub mod packet;
 pub mod pipeline;
 pub mod processor;
+pub mod source;
 pub mod stage;
 #[cfg(not(all(feature = "resample", feature = "denoise", feature = "opus")))]
 pub mod unavailable;
 
 pub use error::{Error, Result};
-pub use format::Format;
+pub use format::{Format, FormatError};
 pub use frame::Frame;
 pub use packet::Packet;
 pub use pipeline::{FrameProcessor, Pipeline};
 pub use processor::Processor;
+pub use source::{Source, SourceChain};
 pub use stage::{Chain, FnProcessor, Optional, ProcessFn, Stage, Then, process_fn};
