@@ -49,7 +49,11 @@ impl Live for OpusDecode {
         Ok(OpusDecodeProcessor {
             codec,
             port,
-            gain: Ramp::new(level::db_to_gain(self.gain_db), output.samples_in_ms(RAMP_MS), output.samples_per_channel()),
+            gain: Ramp::new(
+                level::db_to_gain(self.gain_db),
+                output.samples_in_ms(RAMP_MS),
+                output.samples_per_channel(),
+            ),
             decoded: vec![0.0; max * output.channels()].into_boxed_slice(),
             filled: 0,
             position: 0,

@@ -69,7 +69,11 @@ fn has_short_frames(settings: &OpusEncode, format: Format) -> bool {
 /// Checks that packets of this length can be made of frames of `format`: Opus frames that share a packet must have one
 /// mode, which only those below 10 ms always have (RFC 6716, section 3.2).
 fn check_packet_ms(settings: &OpusEncode, format: Format) -> Result<()> {
-    if settings.packet_ms < 10.0 || !has_short_frames(settings, format) { Ok(()) } else { Err(settings.bad_packet_ms()) }
+    if settings.packet_ms < 10.0 || !has_short_frames(settings, format) {
+        Ok(())
+    } else {
+        Err(settings.bad_packet_ms())
+    }
 }
 
 /// Applies everything but the application.

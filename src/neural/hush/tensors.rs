@@ -24,8 +24,7 @@ const fn tensor(at: usize, length: usize, scale_at: usize, block: usize) -> Tens
 
 // Encoder.
 pub(super) const BANDS_IN: [Tensor; 2] = [tensor(70_144, 144, 1_649, 3), tensor(70_336, 16, 1_697, 16)];
-pub(super) const BANDS_TAPS: [Tensor; 3] =
-    [tensor(0, 48, 0, 3), tensor(64, 48, 16, 3), tensor(128, 48, 32, 3)];
+pub(super) const BANDS_TAPS: [Tensor; 3] = [tensor(0, 48, 0, 3), tensor(64, 48, 16, 3), tensor(128, 48, 32, 3)];
 pub(super) const BANDS_POINTWISE: [[Tensor; 2]; 3] = [
     [tensor(70_400, 256, 1_698, 1), tensor(70_656, 16, 1_954, 16)],
     [tensor(70_720, 256, 1_955, 1), tensor(70_976, 16, 2_211, 16)],
@@ -61,8 +60,7 @@ pub(super) const MASK_POINTWISE: [[Tensor; 2]; 3] = [
     [tensor(533_568, 256, 11_122, 1), tensor(533_824, 16, 11_378, 16)],
     [tensor(534_208, 256, 11_636, 1), tensor(534_464, 16, 11_892, 16)],
 ];
-pub(super) const MASK_LAST: [Tensor; 2] =
-    [tensor(534_848, 48, 12_150, 3), tensor(534_912, 1, 12_166, 1)];
+pub(super) const MASK_LAST: [Tensor; 2] = [tensor(534_848, 48, 12_150, 3), tensor(534_912, 1, 12_166, 1)];
 
 // Decoder of the deep filter.
 pub(super) const FILTER_IN: Tensor = tensor(929_728, 4_096, 18_335, 32);
@@ -84,5 +82,4 @@ pub(super) const FILTER: [[Tensor; 3]; 3] = [
     ],
 ];
 pub(super) const FILTER_OUT: Tensor = tensor(933_824, 163_840, 18_463, 64);
-pub(super) const FILTER_SKIP: [Tensor; 2] =
-    [tensor(1_097_664, 160, 21_023, 1), tensor(1_097_856, 10, 21_183, 10)];
+pub(super) const FILTER_SKIP: [Tensor; 2] = [tensor(1_097_664, 160, 21_023, 1), tensor(1_097_856, 10, 21_183, 10)];

@@ -28,12 +28,8 @@ struct State {
 }
 
 impl State {
-    const START: Self = Self {
-        analyser: Analyser::START,
-        network: NetworkState::ZERO,
-        gains: [0.0; BANDS],
-        overlap: [0.0; FRAME],
-    };
+    const START: Self =
+        Self { analyser: Analyser::START, network: NetworkState::ZERO, gains: [0.0; BANDS], overlap: [0.0; FRAME] };
 }
 
 impl RnNoise {
@@ -102,8 +98,7 @@ fn filter_pitch(analysis: &mut Analysis, gains: &Bands) {
         *bin += pitch * strength;
     }
     let energies = band_correlation(&analysis.spectrum, &analysis.spectrum);
-    let corrections: Bands =
-        std::array::from_fn(|band| (analysis.energies[band] / (1e-8 + energies[band])).sqrt());
+    let corrections: Bands = std::array::from_fn(|band| (analysis.energies[band] / (1e-8 + energies[band])).sqrt());
     apply_band_gains(&mut analysis.spectrum, &corrections);
 }
 
