@@ -246,8 +246,8 @@ pub struct OpusEncodeReading {
 /// 20 ms at a time:
 /// 1. In-band FEC, if the packet right after the gap has arrived and carries it.
 /// 2. DRED, if a packet up to 220 ms after the loss has arrived and carries it (feature `deep-plc`).
-/// 3. Concealment: the voice goes on and fades, within 120 ms, to the noise that was behind it. From a
-///    [`complexity`](Self::complexity) of 5 a neural vocoder speaks on.
+/// 3. Concealment: the voice goes on and fades. After 120 ms comfort noise like the background fades in, within 60 ms.
+///    From a [`complexity`](Self::complexity) of 5 a neural vocoder speaks on.
 ///
 /// A packet made by [`Packet::set_silence`](crate::Packet::set_silence), or one of DTX
 /// ([`Packet::is_dtx`](crate::Packet::is_dtx)), is filled with comfort noise like that background. The codec's own would

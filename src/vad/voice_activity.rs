@@ -41,7 +41,7 @@ const LEAD_MS: u32 = 40;
 /// let mut frame = Frame::new(activity.input_format());
 /// activity.process(&mut frame)?;
 /// assert!(!voice.reading().speaking);
-/// assert_eq!(voice.reading().since_speech_ms(), None); // nobody has spoken yet
+/// assert_eq!(voice.reading().since_speech_ms, None); // nobody has spoken yet
 /// # Ok::<(), voxframe::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -92,14 +92,8 @@ pub struct VoiceActivityReading {
     pub speech_ms: u64,
     /// Total time without voice activity, in ms.
     pub silence_ms: u64,
-    quiet_ms: u64,
-}
-
-impl VoiceActivityReading {
     /// Time since speech was heard last, in ms, the hangover not counted as speech; `None` if there was none yet.
-    pub fn since_speech_ms(&self) -> Option<u64> {
-        (self.utterances > 0).then_some(self.quiet_ms)
-    }
+    pub since_speech_ms: Option<u64>,
 }
 
 impl Stage for VoiceActivity {
@@ -188,10 +182,10 @@ impl Processor for VoiceActivityProcessor {
         }
         if reading.speaking {
             reading.speech_ms += u64::from(ms);
-            reading.quiet_ms = u64::from(self.decision.hangover_ms());
+            reading.since_speech_ms = Some(u64::from(self.decision.hangover_ms()));
         } else {
             reading.silence_ms += u64::from(ms);
-            reading.quiet_ms += u64::from(ms);
+            reading.since_speech_ms = reading.since_speech_ms.map(|past| past + u64::from(ms));
         }
         self.port.publish(self.reading);
         Ok(Some(frame))
@@ -267,11 +261,11 @@ mod tests {
                 assert_eq!(last.speech_ms + last.silence_ms, 3000);
                 assert_eq!(last.utterances, 1);
                 // The hangover is no speech: this does not depend on it.
-                assert_eq!(last.since_speech_ms(), none.last().unwrap().since_speech_ms());
+                assert_eq!(last.since_speech_ms, none.last().unwrap().since_speech_ms);
                 let ends = 1000 + heard_ms;
-                assert_eq!(last.since_speech_ms(), Some(3000 - ends));
-                assert_eq!(all[(1000 / frame_ms - 1) as usize].since_speech_ms(), None);
-                assert!(all.iter().filter(|voice| voice.speaking && voice.since_speech_ms() == Some(0)).count() > 20);
+                assert_eq!(last.since_speech_ms, Some(3000 - ends));
+                assert_eq!(all[(1000 / frame_ms - 1) as usize].since_speech_ms, None);
+                assert!(all.iter().filter(|voice| voice.speaking && voice.since_speech_ms == Some(0)).count() > 20);
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Pitch search of RNNoise, which is that of the CELT layer of Opus (RFC 6716, section 4.3.7.1; `celt/pitch.c`).
+//! Pitch search of RNNoise: that of the CELT encoder of libopus (`celt/pitch.c`).
 //!
 //! Sums are taken in the order of nnnoiseless, so that they are the same to the bit.
 
@@ -65,7 +65,7 @@ impl PitchTracker {
         let (mut best_product, mut best_energy) = (at(whole), energies[whole]);
         let whole_gain = pitch_gain(best_product, energy, best_energy);
         let mut best_gain = whole_gain;
-        for divisor in 2..=15 {
+        for (divisor, multiple) in SECOND.into_iter().enumerate().skip(2) {
             let shorter = (2 * whole + divisor) / (2 * divisor);
             if shorter < MIN_PERIOD / 2 {
                 break;
@@ -73,7 +73,7 @@ impl PitchTracker {
             let second = match divisor {
                 2 if shorter + whole > MAX => whole,
                 2 => whole + shorter,
-                _ => (2 * SECOND[divisor] * whole + divisor) / (2 * divisor),
+                _ => (2 * multiple * whole + divisor) / (2 * divisor),
             };
             let product = (at(shorter) + at(second)) / 2.0;
             let shorter_energy = (energies[shorter] + energies[second]) / 2.0;

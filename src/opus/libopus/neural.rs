@@ -14,7 +14,7 @@ impl From<ErrorCode> for Error {
     }
 }
 
-/// Sample rate, one of those that [`check_rate`](super::check_rate) accepts.
+/// Sample rate, one of those that Opus has.
 fn rate(rate_hz: u32) -> SampleRate {
     match rate_hz {
         8_000 => SampleRate::Hz8000,
