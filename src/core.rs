@@ -6,6 +6,7 @@ pub mod frame;
 pub mod packet;
 pub mod pipeline;
 pub mod processor;
+pub mod source;
 pub mod stage;
 #[cfg(not(all(feature = "resample", feature = "denoise", feature = "opus")))]
 pub mod unavailable;
@@ -16,4 +17,5 @@ pub use frame::Frame;
 pub use packet::Packet;
 pub use pipeline::{FrameProcessor, Pipeline};
 pub use processor::Processor;
+pub use source::{Source, SourceChain};
 pub use stage::{Chain, FnProcessor, Optional, ProcessFn, Stage, Then, process_fn};

@@ -90,7 +90,9 @@ pub mod vad;
 
 /// Composition of stages, at compile time and at run time.
 pub mod pipeline {
-    pub use crate::core::{Chain, FnProcessor, FrameProcessor, Optional, Pipeline, ProcessFn, Then, process_fn};
+    pub use crate::core::{
+        Chain, FnProcessor, FrameProcessor, Optional, Pipeline, ProcessFn, SourceChain, Then, process_fn,
+    };
 }
 
 /// Levels in decibels.
@@ -108,7 +110,7 @@ pub use stages::{auto_gain, denoise, gain, gate, high_pass, input_check, limiter
 pub use call::Profile;
 pub use control::{Handle, Live};
 pub use core::error;
-pub use core::{Error, Format, Frame, Packet, Pipeline, Processor, Result, Stage};
+pub use core::{Error, Format, Frame, Packet, Pipeline, Processor, Result, Source, Stage};
 pub use device::{Capture, Playout};
 #[cfg(feature = "opus")]
 pub use jitter::JitterBuffer;

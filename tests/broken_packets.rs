@@ -12,7 +12,7 @@ use std::sync::LazyLock;
 use common::fixture;
 use proptest::prelude::*;
 use voxframe::opus::{Application, OpusDecodeProcessor};
-use voxframe::{Format, Frame, JitterBuffer, OpusDecode, OpusEncode, Packet, Processor, Stage};
+use voxframe::{Format, Frame, JitterBuffer, OpusDecode, OpusEncode, Packet, Processor, Source, Stage};
 
 fn cases() -> ProptestConfig {
     let cases = std::env::var("VOXFRAME_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(10_000);

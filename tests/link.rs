@@ -11,7 +11,7 @@ use common::{fixture, level};
 use network::{Heard, Loss, Network, call};
 use proptest::prelude::*;
 use voxframe::jitter::{JitterBufferInput, JitterBufferOutput, JitterBufferReading};
-use voxframe::{Error, Format, Frame, JitterBuffer, OpusEncode, Packet, Processor, Stage};
+use voxframe::{Error, Format, Frame, JitterBuffer, OpusEncode, Packet, Processor, Source, Stage};
 
 /// Speech at 16 kHz, cut to whole packets, and what it becomes with forward error correction.
 static SPEECH: LazyLock<(Vec<f32>, Vec<Packet>)> = LazyLock::new(|| {

@@ -124,7 +124,7 @@ fn the_codec_does_not_allocate() {
 #[cfg(feature = "opus")]
 #[test]
 fn neither_end_of_a_jitter_buffer_allocates() {
-    use voxframe::{JitterBuffer, OpusEncode, Stage};
+    use voxframe::{JitterBuffer, OpusEncode, Source, Stage};
     let format = Format::stereo(48_000).unwrap();
     let mut encoder = OpusEncode { fec: true, loss_percent: 20, ..OpusEncode::voip() }.prepare(format).unwrap();
     let mut frame = Frame::new(format);
@@ -206,7 +206,7 @@ fn neural_concealment_and_redundancy_do_not_allocate() {
 #[cfg(feature = "deep-plc")]
 #[test]
 fn a_jitter_buffer_does_not_allocate_for_redundancy_and_deep_concealment() {
-    use voxframe::{JitterBuffer, OpusDecode, OpusEncode, Stage};
+    use voxframe::{JitterBuffer, OpusDecode, OpusEncode, Source, Stage};
     let format = Format::mono(48_000).unwrap();
     let settings = OpusEncode { dred_ms: 500, fec: true, loss_percent: 20, bitrate_bps: 48_000, ..OpusEncode::voip() };
     let mut encoder = settings.prepare(format).unwrap();

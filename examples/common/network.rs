@@ -6,7 +6,7 @@ use std::error::Error;
 use std::path::Path;
 
 use voxframe::jitter::JitterBufferReading;
-use voxframe::{Format, Frame, JitterBuffer, Packet, Result};
+use voxframe::{Format, Frame, JitterBuffer, Packet, Result, Source};
 
 /// Which packets are lost.
 #[derive(Clone, Debug)]

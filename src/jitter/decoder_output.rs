@@ -90,6 +90,13 @@ impl DecoderOutput {
         self.head = timestamp;
     }
 
+    /// Forgets all sound.
+    pub fn reset(&mut self) {
+        self.timeline.reset();
+        self.decoder.reset();
+        (self.head, self.held_back, self.length) = (0, 0, 2 * CHUNK_TICKS);
+    }
+
     /// Decodes the packet prepared; whether it was one.
     fn decode(&mut self, length: i64) -> bool {
         self.held_back += length;

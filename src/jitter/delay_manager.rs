@@ -56,6 +56,13 @@ impl DelayManager {
         }
     }
 
+    /// Forgets the network.
+    pub fn reset(&mut self) {
+        self.restart();
+        self.histogram.fill(0.0);
+        (self.intervals, self.target) = (0, self.start);
+    }
+
     /// The stream begins anew, with other timestamps; what is known of the network stays.
     pub fn restart(&mut self) {
         self.least = [i64::MAX; BLOCKS];

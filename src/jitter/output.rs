@@ -10,7 +10,7 @@ use super::stretch_control::{Pressure, StretchControl};
 use super::time_stretch::Splice;
 use super::{CHUNK_TICKS, JitterBuffer, TICKS_PER_MS, ticks};
 use crate::core::format::rescale;
-use crate::core::{Format, Frame, Packet, Result};
+use crate::core::{Format, Frame, Packet, Result, Source};
 use crate::opus::packet::Layout;
 
 /// The longest and the shortest packet (RFC 6716, section 3.2).
@@ -73,41 +73,6 @@ impl JitterBufferOutput {
             reading: JitterBufferReading::default(),
             statistics,
         })
-    }
-
-    /// The next frame: always there, silent before the first packet.
-    ///
-    /// Its [`position`](Frame::position) is that of the sound in it, in samples since the first packet that was
-    /// played. It stands still while sound is filled in for which no packet came yet.
-    ///
-    /// # Realtime safety
-    /// Safe.
-    pub fn pull(&mut self) -> &mut Frame {
-        self.receive();
-        self.target.advance(self.now);
-        if !self.playing {
-            self.begin();
-        }
-        if self.playing {
-            self.leave_out();
-        }
-        let samples = self.out.format().samples_per_channel();
-        while self.line.timeline.ahead() < samples {
-            if self.playing { self.next_sound() } else { self.line.rest(CHUNK_TICKS) }
-        }
-        let splice = if self.playing { self.splice() } else { None };
-        let position = self.position(self.line.playhead());
-        self.out.set_position(rescale(position, Packet::CLOCK_HZ, self.out.format().sample_rate_hz()));
-        self.out.set_speech_probability(None);
-        self.pace.take(&mut self.line.timeline, splice, &mut self.out);
-        self.publish();
-        self.now += i64::from(self.out.format().frame_ms()) * TICKS_PER_MS;
-        &mut self.out
-    }
-
-    /// The format of the frames.
-    pub fn output_format(&self) -> Format {
-        self.out.format()
     }
 
     /// What the buffer tells.
@@ -388,6 +353,65 @@ impl JitterBufferOutput {
         self.reading.delay_ms = if self.playing { to_ms(delay) } else { 0.0 };
         self.reading.target_ms = to_ms(wanted);
         self.statistics.publish(&self.reading);
+    }
+}
+
+impl Source for JitterBufferOutput {
+    /// The next frame: always there, silent before the first packet.
+    ///
+    /// Its [`position`](Frame::position) is that of the sound in it, in samples since the first packet that was
+    /// played. It stands still while sound is filled in for which no packet came yet.
+    fn pull(&mut self) -> &mut Frame {
+        self.receive();
+        self.target.advance(self.now);
+        if !self.playing {
+            self.begin();
+        }
+        if self.playing {
+            self.leave_out();
+        }
+        let samples = self.out.format().samples_per_channel();
+        while self.line.timeline.ahead() < samples {
+            if self.playing { self.next_sound() } else { self.line.rest(CHUNK_TICKS) }
+        }
+        let splice = if self.playing { self.splice() } else { None };
+        let position = self.position(self.line.playhead());
+        self.out.set_position(rescale(position, Packet::CLOCK_HZ, self.out.format().sample_rate_hz()));
+        self.out.set_speech_probability(None);
+        self.pace.take(&mut self.line.timeline, splice, &mut self.out);
+        self.publish();
+        self.now += i64::from(self.out.format().frame_ms()) * TICKS_PER_MS;
+        &mut self.out
+    }
+
+    fn output_format(&self) -> Format {
+        self.out.format()
+    }
+
+    /// As if just opened: what waits is dropped, the counters begin at 0, and nothing is known of the network.
+    fn reset(&mut self) {
+        while let Some(slot) = self.arrivals.next() {
+            self.arrivals.recycle(slot);
+        }
+        let arrivals = &mut self.arrivals;
+        self.order.reset(|slot| arrivals.recycle(slot));
+        self.target.reset();
+        self.losses = RedundancyWait::new();
+        self.line.reset();
+        self.pace.reset();
+        self.now = 0;
+        self.origin = None;
+        self.resume_at = 0;
+        self.playing = false;
+        self.waited = 0;
+        self.silent = false;
+        self.reading = JitterBufferReading::default();
+        self.statistics.publish(&self.reading);
+    }
+
+    /// The [`delay_ms`](JitterBufferReading::delay_ms) of the frame pulled last.
+    fn latency(&self) -> usize {
+        self.out.format().samples_in_ms(self.reading.delay_ms.max(0.0))
     }
 }
 

@@ -112,6 +112,15 @@ impl ReorderBuffer {
         (if ahead > 0 { Arrival::Kept } else { Arrival::Reordered }, timestamp)
     }
 
+    /// Forgets the stream; what waits is given to `recycle`.
+    pub fn reset(&mut self, mut recycle: impl FnMut(Box<Slot>)) {
+        while let Some(old) = self.pop() {
+            recycle(old.slot);
+        }
+        self.seen.fill(i64::MIN);
+        (self.next, self.newest, self.ssrc, self.after_stray) = (0, None, 0, None);
+    }
+
     fn restart(&mut self, slot: Box<Slot>, mut recycle: impl FnMut(Box<Slot>)) -> (Arrival, i64) {
         while let Some(old) = self.pop() {
             recycle(old.slot);

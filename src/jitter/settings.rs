@@ -14,7 +14,7 @@ use crate::opus::OpusDecode;
 /// frame whenever the sound card wants one. Between them there is no lock.
 ///
 /// ```
-/// use voxframe::{Format, Frame, JitterBuffer, OpusEncode, Processor, Stage};
+/// use voxframe::{Format, Frame, JitterBuffer, OpusEncode, Processor, Source, Stage};
 /// # let mut encoder = OpusEncode::voip().prepare(Format::mono(48_000)?)?;
 /// let (mut network, mut playout) = JitterBuffer::default().open(Format::mono(48_000)?)?;
 /// let statistics = playout.statistics();

@@ -63,6 +63,11 @@ impl StretchControl {
         Self { format, stretch: Stretch::new(format), since: 0, off: 0 }
     }
 
+    /// Forgets when it jumped last.
+    pub fn reset(&mut self) {
+        (self.since, self.off) = (0, 0);
+    }
+
     /// To be called once a frame: the sound that must be ahead for a jump in this frame, if there is to be one.
     pub fn wants(&mut self, pressure: Pressure) -> Option<usize> {
         let chunks = self.format.frame_ms() / 10;

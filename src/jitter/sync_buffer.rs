@@ -32,6 +32,12 @@ impl SyncBuffer {
         Self { lines, stride, past, look_back, read: past, write: past }
     }
 
+    /// Forgets all sound.
+    pub fn reset(&mut self) {
+        self.lines.fill(0.0);
+        (self.read, self.write) = (self.past, self.past);
+    }
+
     /// Samples per channel that are ready to be played.
     pub fn ahead(&self) -> usize {
         self.write - self.read
