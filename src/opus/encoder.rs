@@ -6,6 +6,7 @@ use super::settings::{LONGEST_MS, OpusEncode, OpusEncodeReading};
 use crate::control::{ControlPort, Live};
 use crate::core::format::rescale;
 use crate::core::{Format, Frame, Packet, Processor, Result, Stage};
+use crate::dsp::kernels;
 
 /// So many packets of voice in a row without what was asked for mean that it does not come.
 const MISSES: u32 = 10;
@@ -195,6 +196,7 @@ impl Processor for OpusEncodeProcessor {
         if self.format.ms(samples) < f64::from(self.settings.packet_ms) {
             return Ok(None);
         }
+        let power = kernels::energy(&self.gathered[..self.filled]) / self.filled as f32;
         let encoded = self.encode();
         self.filled = 0;
         let bytes = encoded?;
@@ -206,6 +208,7 @@ impl Processor for OpusEncodeProcessor {
             ticks(self.start) - ticks(self.lookahead as i64),
             ticks(samples as i64) as u32,
             self.speech.unwrap_or(!dtx),
+            power,
         );
         if !dtx {
             self.inspect(bytes);
