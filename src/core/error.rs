@@ -142,6 +142,13 @@ pub enum RtpError {
     },
 }
 
+impl From<Error> for std::io::Error {
+    /// [`InvalidInput`](std::io::ErrorKind::InvalidInput), for closures and functions that return `io::Result`. Allocates.
+    fn from(error: Error) -> Self {
+        Self::new(std::io::ErrorKind::InvalidInput, error)
+    }
+}
+
 impl From<RtpError> for Error {
     fn from(error: RtpError) -> Self {
         Error::Rtp(error)
