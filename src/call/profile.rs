@@ -3,7 +3,6 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::core::error::PROFILE_NAMES;
 use crate::core::{Error, Result};
 use crate::opus::{Application, OpusEncode, RateControl};
 use crate::stages::auto_gain::AutoGain;
@@ -142,6 +141,9 @@ impl Profile {
     }
 }
 
+/// Names of the profiles, as they are printed and parsed.
+const PROFILE_NAMES: [&str; 3] = ["low-latency", "balanced", "high-quality"];
+
 /// Kind of [`Profile`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "kebab-case"))]
@@ -171,7 +173,10 @@ impl FromStr for ProfileKind {
     type Err = Error;
 
     fn from_str(name: &str) -> Result<Self> {
-        Self::ALL.into_iter().find(|kind| PROFILE_NAMES[*kind as usize] == name).ok_or(Error::UnknownProfile)
+        Self::ALL
+            .into_iter()
+            .find(|kind| PROFILE_NAMES[*kind as usize] == name)
+            .ok_or(Error::UnknownProfile { names: &PROFILE_NAMES })
     }
 }
 

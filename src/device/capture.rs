@@ -86,7 +86,7 @@ impl Capture {
     /// Capture of a device with this rate and these channels, in frames of `output`. Allocates.
     ///
     /// # Errors
-    /// [`Error::UnsupportedRate`], [`Error::Channels`].
+    /// [`Error::UnsupportedRate`], and [`Error::OutOfRange`] for the channels.
     pub fn new(sample_rate_hz: u32, channels: usize, output: Format) -> Result<Self> {
         check_device(sample_rate_hz, channels)?;
         let resampler = (sample_rate_hz != output.sample_rate_hz())
@@ -112,7 +112,7 @@ impl Capture {
     /// at 48 kHz. Allocates.
     ///
     /// # Errors
-    /// [`Error::UnsupportedRate`], [`Error::Channels`].
+    /// [`Error::UnsupportedRate`], and [`Error::OutOfRange`] for the channels.
     pub fn for_device(sample_rate_hz: u32, channels: usize) -> Result<Self> {
         let frames = Format::mono(sample_rate_hz).or_else(|_| Format::mono(FALLBACK_RATE_HZ))?;
         Self::new(sample_rate_hz, channels, frames)
@@ -175,7 +175,7 @@ impl Capture {
     /// [`run`](Self::run) for planar samples, a slice for each channel.
     ///
     /// # Errors
-    /// As [`run`](Self::run); [`Error::Channels`], or [`Error::WrongLength`] unless all channels have the same length,
+    /// As [`run`](Self::run); [`Error::WrongChannels`], or [`Error::WrongLength`] unless all channels have the same length,
     /// with nothing taken.
     pub fn run_planar<S: DeviceSample, P: Processor<Input = Frame> + ?Sized, R: SinkResult>(
         &mut self,
@@ -213,7 +213,7 @@ impl Capture {
         each: impl FnMut(&mut Frame) -> R,
     ) -> Result<(), R::Error> {
         if planes.len() != self.channels {
-            return Err(Error::Channels { channels: planes.len(), max: self.channels }.into());
+            return Err(Error::WrongChannels { expected: self.channels, actual: planes.len() }.into());
         }
         let length = planes[0].as_ref().len();
         if let Some(other) = planes.iter().map(|plane| plane.as_ref().len()).find(|&other| other != length) {

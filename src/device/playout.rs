@@ -79,7 +79,7 @@ impl Playout {
     /// Playout from frames of `input` to a device with this rate and these channels. Allocates.
     ///
     /// # Errors
-    /// [`Error::UnsupportedRate`], [`Error::Channels`].
+    /// [`Error::UnsupportedRate`], and [`Error::OutOfRange`] for the channels.
     pub fn new(input: Format, sample_rate_hz: u32, channels: usize) -> Result<Self> {
         check_device(sample_rate_hz, channels)?;
         let resampler = (sample_rate_hz != input.sample_rate_hz())
@@ -146,7 +146,7 @@ impl Playout {
     /// [`fill`](Self::fill) for planar samples, a slice for each channel.
     ///
     /// # Errors
-    /// As [`fill`](Self::fill); [`Error::Channels`], or [`Error::WrongLength`] unless all have the same length, with
+    /// As [`fill`](Self::fill); [`Error::WrongChannels`], or [`Error::WrongLength`] unless all have the same length, with
     /// nothing written.
     pub fn fill_planar<S: DeviceSample>(
         &mut self,
@@ -196,7 +196,7 @@ impl Playout {
     /// [`pull_interleaved`](Self::pull_interleaved) for planar samples, a slice for each channel.
     ///
     /// # Errors
-    /// [`Error::Channels`], or [`Error::WrongLength`] unless all have the same length; nothing is written.
+    /// [`Error::WrongChannels`], or [`Error::WrongLength`] unless all have the same length; nothing is written.
     pub fn pull_planar<S: DeviceSample>(&mut self, out: &mut [impl AsMut<[S]>]) -> Result<usize> {
         let length = self.planar_length(out)?;
         Ok(self.pull(length, |start, channel, run| put(&mut out[channel].as_mut()[start..], 1, run)))
@@ -212,7 +212,7 @@ impl Playout {
     /// Samples per channel of planar buffers.
     fn planar_length<S: DeviceSample>(&self, out: &mut [impl AsMut<[S]>]) -> Result<usize> {
         if out.len() != self.channels {
-            return Err(Error::Channels { channels: out.len(), max: self.channels });
+            return Err(Error::WrongChannels { expected: self.channels, actual: out.len() });
         }
         let expected = out[0].as_mut().len();
         match out.iter_mut().map(|plane| plane.as_mut().len()).find(|&length| length != expected) {
