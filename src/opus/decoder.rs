@@ -4,7 +4,7 @@ use super::comfort_noise::ComfortNoise;
 use super::libopus::{Decoder, NEURAL, check_rate};
 use super::packet::{GRID_TICKS, Layout, Redundancy};
 use super::recovery::{Ceiling, Recovery, plan};
-use crate::control::{ControlPort, Live};
+use crate::control::{ControlPort, Live, LiveStage};
 use crate::core::error::{CodecError, in_range};
 use crate::core::format::rescale;
 use crate::core::{Error, Format, Frame, Packet, Processor, Result, Stage};
@@ -119,7 +119,9 @@ impl Live for OpusDecode {
             _ => Ok(()),
         }
     }
+}
 
+impl LiveStage for OpusDecode {
     fn prepare_with(self, output: Format, port: ControlPort<Self>) -> Result<OpusDecodeProcessor> {
         self.validate()?;
         check_rate("OpusDecode", output)?;

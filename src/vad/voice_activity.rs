@@ -1,6 +1,6 @@
 //! Voice activity.
 
-use crate::control::{ControlPort, Live};
+use crate::control::{ControlPort, Live, LiveStage};
 use crate::core::error::in_range;
 use crate::core::{Format, Frame, Processor, Result, Stage};
 use crate::vad::detector::{Detector, Thresholds, Turn};
@@ -109,7 +109,9 @@ impl Live for VoiceActivity {
         in_range("VoiceActivity::stay", self.stay, 0.0, self.enter)?;
         in_range("VoiceActivity::hangover_ms", self.hangover_ms, 0.0, 10_000.0)
     }
+}
 
+impl LiveStage for VoiceActivity {
     fn prepare_with(self, input: Format, port: ControlPort<Self>) -> Result<VoiceActivityProcessor> {
         self.validate()?;
         Ok(VoiceActivityProcessor {
