@@ -6,8 +6,10 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 use common::{cases, formats};
-use voxframe::device::{InputHandle, InputSelection, packet_queue};
-use voxframe::{Capture, Error, Format, Frame, Gain, LevelMeter, Live, Packet, Playout, Processor, Source, Stage};
+use voxframe::device::{InputSelection, packet_queue};
+use voxframe::{
+    Capture, Error, Format, Frame, Gain, Handle, LevelMeter, Live, Packet, Playout, Processor, Source, Stage,
+};
 
 thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
@@ -300,7 +302,7 @@ impl Source for Repeated {
 #[test]
 fn callbacks_of_any_length_do_not_allocate() {
     let frames = Format::stereo(48_000).unwrap();
-    let input = InputHandle::new(InputSelection::Average);
+    let input = Handle::new(InputSelection::Average);
     for rate in if cfg!(feature = "resample") { vec![48_000, 44_100] } else { vec![48_000] } {
         let mut capture = Capture::new(rate, 4, frames).unwrap();
         capture.attach(&input).unwrap();
@@ -312,7 +314,7 @@ fn callbacks_of_any_length_do_not_allocate() {
         let (mut out, mut left, mut right) = (vec![0u16; 2 * 65_536], [0u8; 300], [0u8; 300]);
         let mut came = 0;
         let mut round = |channel: usize| {
-            input.select(InputSelection::Channel(channel % 4)).unwrap();
+            input.update(|input| *input = InputSelection::Channel(channel % 4)).unwrap();
             capture.run(&microphone, &mut gain, |_| came += 1).unwrap();
             capture.run_planar(&planes, &mut gain, |_| came += 1).unwrap();
             capture.skip(100);

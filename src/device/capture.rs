@@ -2,12 +2,12 @@
 
 use super::check_device;
 use super::clock::CaptureClock;
-use super::input_handle::InputHandle;
 use super::input_mixer::InputMixer;
 use super::input_selection::InputSelection;
 use super::resampler::DeviceResampler;
 use super::samples::DeviceSample;
 use super::sink_result::SinkResult;
+use crate::control::Handle;
 use crate::core::{Error, Format, Frame, Processor, Result};
 use crate::dsp::kernels;
 
@@ -121,18 +121,18 @@ impl Capture {
     /// Selects the input channels, from the next frame on. In the middle of sound it cross-fades over that frame.
     ///
     /// # Errors
-    /// [`Error::OutOfRange`] for a channel that the device lacks, or a gain; nothing is changed.
+    /// [`Error::OutOfRange`] for a channel that no device has, or a gain; nothing is changed.
     pub fn select(&mut self, selection: InputSelection) -> Result<()> {
         self.inputs.select(selection)
     }
 
-    /// Obeys and reports to `handle` from now on; any capture it was attached to before no longer does. Allocates.
+    /// Obeys and reports to `handle` from now on, as the capture it was attached to before no longer does. Allocates.
     ///
     /// Without a handle, inputs are not measured.
     ///
     /// # Errors
-    /// [`Error::OutOfRange`] if the handle selects a channel that the device lacks; nothing is changed.
-    pub fn attach(&mut self, handle: &InputHandle) -> Result<()> {
+    /// As [`select`](Self::select).
+    pub fn attach(&mut self, handle: &Handle<InputSelection>) -> Result<()> {
         self.inputs.attach(handle)
     }
 

@@ -1,8 +1,9 @@
 //! Mix of a device's input channels to those of the frames.
 
-use super::input_handle::{InputHandle, InputPort};
+use super::input_meter::InputMeter;
 use super::input_selection::{InputGains, InputSelection};
 use super::samples::{DeviceSample, add};
+use crate::control::Handle;
 use crate::core::{Format, Result};
 use crate::dsp::kernels;
 
@@ -17,7 +18,7 @@ pub(super) struct InputMixer {
     fading: Option<InputGains>,
     /// The planes that are being filled, with the weights to fade from.
     faded: Box<[f32]>,
-    port: Option<InputPort>,
+    meter: Option<InputMeter>,
     /// Whether sound has been mixed since the start or the last reset.
     started: bool,
 }
@@ -32,7 +33,7 @@ impl InputMixer {
             next: None,
             fading: None,
             faded: vec![0.0; most * frame.channels()].into_boxed_slice(),
-            port: None,
+            meter: None,
             started: false,
         })
     }
@@ -42,9 +43,12 @@ impl InputMixer {
         Ok(())
     }
 
-    pub fn attach(&mut self, handle: &InputHandle) -> Result<()> {
-        let (port, gains) = handle.connect(self.device, self.frame)?;
-        self.port = Some(port);
+    pub fn attach(&mut self, handle: &Handle<InputSelection>) -> Result<()> {
+        let (gains, meter) = handle.attach().take_over(self.frame, |selection, port| {
+            let gains = selection.gains(self.device, self.frame.channels())?;
+            Ok((gains, InputMeter::new(port, self.frame)))
+        })?;
+        self.meter = Some(meter);
         self.change(gains);
         Ok(())
     }
@@ -59,14 +63,14 @@ impl InputMixer {
 
     /// Begins a frame.
     pub fn begin(&mut self) {
-        if let Some(selection) = self.port.as_mut().and_then(InputPort::changed) {
+        if let Some(selection) = self.meter.as_mut().and_then(InputMeter::changed) {
             let refused = self.select(selection);
             debug_assert!(refused.is_ok(), "the handle has checked it");
         }
         if let Some(gains) = self.next.take() {
             self.fading = Some(std::mem::replace(&mut self.gains, gains));
-            if let Some(port) = &mut self.port {
-                port.forget_mix();
+            if let Some(meter) = &mut self.meter {
+                meter.forget_mix();
             }
         }
         self.started = true;
@@ -95,18 +99,18 @@ impl InputMixer {
         if let Some(gains) = &self.fading {
             mix(&mut self.faded, gains);
         }
-        if let Some(port) = &mut self.port {
+        if let Some(meter) = &mut self.meter {
             for channel in 0..self.device {
                 let (samples, apart) = lane(channel);
-                port.measure(channel, samples, apart, length);
+                meter.measure(channel, samples, apart, length);
             }
         }
     }
 
-    /// Tells the handle of planes that are full.
+    /// Tells the handle, if there is one, of planes that are full.
     pub fn publish(&mut self, planes: &[f32], stride: usize) {
-        if let Some(port) = &mut self.port {
-            port.publish(&self.gains, planes, stride);
+        if let Some(meter) = &mut self.meter {
+            meter.publish(&self.gains, planes, stride);
         }
     }
 
@@ -128,8 +132,8 @@ impl InputMixer {
         self.gains = self.next.take().unwrap_or(self.gains);
         self.fading = None;
         self.started = false;
-        if let Some(port) = &mut self.port {
-            port.reset();
+        if let Some(meter) = &mut self.meter {
+            meter.reset();
         }
     }
 }

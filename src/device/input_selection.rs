@@ -3,6 +3,8 @@
 //! The downmix of loudspeaker channels is that of [ITU-R BS.775](https://www.itu.int/rec/R-REC-BS.775).
 
 use super::MAX_DEVICE_CHANNELS;
+use super::input_meter::InputReading;
+use crate::control::Live;
 use crate::core::error::in_range;
 use crate::core::{Format, Result};
 
@@ -17,8 +19,25 @@ const MAX_GAIN: f32 = 100.0;
 /// The default suits a microphone, of which nothing is known but its number of channels. A talker is heard on whichever
 /// input he is; the price is level: one input of `n` comes out `20·log10(n)` dB softer (2: 6 dB, 8: 18 dB), which
 /// automatic gain makes up for. Where two inputs have opposite polarity, as in some laptops' microphone arrays, their
-/// mean cancels the voice. [`InputReading`](super::InputReading) tells of both, so that an application can offer
-/// [`Channel`](Self::Channel).
+/// mean cancels the voice. [`InputReading`] tells of both, so that an application can offer [`Channel`](Self::Channel).
+///
+/// A [`Handle`](crate::Handle) selects from another thread, and reads the levels, over any number of captures:
+///
+/// ```
+/// use voxframe::device::InputSelection;
+/// use voxframe::{Capture, Format, Handle};
+/// let input = Handle::new(InputSelection::Average);
+/// let mut capture = Capture::new(48_000, 2, Format::mono(48_000)?)?;
+/// capture.attach(&input)?;
+/// // In the device callback: a laptop whose second microphone is inverted.
+/// capture.push_interleaved(&[0.5, -0.5].repeat(4800), |_frame| {})?;
+/// // In the user interface:
+/// if input.reading().cancellation_db > 6.0 {
+///     input.update(|input| *input = InputSelection::Channel(0))?;
+/// }
+/// assert_eq!(input.settings(), InputSelection::Channel(0));
+/// # Ok::<(), voxframe::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
@@ -27,7 +46,8 @@ pub enum InputSelection {
     /// left and that of the second, fourth … on the right; a single channel is on both sides. The default.
     #[default]
     Average,
-    /// One channel at its own level, counted from 0. In stereo frames it is on both sides.
+    /// One channel at its own level, counted from 0, 0 to 7. In stereo frames it is on both sides. On a device that lacks
+    /// it this is [`Average`](Self::Average), so that a voice is heard after a change of devices.
     Channel(usize),
     /// A weight for each device channel in each frame channel: the first row is mono or left, the second right. Each
     /// −100 to 100; negative weights invert. Weights of channels that the device lacks do not count.
@@ -36,6 +56,14 @@ pub enum InputSelection {
     /// low-frequency effects, scaled so that it cannot clip. For recordings, whose channels are made for loudspeakers;
     /// no microphone's are. Two channels to mono are the mean of both.
     SpeakerDownmix,
+}
+
+impl Live for InputSelection {
+    type Reading = InputReading;
+
+    fn validate(&self) -> Result<()> {
+        self.gains(MAX_DEVICE_CHANNELS, Format::MAX_CHANNELS).map(drop)
+    }
 }
 
 impl InputSelection {
@@ -51,7 +79,10 @@ impl InputSelection {
                 taken.for_each(|gain| *gain = share);
             }),
             Self::Channel(channel) => {
-                in_range("InputSelection::Channel", channel as f32, 0.0, (device - 1) as f32)?;
+                in_range("InputSelection::Channel", channel as f32, 0.0, (MAX_DEVICE_CHANNELS - 1) as f32)?;
+                if channel >= device {
+                    return Self::Average.gains(device, frame);
+                }
                 rows.for_each(|(_, row)| row[channel] = 1.0);
             }
             Self::Gains(chosen) => {
@@ -132,8 +163,9 @@ mod tests {
     #[test]
     fn one_channel_is_chosen_or_some_with_gains() {
         assert_eq!(Channel(3).gains(8, 2).unwrap(), [[0., 0., 0., 1., 0., 0., 0., 0.]; 2]);
-        let refused = Error::OutOfRange { setting: "InputSelection::Channel", value: 2.0, min: 0.0, max: 1.0 };
-        assert_eq!(Channel(2).gains(2, 1), Err(refused));
+        assert_eq!(Channel(2).gains(2, 1), Average.gains(2, 1));
+        let refused = Error::OutOfRange { setting: "InputSelection::Channel", value: 8.0, min: 0.0, max: 7.0 };
+        assert_eq!(Channel(8).gains(2, 1), Err(refused));
         let mut chosen = [[0.0; 8]; 2];
         (chosen[0][1], chosen[0][5], chosen[1][0]) = (-0.5, 9.0, 2.0);
         let gains = Gains(chosen).gains(2, 2).unwrap();

@@ -1,9 +1,9 @@
 //! Choice of inputs, and channels that cancel.
 
+use voxframe::device::InputSelection;
 use voxframe::device::InputSelection::{Average, Channel, Gains, SpeakerDownmix};
-use voxframe::device::{InputHandle, InputSelection};
 use voxframe::level::rms_dbfs;
-use voxframe::{Capture, Error, Format, Frame};
+use voxframe::{Capture, Error, Format, Frame, Handle};
 
 /// A tone at −23.5 dBFS, the level of a voice.
 fn voice(index: usize) -> f32 {
@@ -65,23 +65,23 @@ fn a_voice_is_heard_at_its_level_where_its_input_is_chosen() {
 }
 
 #[test]
-fn a_channel_that_the_device_lacks_is_refused() {
+fn a_channel_that_the_device_lacks_is_the_mean_and_one_that_no_device_has_is_refused() {
+    let input = Handle::new(Channel(5));
     let mut capture = Capture::new(48_000, 2, Format::mono(48_000).unwrap()).unwrap();
-    assert!(matches!(capture.select(Channel(2)), Err(Error::OutOfRange { .. })));
-    let input = InputHandle::new(Channel(2));
-    assert!(capture.attach(&input).is_err());
-    input.select(Channel(1)).unwrap();
     capture.attach(&input).unwrap();
-    assert!(input.select(Channel(2)).is_err());
-    assert_eq!(input.selection(), Channel(1));
-    drop(capture);
-    input.select(Channel(7)).unwrap();
-    assert!(input.select(Channel(8)).is_err(), "no device has it");
+    let mut sound = Vec::new();
+    capture.push_interleaved(&one_of(2, 1), |frame| sound.extend_from_slice(frame.samples())).unwrap();
+    near(rms_dbfs(&sound), -23.5 - 6.02);
+    assert!(matches!(input.update(|input| *input = Channel(8)), Err(Error::OutOfRange { .. })));
+    assert!(matches!(capture.select(Channel(8)), Err(Error::OutOfRange { .. })));
+    assert!(input.update(|input| *input = Gains([[f32::NAN; 8]; 2])).is_err());
+    assert_eq!(input.settings(), Channel(5));
+    assert!(capture.attach(&Handle::new(Channel(8))).is_err());
 }
 
 /// Reading of the inputs after this sound, with the default selection.
 fn reading(channels: usize, samples: &[f32]) -> voxframe::device::InputReading {
-    let input = InputHandle::new(InputSelection::default());
+    let input = Handle::new(InputSelection::default());
     let mut capture = Capture::new(48_000, channels, Format::mono(48_000).unwrap()).unwrap();
     capture.attach(&input).unwrap();
     for _ in 0..6 {
@@ -130,7 +130,7 @@ fn silence_and_bad_numbers_tell_nothing() {
 
 #[test]
 fn a_handle_chooses_while_it_runs_without_a_click_and_outlives_captures() {
-    let input = InputHandle::new(Channel(0));
+    let input = Handle::new(Channel(0));
     let mut capture = Capture::new(48_000, 2, Format::mono(48_000).unwrap()).unwrap();
     capture.attach(&input).unwrap();
     let samples = device(2, |_, channel| if channel == 0 { 0.5 } else { -0.5 });
@@ -141,7 +141,7 @@ fn a_handle_chooses_while_it_runs_without_a_click_and_outlives_captures() {
         sound.clone()
     };
     assert!(push(&mut capture, &samples[..2 * 700]).iter().all(|&sample| sample == 0.5));
-    input.select(Channel(1)).unwrap();
+    input.update(|input| *input = Channel(1)).unwrap();
     // The frame that is half full ends as it began; the next one fades.
     let faded = push(&mut capture, &samples[..2 * 740]);
     assert!(faded[..480].iter().all(|&sample| sample == 0.5));
@@ -152,7 +152,7 @@ fn a_handle_chooses_while_it_runs_without_a_click_and_outlives_captures() {
 
     let mut other = Capture::new(48_000, 2, Format::mono(48_000).unwrap()).unwrap();
     other.attach(&input).unwrap();
-    input.select(Average).unwrap();
+    input.update(|input| *input = Average).unwrap();
     assert!(push(&mut capture, &samples[..2 * 480]).iter().all(|&sample| sample == -0.5), "no longer obeys");
     drop(capture);
     assert!(push(&mut other, &samples[..2 * 960]).iter().all(|&sample| sample == 0.0));
