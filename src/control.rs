@@ -6,5 +6,5 @@
 mod handle;
 mod port;
 
-pub use handle::{Handle, Live, WithHandle};
+pub use handle::{Handle, Live, LiveStage, WithHandle};
 pub use port::ControlPort;

@@ -7,6 +7,7 @@
 
 use std::f64::consts::TAU;
 
+use voxframe::control::LiveStage;
 #[cfg(feature = "denoise")]
 use voxframe::denoise::Engine;
 use voxframe::input_check::InputCheck;
@@ -48,7 +49,7 @@ fn outside_db(processor: &mut impl Processor<Input = Frame, Output = Frame>, mut
 /// Changes one setting after another, at random, 15 times a second.
 fn clicks_db<S>(settings: S, changes: &[Change<S>]) -> f64
 where
-    S: Live<Processor: Processor<Input = Frame, Output = Frame>>,
+    S: LiveStage<Processor: Processor<Input = Frame, Output = Frame>>,
 {
     let (stage, handle) = settings.live();
     let mut processor = stage.prepare(Format::mono(RATE_HZ).unwrap()).unwrap();

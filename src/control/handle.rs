@@ -1,4 +1,4 @@
-//! Handles, and the stages that can have one.
+//! Handles, and what can have one.
 
 use std::fmt::Debug;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -6,9 +6,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::port::{ControlPort, Link};
 use crate::core::{Format, Result, Stage};
 
-/// Stage that can be changed and watched while it runs.
+/// Settings that can be changed, and what obeys them watched, while it runs: every stage of the crate, and the
+/// [`JitterBuffer`](crate::JitterBuffer).
 ///
-/// Settings and readings are plain `Copy` values of any size and any fields.
+/// Settings and readings are plain `Copy` values of any size and any fields. A stage of one's own implements
+/// [`LiveStage`] too.
 ///
 /// ```
 /// use voxframe::{Format, Frame, Gain, Live, Processor, Stage};
@@ -21,8 +23,8 @@ use crate::core::{Format, Result, Stage};
 /// assert!(faded.samples()[0] > 0.49 && faded.samples()[479] == 0.0);
 /// # Ok::<(), voxframe::Error>(())
 /// ```
-pub trait Live: Stage + Copy + Debug + PartialEq + Send {
-    /// State of the running stage, for meters and displays.
+pub trait Live: Copy + Debug + PartialEq + Send {
+    /// State of what runs, for meters and displays.
     type Reading: Copy + Default + Send;
 
     /// Checks the settings, as far as they do not depend on the format.
@@ -41,23 +43,27 @@ pub trait Live: Stage + Copy + Debug + PartialEq + Send {
         Ok(())
     }
 
-    /// [`Stage::prepare`] for a processor that obeys `port` and reports to it.
-    ///
-    /// # Errors
-    /// Those of [`Stage::prepare`].
-    fn prepare_with(self, input: Format, port: ControlPort<Self>) -> Result<Self::Processor>;
-
-    /// This stage, and a handle to it for other threads. Short for [`Handle::new`] and [`Handle::attach`].
+    /// These settings, and a handle to them for other threads. Short for [`Handle::new`] and [`Handle::attach`].
     fn live(self) -> (WithHandle<Self>, Handle<Self>) {
         let handle = Handle::new(self);
         (handle.attach(), handle)
     }
 }
 
-/// Handle to a stage: changes its settings and reads its state from any control thread.
+/// [`Stage`] whose processor obeys a [`Handle`].
+pub trait LiveStage: Stage + Live {
+    /// [`Stage::prepare`] for a processor that obeys `port` and reports to it.
+    ///
+    /// # Errors
+    /// Those of [`Stage::prepare`].
+    fn prepare_with(self, input: Format, port: ControlPort<Self>) -> Result<Self::Processor>;
+}
+
+/// Handle to a stage or a jitter buffer: changes its settings and reads its state from any control thread.
 ///
 /// A handle outlives the processors it controls. Each processor prepared from [`attach`](Self::attach) takes over from
 /// the one before, with the settings the handle holds. Settings made while no processor exists wait for the next one.
+/// A jitter buffer's output counts as a processor.
 ///
 /// # Changes
 /// [`update`](Self::update) commits a whole value or nothing, whoever else writes. What was committed takes effect with
@@ -157,7 +163,7 @@ impl<S: Live> Debug for Handle<S> {
     }
 }
 
-/// Stage with a [`Handle`]: what [`Handle::attach`] returns.
+/// Settings with a [`Handle`]: what [`Handle::attach`] returns. A [`Stage`] where the settings are one.
 #[derive(Debug)]
 pub struct WithHandle<S: Live> {
     handle: Handle<S>,
@@ -165,29 +171,40 @@ pub struct WithHandle<S: Live> {
     settings: Option<S>,
 }
 
-impl<S: Live> Stage for WithHandle<S> {
-    type Processor = S::Processor;
-
-    fn prepare(self, input: Format) -> Result<S::Processor> {
+impl<S: Live> WithHandle<S> {
+    /// What `make` makes of the newest settings and a port that obeys the handle, once the handle has gone over to it.
+    pub(crate) fn take_over<T>(
+        self,
+        format: Format,
+        mut make: impl FnMut(S, ControlPort<S>) -> Result<T>,
+    ) -> Result<T> {
         loop {
             let before = self.handle.settings();
             let settings = self.settings.unwrap_or(before);
-            let (port, mut link) = Link::new(settings, input);
-            let processor = settings.prepare_with(input, port)?;
+            let (port, mut link) = Link::new(settings, format);
+            let made = make(settings, port)?;
 
             let mut state = self.handle.state();
             let newest = if self.settings.is_some() { settings } else { state.settings };
             if newest != settings {
-                // Changed while the processor was made: it can take that on, or must be made again.
-                if newest.validate_change(&settings, input).is_err() {
+                // Changed meanwhile: what was made can take that on, or must be made again.
+                if newest.validate_change(&settings, format).is_err() {
                     continue;
                 }
                 link.send(newest);
             }
             state.settings = newest;
             state.link = Some(link);
-            return Ok(processor);
+            return Ok(made);
         }
+    }
+}
+
+impl<S: LiveStage> Stage for WithHandle<S> {
+    type Processor = S::Processor;
+
+    fn prepare(self, input: Format) -> Result<S::Processor> {
+        self.take_over(input, |settings, port| settings.prepare_with(input, port))
     }
 }
 
@@ -248,7 +265,9 @@ mod tests {
         fn validate_change(&self, prepared: &Self, _: Format) -> Result<()> {
             if self.fixed == prepared.fixed { Ok(()) } else { Err(Error::Fixed { setting: "Wide::fixed" }) }
         }
+    }
 
+    impl LiveStage for Wide {
         fn prepare_with(self, format: Format, port: ControlPort<Self>) -> Result<WideProcessor> {
             self.validate()?;
             Ok(WideProcessor { format, port, seen: self, frames: 0 })

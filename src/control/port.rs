@@ -9,8 +9,9 @@ use crate::core::Format;
 
 /// Processor's end of a [`Handle`](super::Handle): the newest settings in, readings out.
 ///
-/// A stage of one's own keeps the port it is given by [`Live::prepare_with`]. A port whose handle went on to another
-/// processor stays usable: no settings arrive any more, and nobody sees its readings.
+/// A stage of one's own keeps the port it is given by [`LiveStage::prepare_with`](super::LiveStage::prepare_with). A
+/// port whose handle went on to another processor stays usable: no settings arrive any more, and nobody sees its
+/// readings.
 ///
 /// # Realtime safety
 /// Wait-free: no lock, no allocation, no system call.

@@ -3,9 +3,10 @@
 use super::libopus::{Encoder, check_rate};
 use super::packet::Layout;
 use super::settings::{MAX_PACKET_MS, OpusEncode, OpusEncodeReading};
-use crate::control::{ControlPort, Live};
+use crate::control::{ControlPort, Live, LiveStage};
 use crate::core::format::rescale;
 use crate::core::{Format, Frame, Packet, Processor, Result, Stage};
+use crate::dsp::kernels;
 
 /// Packets of voice in a row without redundancy after which it counts as ineffective.
 const MAX_MISSES: u32 = 10;
@@ -55,7 +56,9 @@ impl Live for OpusEncode {
     fn validate_change(&self, _: &Self, format: Format) -> Result<()> {
         check_packet_ms(self, format)
     }
+}
 
+impl LiveStage for OpusEncode {
     fn prepare_with(self, input: Format, port: ControlPort<Self>) -> Result<OpusEncodeProcessor> {
         OpusEncodeProcessor::new(self, input, port)
     }
@@ -200,6 +203,7 @@ impl Processor for OpusEncodeProcessor {
         if self.format.ms(samples) < f64::from(self.settings.packet_ms) {
             return Ok(None);
         }
+        let power = kernels::energy(&self.gathered[..self.filled]) / self.filled as f32;
         let encoded = self.encode();
         self.filled = 0;
         let bytes = encoded?;
@@ -211,6 +215,7 @@ impl Processor for OpusEncodeProcessor {
             ticks(self.start) - ticks(self.lookahead as i64),
             ticks(samples as i64) as u32,
             self.speech.unwrap_or(!dtx),
+            power,
         );
         if !dtx {
             self.inspect(bytes);

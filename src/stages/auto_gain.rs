@@ -2,7 +2,7 @@
 
 mod controller;
 
-use crate::control::{ControlPort, Live};
+use crate::control::{ControlPort, Live, LiveStage};
 use crate::core::error::in_range;
 use crate::core::{Format, Frame, Processor, Result, Stage};
 use crate::dsp::kernels;
@@ -116,7 +116,9 @@ impl Live for AutoGain {
         in_range("AutoGain::tolerance_db", self.tolerance_db, 1.0, 12.0)?;
         in_range("AutoGain::noise_dbfs", self.noise_dbfs, -90.0, 0.0)
     }
+}
 
+impl LiveStage for AutoGain {
     fn prepare_with(self, input: Format, port: ControlPort<Self>) -> Result<AutoGainProcessor> {
         self.validate()?;
         let samples = input.samples_per_channel();

@@ -1,6 +1,6 @@
 //! Noise gate.
 
-use crate::control::{ControlPort, Live};
+use crate::control::{ControlPort, Live, LiveStage};
 use crate::core::error::{fixed, in_range};
 use crate::core::{Format, Frame, Processor, Result, Stage};
 use crate::dsp::delay::Delay;
@@ -141,7 +141,9 @@ impl Live for NoiseGate {
     fn validate_change(&self, prepared: &Self, _: Format) -> Result<()> {
         fixed("NoiseGate::lookahead_ms", self.lookahead_ms == prepared.lookahead_ms)
     }
+}
 
+impl LiveStage for NoiseGate {
     fn prepare_with(self, input: Format, port: ControlPort<Self>) -> Result<NoiseGateProcessor> {
         self.validate()?;
         let lookahead = input.samples_in_ms(self.lookahead_ms);

@@ -2,7 +2,7 @@
 
 mod rumble;
 
-use crate::control::{ControlPort, Live};
+use crate::control::{ControlPort, Live, LiveStage};
 use crate::core::error::in_range;
 use crate::core::{Format, Frame, Processor, Result, Stage};
 use crate::dsp::biquad::{Design, Filter, Shape, States, walk};
@@ -104,7 +104,9 @@ impl Live for HighPass {
         in_range("HighPass::order", f32::from(self.order), 2.0, 4.0)?;
         in_range("HighPass::rumble_db", self.rumble_db, Self::ALWAYS_DB, 0.0)
     }
+}
 
+impl LiveStage for HighPass {
     fn prepare_with(self, input: Format, port: ControlPort<Self>) -> Result<HighPassProcessor> {
         self.validate()?;
         let is_in = self.always();

@@ -5,7 +5,7 @@ mod gated;
 use ebur128::{Channel, EbuR128, Mode};
 
 use crate::control::ControlPort;
-use crate::control::{Handle, Live};
+use crate::control::{Handle, Live, LiveStage};
 use crate::core::error::fixed;
 use crate::core::{Error, Format, Frame, Processor, Result, Stage};
 use crate::dsp::level::{SILENCE_DBFS, to_dbfs};
@@ -125,7 +125,9 @@ impl Live for LoudnessMeter {
     fn validate_change(&self, prepared: &Self, _: Format) -> Result<()> {
         fixed("LoudnessMeter::dual_mono", self.dual_mono == prepared.dual_mono)
     }
+}
 
+impl LiveStage for LoudnessMeter {
     fn prepare_with(self, input: Format, port: ControlPort<Self>) -> Result<LoudnessProcessor> {
         // No more than the filters, the power of the last frame and the true peak. The crate sums up its long windows
         // whole at every reading, 3 s in half a millisecond; its integrated loudness is a list that grows for ever, or
