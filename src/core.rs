@@ -12,7 +12,7 @@ pub mod stage;
 pub mod unavailable;
 
 pub use error::{Error, Result};
-pub use format::Format;
+pub use format::{Format, FormatError};
 pub use frame::Frame;
 pub use packet::Packet;
 pub use pipeline::{FrameProcessor, Pipeline};

@@ -17,6 +17,7 @@ mod resampler;
 #[path = "device/no_resampler.rs"]
 mod resampler;
 
+use crate::core::error::in_range;
 use crate::core::{Error, Result};
 
 /// Fails unless a device can have this rate and these channels.
@@ -24,8 +25,5 @@ fn check_device(rate_hz: u32, channels: usize) -> Result<()> {
     if !(8_000..=192_000).contains(&rate_hz) {
         return Err(Error::UnsupportedRate { stage: "device", rate_hz, advice: "use 8000 to 192000 Hz" });
     }
-    match channels {
-        1..=MAX_DEVICE_CHANNELS => Ok(()),
-        _ => Err(Error::Channels { channels, max: MAX_DEVICE_CHANNELS }),
-    }
+    in_range("device channels", channels as f32, 1.0, MAX_DEVICE_CHANNELS as f32)
 }

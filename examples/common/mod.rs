@@ -28,6 +28,12 @@ impl From<voxframe::Error> for Failure {
     }
 }
 
+impl From<voxframe::error::FormatError> for Failure {
+    fn from(error: voxframe::error::FormatError) -> Self {
+        Self(error.to_string())
+    }
+}
+
 /// Names the file that an error is about.
 pub trait Of<T> {
     fn of(self, path: &Path) -> Result<T>;

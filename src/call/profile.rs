@@ -3,7 +3,6 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::core::error::PROFILE_NAMES;
 use crate::core::{Error, Result};
 use crate::opus::{Application, OpusEncode, RateControl};
 use crate::stages::auto_gain::AutoGain;
@@ -15,12 +14,13 @@ use crate::stages::limiter::Limiter;
 use crate::stages::meter::LevelMeter;
 use crate::stages::resample::Quality;
 
-/// A ready-made uplink: which stages a microphone goes through, and how each is set.
+/// Profile of an uplink: the stages between microphone and encoder, and the settings of each.
 ///
-/// It is a plain value: take one of the three and change what you like. As a stage it builds a [`Pipeline`](crate::Pipeline) of the
-/// stages it names, in the order of its fields; [`uplink`](Self::uplink) puts the encoder behind.
+/// A plain value: take one of the three and change fields. The stages run in the order of the fields. As a
+/// [`Stage`](crate::Stage) a profile becomes a [`Pipeline`](crate::Pipeline) of frame stages; [`uplink`](Self::uplink)
+/// builds that and the encoder, with a handle for each.
 ///
-/// Saved with serde, a missing key stands for the value of the profile's `kind` (`balanced` where that is missing, too);
+/// Saved with serde, a missing key has the value of the profile's `kind` (`balanced` where `kind` is missing, too), and
 /// `null` turns a stage off.
 ///
 /// | | low-latency | balanced | high-quality |
@@ -51,35 +51,37 @@ use crate::stages::resample::Quality;
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Profile {
-    /// Which of the three it started as.
+    /// Kind of profile: which of the three it started as.
     pub kind: ProfileKind,
-    /// The rate that is encoded, in Hz.
+    /// Sample rate that is encoded, in Hz.
     pub sample_rate_hz: u32,
-    /// How the rate is changed, where the microphone has another.
+    /// Resampling quality, where the microphone has another rate.
     pub resample: Quality,
-    /// The first stage.
+    /// Gain and mute, the first stage.
     pub gain: Gain,
-    /// Noise suppression, at 48 kHz whatever the rate that is encoded.
+    /// Noise suppression; `None` is off. Runs at 48 kHz whatever the rate that is encoded.
     pub denoise: Option<Denoise>,
-    /// The high-pass, behind the noise suppression, which takes most of the rumble away: so it comes in only where some
-    /// is left, and leaves the waveform of most voices alone.
+    /// High-pass; `None` is off. Stands behind the noise suppression, which takes most of the rumble away: so it comes in
+    /// only where some is left, and leaves the waveform of most voices alone.
     pub high_pass: Option<HighPass>,
-    /// Automatic gain, behind the noise suppression, so that noise is not taken for a voice.
+    /// Automatic gain; `None` is off. Stands behind the noise suppression, so that noise is not taken for a voice.
     pub auto_gain: Option<AutoGain>,
-    /// The gate, behind the automatic gain: its thresholds then hold for soft and loud talkers alike.
+    /// Noise gate; `None` is off. Stands behind the automatic gain: its thresholds then hold for soft and loud talkers
+    /// alike.
     pub gate: Option<NoiseGate>,
-    /// The limiter, behind everything that makes the sound louder.
+    /// Limiter; `None` is off. Stands behind everything that makes the sound louder.
     pub limiter: Option<Limiter>,
-    /// The last stage before the encoder.
+    /// Level meter, the last stage before the encoder.
     pub meter: LevelMeter,
-    /// The encoder.
+    /// Encoder.
     pub opus: OpusEncode,
-    /// What the encoder's bit rate becomes for two channels, in bits a second.
+    /// Bit rate for two channels, in bits/s; [`OpusEncode::bitrate_bps`] is that for one.
     pub stereo_bitrate_bps: u32,
 }
 
 impl Profile {
-    /// At most 20 ms from a 48 kHz microphone to a packet: 16 kHz, packets of 10 ms, no noise suppression.
+    /// Low-latency profile: 16 kHz, packets of 10 ms, no noise suppression; at most 20 ms from a 48 kHz microphone to a
+    /// packet.
     pub fn low_latency() -> Self {
         Self {
             kind: ProfileKind::LowLatency,
@@ -95,7 +97,7 @@ impl Profile {
         }
     }
 
-    /// For calls: 48 kHz, noise suppressed by 18 dB, speech brought to one level, packets of 20 ms.
+    /// Balanced profile, for calls: 48 kHz, noise suppressed by 18 dB, automatic gain, packets of 20 ms.
     pub fn balanced() -> Self {
         Self {
             kind: ProfileKind::Balanced,
@@ -113,8 +115,8 @@ impl Profile {
         }
     }
 
-    /// For recordings and broadcasts: as balanced, with the better engine for noise suppression (where the feature
-    /// `hush` is on), a gate and a limiter that look ahead, and bits to spare.
+    /// High-quality profile, for recordings and broadcasts: as balanced, with `Engine::Hush` (feature `hush`), lookahead in
+    /// gate and limiter, and a bit rate that leaves room for music.
     pub fn high_quality() -> Self {
         Self {
             kind: ProfileKind::HighQuality,
@@ -139,7 +141,10 @@ impl Profile {
     }
 }
 
-/// The three profiles.
+/// Names of the profiles, as they are printed and parsed.
+const PROFILE_NAMES: [&str; 3] = ["low-latency", "balanced", "high-quality"];
+
+/// Kind of [`Profile`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "kebab-case"))]
 #[non_exhaustive]
@@ -154,7 +159,7 @@ pub enum ProfileKind {
 }
 
 impl ProfileKind {
-    /// All three.
+    /// All kinds, the cheapest first.
     pub const ALL: [Self; 3] = [Self::LowLatency, Self::Balanced, Self::HighQuality];
 }
 
@@ -168,7 +173,10 @@ impl FromStr for ProfileKind {
     type Err = Error;
 
     fn from_str(name: &str) -> Result<Self> {
-        Self::ALL.into_iter().find(|kind| PROFILE_NAMES[*kind as usize] == name).ok_or(Error::UnknownProfile)
+        Self::ALL
+            .into_iter()
+            .find(|kind| PROFILE_NAMES[*kind as usize] == name)
+            .ok_or(Error::UnknownProfile { names: &PROFILE_NAMES })
     }
 }
 

@@ -2,8 +2,6 @@
 
 use std::fmt;
 
-use super::error::{Error, Result};
-
 /// Sample rate, channels and frame length of a stream of [`Frame`](crate::Frame)s.
 ///
 /// Every value of this type is valid: the rate is a multiple of 100 Hz from 8 to 192 kHz (so that 10 ms is a whole
@@ -30,24 +28,24 @@ impl Format {
     /// One channel, frames of 10 ms.
     ///
     /// # Errors
-    /// [`Error::SampleRate`].
-    pub fn mono(sample_rate_hz: u32) -> Result<Self> {
+    /// [`FormatError::SampleRate`].
+    pub fn mono(sample_rate_hz: u32) -> Result<Self, FormatError> {
         Self::new(sample_rate_hz, 1)
     }
 
     /// Two channels, left then right, frames of 10 ms.
     ///
     /// # Errors
-    /// [`Error::SampleRate`].
-    pub fn stereo(sample_rate_hz: u32) -> Result<Self> {
+    /// [`FormatError::SampleRate`].
+    pub fn stereo(sample_rate_hz: u32) -> Result<Self, FormatError> {
         Self::new(sample_rate_hz, 2)
     }
 
     /// `channels` channels, frames of 10 ms.
     ///
     /// # Errors
-    /// [`Error::SampleRate`], [`Error::Channels`].
-    pub fn new(sample_rate_hz: u32, channels: usize) -> Result<Self> {
+    /// [`FormatError::SampleRate`], [`FormatError::Channels`].
+    pub fn new(sample_rate_hz: u32, channels: usize) -> Result<Self, FormatError> {
         let format = Self { sample_rate_hz: 48_000, channels: 1, frame_ms: 10 };
         format.with_sample_rate_hz(sample_rate_hz)?.with_channels(channels)
     }
@@ -55,34 +53,34 @@ impl Format {
     /// The same with another sample rate.
     ///
     /// # Errors
-    /// [`Error::SampleRate`].
-    pub fn with_sample_rate_hz(self, sample_rate_hz: u32) -> Result<Self> {
+    /// [`FormatError::SampleRate`].
+    pub fn with_sample_rate_hz(self, sample_rate_hz: u32) -> Result<Self, FormatError> {
         if (8_000..=192_000).contains(&sample_rate_hz) && sample_rate_hz.is_multiple_of(100) {
             Ok(Self { sample_rate_hz, ..self })
         } else {
-            Err(Error::SampleRate { rate_hz: sample_rate_hz })
+            Err(FormatError::SampleRate { rate_hz: sample_rate_hz })
         }
     }
 
     /// The same with another number of channels.
     ///
     /// # Errors
-    /// [`Error::Channels`].
-    pub fn with_channels(self, channels: usize) -> Result<Self> {
+    /// [`FormatError::Channels`].
+    pub fn with_channels(self, channels: usize) -> Result<Self, FormatError> {
         match channels {
             1 | 2 => Ok(Self { channels: channels as u16, ..self }),
-            _ => Err(Error::Channels { channels, max: Self::MAX_CHANNELS }),
+            _ => Err(FormatError::Channels { channels }),
         }
     }
 
     /// The same with frames of 10 or 20 ms.
     ///
     /// # Errors
-    /// [`Error::FrameLength`].
-    pub fn with_frame_ms(self, frame_ms: u32) -> Result<Self> {
+    /// [`FormatError::FrameLength`].
+    pub fn with_frame_ms(self, frame_ms: u32) -> Result<Self, FormatError> {
         match frame_ms {
             10 | 20 => Ok(Self { frame_ms: frame_ms as u16, ..self }),
-            _ => Err(Error::FrameLength { frame_ms }),
+            _ => Err(FormatError::FrameLength { frame_ms }),
         }
     }
 
@@ -124,6 +122,44 @@ impl fmt::Display for Format {
     }
 }
 
+/// Sample rate, channel count or frame length that no [`Format`] has. A set-up error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum FormatError {
+    /// Sample rate that is not a multiple of 100 Hz from 8 to 192 kHz. For devices at 11 025 or 22 050 Hz, let `Capture`
+    /// or `Playout` resample.
+    SampleRate {
+        /// The rate asked for, in Hz.
+        rate_hz: u32,
+    },
+    /// Channel count other than 1 or 2.
+    Channels {
+        /// The count asked for.
+        channels: usize,
+    },
+    /// Frame length other than 10 or 20 ms.
+    FrameLength {
+        /// The length asked for, in ms.
+        frame_ms: u32,
+    },
+}
+
+impl fmt::Display for FormatError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            FormatError::SampleRate { rate_hz } => write!(
+                f,
+                "a format cannot have {rate_hz} Hz: rates are multiples of 100 Hz from 8000 to 192000 \
+                 (for 11025 or 22050 Hz let Capture or Playout resample)"
+            ),
+            FormatError::Channels { channels } => write!(f, "a format has 1 or 2 channels, not {channels}"),
+            FormatError::FrameLength { frame_ms } => write!(f, "frames are 10 or 20 ms long, not {frame_ms} ms"),
+        }
+    }
+}
+
+impl std::error::Error for FormatError {}
+
 /// A position or length at one rate as the nearest one at another.
 pub(crate) fn rescale(samples: i64, from_hz: u32, to_hz: u32) -> i64 {
     let scaled = 2 * i128::from(samples) * i128::from(to_hz) + i128::from(from_hz);
@@ -142,7 +178,7 @@ mod tests {
             assert_eq!(format.with_frame_ms(20).unwrap().samples_per_channel() * 50, rate as usize);
         }
         for rate in [0, 7_900, 11_025, 22_050, 44_099, 192_100, u32::MAX] {
-            assert_eq!(Format::mono(rate), Err(Error::SampleRate { rate_hz: rate }));
+            assert_eq!(Format::mono(rate), Err(FormatError::SampleRate { rate_hz: rate }));
         }
         assert!(Format::new(48_000, 0).is_err());
         assert!(Format::new(48_000, 3).is_err());

@@ -55,7 +55,7 @@ impl Capture {
     /// From a device with this rate and these channels, into frames of `output`. Allocates.
     ///
     /// # Errors
-    /// [`Error::UnsupportedRate`], [`Error::Channels`].
+    /// [`Error::UnsupportedRate`], and [`Error::OutOfRange`] for the channels.
     pub fn new(sample_rate_hz: u32, channels: usize, output: Format) -> Result<Self> {
         check_device(sample_rate_hz, channels)?;
         let rate =
@@ -115,7 +115,7 @@ impl Capture {
     /// Takes planar samples, a slice for each channel, and calls `each` with every frame that is complete.
     ///
     /// # Errors
-    /// [`Error::Channels`], or [`Error::WrongLength`] unless all channels have the same length; then nothing is taken.
+    /// [`Error::WrongChannels`], or [`Error::WrongLength`] unless all channels have the same length; then nothing is taken.
     /// Whatever `each` returns; then the rest of the samples is dropped.
     pub fn push_planar<'a, S: Into<Samples<'a>> + Copy, E: From<Error>>(
         &mut self,
@@ -123,7 +123,7 @@ impl Capture {
         each: impl FnMut(&mut Frame) -> Result<(), E>,
     ) -> Result<(), E> {
         if planes.len() != self.channels {
-            return Err(Error::Channels { channels: planes.len(), max: self.channels }.into());
+            return Err(Error::WrongChannels { expected: self.channels, actual: planes.len() }.into());
         }
         let length = planes[0].into().len();
         if let Some(other) = planes.iter().map(|&plane| plane.into().len()).find(|&other| other != length) {

@@ -60,7 +60,7 @@ impl Playout {
     /// From frames of `input` to a device with this rate and these channels. Room for 200 ms. Allocates.
     ///
     /// # Errors
-    /// [`Error::UnsupportedRate`], [`Error::Channels`].
+    /// [`Error::UnsupportedRate`], and [`Error::OutOfRange`] for the channels.
     pub fn new(input: Format, sample_rate_hz: u32, channels: usize) -> Result<Self> {
         check_device(sample_rate_hz, channels)?;
         let rate =
@@ -147,10 +147,10 @@ impl Playout {
     /// Fills the slices in `out`, one for each channel; how many samples of each were there to be played.
     ///
     /// # Errors
-    /// [`Error::Channels`], or [`Error::WrongLength`] unless all have the same length; nothing is written.
+    /// [`Error::WrongChannels`], or [`Error::WrongLength`] unless all have the same length; nothing is written.
     pub fn pull_planar(&mut self, out: &mut [SamplesMut<'_>]) -> Result<usize> {
         if out.len() != self.channels {
-            return Err(Error::Channels { channels: out.len(), max: self.channels });
+            return Err(Error::WrongChannels { expected: self.channels, actual: out.len() });
         }
         let length = out[0].len();
         if let Some(other) = out.iter().map(SamplesMut::len).find(|&other| other != length) {

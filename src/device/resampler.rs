@@ -27,7 +27,7 @@ impl Rate {
         let quality = SincInterpolationParameters::default();
         let length = frames.samples_per_channel();
         let engine = Async::new_sinc(ratio, 1.0, &quality, length, frames.channels(), fixed)
-            .map_err(|_| Error::SampleRate { rate_hz: from_hz })?;
+            .map_err(|_| Error::UnsupportedRate { stage: "device", rate_hz: from_hz, advice: "use 48000 Hz" })?;
         // The centre of the filter, less one: the engine steps on before it gives its first sample. (Its own figure
         // leaves that out, and rounds down.)
         let latency = (0.5 * quality.sinc_len as f64 * ratio - 1.0).round().max(0.0) as usize;
@@ -65,13 +65,10 @@ impl Rate {
         (from, from_stride): (&[f32], usize),
         (to, to_stride): (&mut [f32], usize),
     ) -> Result<usize> {
-        let wrong = |expected: usize| Error::WrongLength { expected, actual: from_stride };
-        let from = SequentialSlice::new(from, channels, from_stride).map_err(|_| wrong(self.needed()))?;
-        let mut to = SequentialSlice::new_mut(to, channels, to_stride).map_err(|_| wrong(to_stride))?;
-        let (_, given) = self
-            .engine
-            .process_into_buffer(&from, &mut to, None)
-            .map_err(|_| wrong(self.engine.input_frames_next()))?;
+        let internal = Error::Internal { stage: "device" };
+        let from = SequentialSlice::new(from, channels, from_stride).map_err(|_| internal)?;
+        let mut to = SequentialSlice::new_mut(to, channels, to_stride).map_err(|_| internal)?;
+        let (_, given) = self.engine.process_into_buffer(&from, &mut to, None).map_err(|_| internal)?;
         Ok(given)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{fmt, io};
 
-use crate::core::Error;
+use crate::core::{Error, FormatError};
 
 /// Why an Ogg Opus file could not be read or written.
 ///
@@ -113,5 +113,11 @@ impl From<io::Error> for OggError {
 impl From<Error> for OggError {
     fn from(error: Error) -> Self {
         OggError::Voice(error)
+    }
+}
+
+impl From<FormatError> for OggError {
+    fn from(error: FormatError) -> Self {
+        OggError::Voice(error.into())
     }
 }

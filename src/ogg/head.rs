@@ -1,8 +1,8 @@
 //! The identification header (RFC 7845, section 5.1).
 
 use super::OggError;
+use crate::core::Result;
 use crate::core::error::in_range;
-use crate::core::{Error, Result};
 
 /// What every identification header begins with.
 const MAGIC: &[u8] = b"OpusHead";
@@ -59,9 +59,7 @@ impl OggHead {
     }
 
     pub(super) fn validate(&self) -> Result<()> {
-        if !(1..=2).contains(&self.channels) {
-            return Err(Error::Channels { channels: self.channels, max: 2 });
-        }
+        in_range("OggHead::channels", self.channels as f32, 1.0, 2.0)?;
         in_range("OggHead::gain_db", self.gain_db, -128.0, f32::from(i16::MAX) / 256.0)
     }
 

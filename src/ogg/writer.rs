@@ -84,7 +84,7 @@ impl<W: Write> OggWriter<W> {
     /// Nothing is written yet.
     ///
     /// # Errors
-    /// [`OggError::Voice`]: [`Error::Channels`] unless there are one or two, and [`Error::OutOfRange`].
+    /// [`Error::OutOfRange`] in [`OggError::Voice`].
     pub fn new(output: W, head: OggHead) -> Result<Self, OggError> {
         head.validate()?;
         Ok(Self {

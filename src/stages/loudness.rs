@@ -133,7 +133,11 @@ impl LiveStage for LoudnessMeter {
         // whole at every reading, 3 s in half a millisecond; its integrated loudness is a list that grows for ever, or
         // rounds every block to 0.1 LU.
         let mode = Mode::M | Mode::TRUE_PEAK;
-        let refused = |_| Error::SampleRate { rate_hz: input.sample_rate_hz() };
+        let refused = |_| Error::UnsupportedRate {
+            stage: "LoudnessMeter",
+            rate_hz: input.sample_rate_hz(),
+            advice: "put Resample::to(48_000) before it",
+        };
         let mut engine = EbuR128::new(input.channels() as u32, input.sample_rate_hz(), mode).map_err(refused)?;
         if self.dual_mono && input.channels() == 1 {
             engine.set_channel(0, Channel::DualMono).map_err(refused)?;

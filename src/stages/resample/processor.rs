@@ -48,7 +48,11 @@ fn engine(input: Format, output: Format, quality: Quality) -> Result<Fft<f32>> {
         window,
         FixedSync::Input,
     )
-    .map_err(|_| Error::SampleRate { rate_hz: output.sample_rate_hz() })
+    .map_err(|_| Error::UnsupportedRate {
+        stage: "Resample",
+        rate_hz: output.sample_rate_hz(),
+        advice: "use 8000, 16000 or 48000 Hz",
+    })
 }
 
 fn gcd(a: u32, b: u32) -> u32 {
@@ -73,12 +77,12 @@ impl Processor for ResampleProcessor {
             return Ok(Some(frame));
         };
         let output = self.out.format();
-        let wrong = |expected: usize| Error::WrongLength { expected, actual: 0 };
+        let internal = Error::Internal { stage: "Resample" };
         let from = SequentialSlice::new(frame.samples(), self.input.channels(), self.input.samples_per_channel())
-            .map_err(|_| wrong(self.input.samples_per_channel()))?;
+            .map_err(|_| internal)?;
         let mut to = SequentialSlice::new_mut(self.out.samples_mut(), output.channels(), output.samples_per_channel())
-            .map_err(|_| wrong(output.samples_per_channel()))?;
-        engine.process_into_buffer(&from, &mut to, None).map_err(|_| wrong(output.samples_per_channel()))?;
+            .map_err(|_| internal)?;
+        engine.process_into_buffer(&from, &mut to, None).map_err(|_| internal)?;
         let position = rescale(frame.position(), self.input.sample_rate_hz(), output.sample_rate_hz());
         self.out.set_position(position - self.latency as i64);
         self.out.set_speech_probability(frame.speech_probability());
