@@ -8,7 +8,7 @@ use crate::core::{Format, Frame, Processor, Result, Stage};
 use crate::dsp::kernels;
 use crate::dsp::level::{SILENCE_DBFS, db_to_gain};
 use crate::dsp::ramp::{GainCurve, Ramp};
-use crate::vad::detector::{Detector, Thresholds, Turn};
+use crate::vad::detector::{Detector, SpeechDecision, Thresholds};
 use controller::{GainController, Listener};
 
 /// How long it takes to be switched on or off, in ms.
@@ -127,7 +127,7 @@ impl LiveStage for AutoGain {
             port,
             settings: self,
             detector: Detector::new(input)?,
-            turn: Turn::default(),
+            decision: SpeechDecision::default(),
             listener: Listener::new(),
             controller: GainController::default(),
             applied: 1.0,
@@ -143,7 +143,7 @@ pub struct AutoGainProcessor {
     port: ControlPort<AutoGain>,
     settings: AutoGain,
     detector: Detector,
-    turn: Turn,
+    decision: SpeechDecision,
     listener: Listener,
     controller: GainController,
     /// The gain after the last frame, as a factor.
@@ -184,8 +184,8 @@ impl Processor for AutoGainProcessor {
             self.share.set(settings.share(), self.format.samples_in_ms(BYPASS_MS));
         }
         let ms = self.format.frame_ms();
-        let heard = self.detector.listen(frame);
-        let speaking = self.turn.follow(&Thresholds::default(), &heard, ms);
+        let heard = self.detector.analyse(frame);
+        let speaking = self.decision.update(&Thresholds::default(), &heard, ms);
         self.listener.listen(frame, &heard, speaking);
         self.controller.step(&self.settings, &self.listener, speaking, ms as f32 / 1000.0);
         self.apply(frame);
@@ -200,7 +200,7 @@ impl Processor for AutoGainProcessor {
 
     fn reset(&mut self) {
         self.detector.reset();
-        self.turn = Turn::default();
+        self.decision = SpeechDecision::default();
         self.listener = Listener::new();
         self.controller = GainController::default();
         self.applied = 1.0;

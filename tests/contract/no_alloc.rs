@@ -1,4 +1,4 @@
-//! After the first frame on a thread nothing allocates: every stage, every profile, the codec, the edges, the handles.
+//! Nothing allocates once it is prepared, not even in the first frame on a thread: every stage, every profile, the codec, the edges, the handles.
 
 use voxframe::{Capture, Error, Format, Frame, Gain, LevelMeter, Live, Playout, Processor};
 use voxframe_testkit::alloc::{CountingAllocator, allocations};
@@ -19,25 +19,67 @@ fn fill(frame: &mut Frame, round: usize) {
 }
 
 #[test]
-fn no_stage_and_no_profile_allocates_after_the_first_frame() {
+fn no_stage_and_no_profile_allocates_once_it_is_prepared() {
     for case in cases() {
         for format in formats(&case) {
             let mut processor = (case.prepare)(format).unwrap();
             let mut frame = Frame::new(format);
-            fill(&mut frame, 0);
-            processor.process(&mut frame).unwrap();
             let mut wrong = Frame::new(format.with_sample_rate_hz(32_000).unwrap());
-            let count = allocations(|| {
-                for round in 1..60 {
+            let work = move || {
+                for round in 0..60 {
                     fill(&mut frame, round);
                     processor.process(&mut frame).unwrap();
                     processor.process(&mut wrong).err().unwrap();
                 }
                 processor.reset();
                 processor.process(&mut frame).unwrap();
+                // Not freed before the count is taken.
+                (processor, frame, wrong)
+            };
+            let count = std::thread::spawn(|| {
+                let mut kept = None;
+                allocations(|| kept = Some(work()))
             });
+            let count = count.join().unwrap();
             assert_eq!(count, 0, "{} at {format}", case.name);
         }
+    }
+}
+
+#[cfg(feature = "denoise")]
+#[test]
+fn noise_suppression_is_reset_any_number_of_times() {
+    use voxframe::denoise::Engine;
+    use voxframe::{Denoise, Stage};
+    let mut engines = vec![Engine::RnNoise];
+    if cfg!(feature = "hush") {
+        engines.push(Engine::Hush);
+    }
+    for engine in engines {
+        let format = Format::stereo(48_000).unwrap();
+        let mut processor = Denoise { engine, ..Denoise::default() }.prepare(format).unwrap();
+        let mut frame = Frame::new(format);
+        let mut fresh = [0.0; 5 * 960];
+        // A thread of its own: not even the first frame there allocates.
+        let count = std::thread::scope(|scope| {
+            let resets = || {
+                for reset in 0..100 {
+                    for round in 0..5 {
+                        fill(&mut frame, round);
+                        processor.process(&mut frame).unwrap();
+                        let fresh = &mut fresh[round * 960..][..960];
+                        if reset == 0 {
+                            fresh.copy_from_slice(frame.samples());
+                        }
+                        assert!(frame.samples() == fresh, "{engine:?} after {reset} resets");
+                    }
+                    processor.reset();
+                }
+            };
+            scope.spawn(move || allocations(resets)).join().unwrap()
+        });
+        assert_eq!(count, 0, "{engine:?}");
+        assert!(fresh.iter().any(|&s| s != 0.0), "{engine:?} is silent");
     }
 }
 

@@ -142,7 +142,7 @@ impl Listener {
         if speaking {
             self.mean += (mean - self.mean) * (1.0 - (-seconds / MEAN_S).exp());
             self.judge(heard.power, seconds);
-        } else if !heard.is_doubtful() {
+        } else if !heard.may_be_speech() {
             (0..blocks / 10).for_each(|_| self.hear_noise(heard.power));
         }
         self.follow_noise(seconds);
