@@ -83,7 +83,7 @@ impl Frame {
     /// Safe.
     pub fn check_and_sanitize(&mut self, expected: Format) -> Result<()> {
         self.expect(expected)?;
-        kernels::sanitise(&mut self.samples);
+        kernels::sanitize(&mut self.samples);
         Ok(())
     }
 

@@ -165,8 +165,8 @@ impl Capture {
         let length = self.frame.format().samples_per_channel();
         let staged = &mut self.staged[..channels * self.wanted];
         // Not a number is not below anything, either.
-        if kernels::peak(staged).partial_cmp(&kernels::NO_SAMPLE).is_none_or(|order| order.is_gt()) {
-            self.silenced += u64::from(kernels::scrub(staged).invalid);
+        if kernels::peak(staged).partial_cmp(&kernels::MAX_SAMPLE).is_none_or(|order| order.is_gt()) {
+            self.silenced += u64::from(kernels::sanitize_and_count(staged).invalid);
         }
         self.frame.set_position(self.next - self.rate.as_ref().map_or(0, Rate::latency) as i64);
         self.frame.set_speech_probability(None);

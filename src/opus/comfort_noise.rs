@@ -159,7 +159,7 @@ impl ComfortNoise {
         self.heard = 0;
         self.settling = self.format.samples_in_ms(SETTLING_MS);
         self.background = false;
-        self.share.rest(0.0);
+        self.share.jump_to(0.0);
     }
 }
 

@@ -293,7 +293,7 @@ impl OpusDecodeProcessor {
 
 /// Ends what is too loud, and silences what is no number.
 fn tame(sound: &mut [f32]) {
-    if kernels::sanitise(sound) > LOUDEST {
+    if kernels::sanitize(sound) > LOUDEST {
         kernels::limit(sound, LOUDEST);
     }
 }

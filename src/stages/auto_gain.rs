@@ -160,7 +160,7 @@ impl AutoGainProcessor {
             return;
         }
         let (least, most) = (before.min(after), before.max(after));
-        kernels::slope(&mut self.gains, before, (after - before) / length as f32, least, most);
+        kernels::linear_ramp(&mut self.gains, before, (after - before) / length as f32, least, most);
         if let GainCurve::Moving(shares) = share {
             for (gain, share) in self.gains.iter_mut().zip(shares) {
                 *gain = 1.0 + (*gain - 1.0) * share;

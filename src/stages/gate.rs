@@ -255,7 +255,7 @@ impl State {
             // At 44.1 kHz a millisecond is 44 or 45 samples.
             let range = done * length / open.len()..(done + alike.len()) * length / open.len();
             let openings = &mut openings[range];
-            kernels::slope(openings, self.opening, if alike[0] { law.rise } else { law.fall }, 0.0, 1.0);
+            kernels::linear_ramp(openings, self.opening, if alike[0] { law.rise } else { law.fall }, 0.0, 1.0);
             self.opening = openings.last().copied().unwrap_or(self.opening);
             done += alike.len();
         }
@@ -275,7 +275,7 @@ impl Processor for NoiseGateProcessor {
         }
         let blocks = self.format.frame_ms() as usize;
         let (mut powers, mut open) = ([0.0; MOST_BLOCKS], [false; MOST_BLOCKS]);
-        frame.channels().for_each(|channel| kernels::powers(channel, &mut powers[..blocks]));
+        frame.channels().for_each(|channel| kernels::accumulate_block_powers(channel, &mut powers[..blocks]));
         let is_noise = frame.speech_probability().is_some_and(|probability| probability < NOISE_PROBABILITY);
         for (open, &power) in open.iter_mut().zip(&powers[..blocks]) {
             *open = self.state.listen(&self.law, power, is_noise);
@@ -290,11 +290,11 @@ impl Processor for NoiseGateProcessor {
             }
             (GainCurve::Steady(_), GainCurve::Moving(floors)) => give(frame, floors),
             (GainCurve::Moving(_), GainCurve::Steady(floor)) => {
-                kernels::ease(&mut self.gains, floor);
+                kernels::map_smoothstep(&mut self.gains, floor);
                 give(frame, &self.gains)
             }
             (GainCurve::Moving(_), GainCurve::Moving(floors)) => {
-                kernels::ease(&mut self.gains, 0.0);
+                kernels::map_smoothstep(&mut self.gains, 0.0);
                 self.gains.iter_mut().zip(floors).for_each(|(gain, floor)| *gain = floor + (1.0 - *floor) * *gain);
                 give(frame, &self.gains)
             }

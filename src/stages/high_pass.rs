@@ -5,7 +5,7 @@ mod rumble;
 use crate::control::{ControlPort, Live};
 use crate::core::error::in_range;
 use crate::core::{Format, Frame, Processor, Result, Stage};
-use crate::dsp::biquad::{Design, Filter, Shape, States, walk};
+use crate::dsp::biquad::{Cascade, CascadeParams, CascadeState, SectionParams, process_interpolated};
 use crate::dsp::kernels;
 use crate::dsp::level::to_dbfs;
 use crate::dsp::ramp::{GainCurve, Ramp};
@@ -118,7 +118,7 @@ impl Live for HighPass {
             from: design,
             to: design,
             progress: Ramp::new(1.0, input.samples_in_ms(RAMP_MS), input.samples_per_channel()),
-            filter: Filter::new(&design),
+            filter: Cascade::new(&design),
             states: Default::default(),
         })
     }
@@ -133,26 +133,26 @@ pub struct HighPassProcessor {
     rumble: Rumble,
     /// Whether `to` is in.
     is_in: bool,
-    from: Design,
-    to: Design,
+    from: CascadeParams,
+    to: CascadeParams,
     /// How far the design has moved from `from` to `to`.
     progress: Ramp,
     /// `to`.
-    filter: Filter,
-    states: [States; Format::MAX_CHANNELS],
+    filter: Cascade,
+    states: [CascadeState; Format::MAX_CHANNELS],
 }
 
 /// The filter these settings ask for. All orders and bypass have the same structure: two sections.
-fn design(settings: &HighPass, is_in: bool, format: Format) -> Design {
+fn design(settings: &HighPass, is_in: bool, format: Format) -> CascadeParams {
     let cutoff = f64::from(settings.cutoff_hz) / f64::from(format.sample_rate_hz());
     let g = (std::f64::consts::PI * cutoff).tan();
     // Subtracting the band-pass (times 1/Q) and the low-pass output from the input leaves the high-pass output.
-    let high = |g: f64, q: f64| Shape { g, k: 1.0 / q, band: -1.0 / q, low: -1.0 };
+    let high = |g: f64, q: f64| SectionParams { g, k: 1.0 / q, band: -1.0 / q, low: -1.0 };
     let mut design = match settings.order {
         // With this Q the gain peaks at +0.08 dB; the factor then puts −3.01 dB at the cutoff.
-        2 => [high(1.069_267_740_6 * g, 0.76), Shape { g, k: 1.0, band: 0.0, low: 0.0 }],
+        2 => [high(1.069_267_740_6 * g, 0.76), SectionParams { g, k: 1.0, band: 0.0, low: 0.0 }],
         // s / (s + 1) = s (s + 1) / (s + 1)²: first order from a section of second.
-        3 => [high(g, 1.0), Shape { g, k: 2.0, band: -1.0, low: -1.0 }],
+        3 => [high(g, 1.0), SectionParams { g, k: 2.0, band: -1.0, low: -1.0 }],
         // Q = 1 / (2 cos(π/8)) and 1 / (2 cos(3π/8)).
         _ => [high(g, 0.541_196_100_146_197), high(g, 1.306_562_964_876_376_4)],
     };
@@ -177,16 +177,16 @@ impl Processor for HighPassProcessor {
             self.is_in = wanted;
             self.from = self.to;
             self.to = design(&self.settings, self.is_in, self.format);
-            self.filter = Filter::new(&self.to);
-            self.progress.rest(0.0);
+            self.filter = Cascade::new(&self.to);
+            self.progress.jump_to(0.0);
             self.progress.set(1.0, self.format.samples_in_ms(RAMP_MS));
         }
         let input = loudest(frame);
         let course = self.progress.advance(self.format.samples_per_channel());
         for (channel, states) in frame.channels_mut().zip(&mut self.states) {
             match &course {
-                GainCurve::Steady(_) => self.filter.run(states, channel),
-                GainCurve::Moving(ways) => walk(&self.from, &self.to, ways, states, channel),
+                GainCurve::Steady(_) => self.filter.process(states, channel),
+                GainCurve::Moving(ways) => process_interpolated([&self.from, &self.to], ways, states, channel),
             }
         }
         self.port.publish(HighPassReading { input, output: loudest(frame) });
@@ -199,7 +199,7 @@ impl Processor for HighPassProcessor {
         if self.is_in != self.settings.always() {
             self.is_in = self.settings.always();
             self.to = design(&self.settings, self.is_in, self.format);
-            self.filter = Filter::new(&self.to);
+            self.filter = Cascade::new(&self.to);
         }
         self.progress.finish();
     }

@@ -120,14 +120,14 @@ struct Run {
 impl Run {
     /// Goes on through `samples`, and counts the clipped peaks that become certain.
     fn count(&mut self, samples: &[f32]) -> u64 {
-        if kernels::peak(samples) < kernels::CLIPPED {
+        if kernels::peak(samples) < kernels::FULL_SCALE_16_BIT {
             self.length = 0;
             return 0;
         }
         let mut peaks = 0;
         for sample in samples {
             let positive = *sample > 0.0;
-            self.length = if sample.abs() < kernels::CLIPPED {
+            self.length = if sample.abs() < kernels::FULL_SCALE_16_BIT {
                 0
             } else if positive == self.positive {
                 self.length.saturating_add(1)
@@ -155,7 +155,7 @@ impl Processor for InputCheckProcessor {
             self.silence_ms = f64::from(settings.silence_ms);
         }
         let reading = &mut self.reading;
-        let found = kernels::scrub(frame.samples_mut());
+        let found = kernels::sanitize_and_count(frame.samples_mut());
         reading.invalid += u64::from(found.invalid);
         reading.denormal += u64::from(found.denormal);
 
@@ -163,7 +163,7 @@ impl Processor for InputCheckProcessor {
         for (channel, run) in frame.channels().zip(&mut self.runs) {
             reading.clipped_runs += run.count(channel);
             still &= channel.iter().all(|sample| *sample == channel[0]);
-            power = power.max(kernels::spread(channel) / channel.len() as f32);
+            power = power.max(kernels::ac_energy(channel) / channel.len() as f32);
         }
         let frame_ms = u64::from(self.format.frame_ms());
         reading.power = power;

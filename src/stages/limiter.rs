@@ -240,7 +240,7 @@ fn sample_peaks(frame: &Frame, ceiling: f32, peaks: &mut [f32]) -> bool {
         return false;
     }
     peaks.fill(0.0);
-    frame.channels().for_each(|channel| kernels::raise_to_magnitude(peaks, channel));
+    frame.channels().for_each(|channel| kernels::accumulate_peaks(peaks, channel));
     true
 }
 

@@ -164,14 +164,14 @@ impl Processor for LevelMeterProcessor {
 
         for (index, (channel, sums)) in frame.channels_mut().zip(&mut self.channels).enumerate() {
             // The second half of `check_and_sanitize`, which finds the peak on its way.
-            let peak = kernels::sanitise(channel);
+            let peak = kernels::sanitize(channel);
             let energy = f64::from(kernels::energy(channel));
             sums.interval_energy += energy;
             sums.interval_peak = sums.interval_peak.max(peak);
             sums.overall_energy += energy;
             levels.overall_energy[index] = sums.overall_energy as f32;
             levels.overall_peak[index] = levels.overall_peak[index].max(peak);
-            levels.clipped += u64::from(kernels::clipped(channel, peak));
+            levels.clipped += u64::from(kernels::count_clipped(channel, peak));
 
             let held = &mut levels.held_peak[index];
             sums.held_ms += frame_ms;

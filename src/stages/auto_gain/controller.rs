@@ -4,7 +4,7 @@ use super::AutoGain;
 use crate::core::Frame;
 use crate::dsp::kernels;
 use crate::dsp::level::{db_to_gain, to_dbfs};
-use crate::dsp::speech_level::{Envelope, Tally};
+use crate::dsp::speech_level::{ActivityAccumulator, ActivityEnvelope};
 use crate::vad::detector::VadFrame;
 
 /// How much speech the level is taken over, in seconds: the time constant of an exponential window that stands still in
@@ -66,8 +66,8 @@ const NOISE_FALL_SHARE_PER_S: f32 = 0.3;
 
 /// Listens to the levels of speech and of noise.
 pub(super) struct Listener {
-    envelope: Envelope,
-    tally: Tally,
+    envelope: ActivityEnvelope,
+    tally: ActivityAccumulator,
     /// Power and active thresholds of the last milliseconds without speech, in a ring.
     before: [(f32, usize); BEFORE_MS],
     waiting: usize,
@@ -91,8 +91,8 @@ pub(super) struct Listener {
 impl Listener {
     pub fn new() -> Self {
         Self {
-            envelope: Envelope::new(0.001),
-            tally: Tally::default(),
+            envelope: ActivityEnvelope::new(0.001),
+            tally: ActivityAccumulator::default(),
             before: [(0.0, 0); BEFORE_MS],
             waiting: 0,
             heard_s: 0.0,
@@ -114,7 +114,7 @@ impl Listener {
         let length = frame.format().samples_per_channel();
         let seconds = blocks as f32 / 1000.0;
         if speaking {
-            self.tally.fade((-seconds / MEMORY_S).exp().into());
+            self.tally.decay((-seconds / MEMORY_S).exp().into());
             for &(power, active) in &self.before[..self.waiting.min(BEFORE_MS)] {
                 self.tally.add(power.into(), active);
             }
@@ -128,10 +128,10 @@ impl Listener {
             let (mut power, mut magnitude) = (0.0f32, 0.0f32);
             for channel in frame.channels() {
                 power = power.max(kernels::energy(&channel[range.clone()]) / samples);
-                magnitude = magnitude.max(kernels::magnitude(&channel[range.clone()]) / samples);
+                magnitude = magnitude.max(kernels::l1_norm(&channel[range.clone()]) / samples);
             }
             mean += power / blocks as f32;
-            let active = self.envelope.follow(magnitude.into());
+            let active = self.envelope.push(magnitude.into());
             if speaking {
                 self.tally.add(power.into(), active);
             } else {
@@ -161,7 +161,7 @@ impl Listener {
         if self.heard_s < SETTLED_S {
             self.mean = db_to_gain(level).powi(2);
         } else if self.loud_s >= LOUD_S || (power_dbfs(self.mean) - level).abs() > CHANGED_DB {
-            self.tally = Tally::default();
+            self.tally = ActivityAccumulator::default();
             (self.heard_s, self.loudest, self.loud_s) = (0.0, 0.0, 0.0);
         }
     }

@@ -139,7 +139,7 @@ impl Hush {
         self.tail.fill(0.0);
         self.started = false;
         for (ramp, gain) in self.gains.iter_mut().zip([1.0, 0.0]) {
-            ramp.rest(gain);
+            ramp.jump_to(gain);
         }
     }
 }

@@ -82,7 +82,7 @@ impl StereoLink {
         self.forget_overlap();
         self.correlation = 0.0;
         self.polarity = 1.0;
-        self.same.rest(1.0);
+        self.same.jump_to(1.0);
     }
 
     fn forget_overlap(&mut self) {

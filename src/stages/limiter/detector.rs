@@ -89,9 +89,9 @@ impl Detector {
                     peaks.fill(0.0);
                     any = true;
                 }
-                kernels::raise_to_magnitude(peaks, &heard[LONG - 1..]);
-                kernels::raise_to_interpolated(peaks, heard, LONG, &self.long, safe);
-                kernels::raise_to_interpolated(peaks, &heard[LONG - SHORT..], SHORT, &self.short, safe);
+                kernels::accumulate_peaks(peaks, &heard[LONG - 1..]);
+                kernels::accumulate_true_peaks(peaks, heard, LONG, &self.long, safe);
+                kernels::accumulate_true_peaks(peaks, &heard[LONG - SHORT..], SHORT, &self.short, safe);
             }
             heard.copy_within(length..length + HISTORY, 0);
         }
