@@ -6,5 +6,5 @@
 mod handle;
 mod port;
 
-pub use handle::{Handle, Live, WithHandle};
-pub use port::ControlPort;
+pub use handle::{ControlPort, Handle, Live, WithHandle};
+pub use port::Port;
