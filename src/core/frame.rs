@@ -82,13 +82,13 @@ impl Frame {
     /// # Realtime safety
     /// Safe.
     pub fn check_and_sanitize(&mut self, expected: Format) -> Result<()> {
-        self.expect(expected)?;
+        self.check_format(expected)?;
         kernels::sanitize(&mut self.samples);
         Ok(())
     }
 
     /// The first half of [`check_and_sanitize`](Self::check_and_sanitize).
-    pub(crate) fn expect(&self, expected: Format) -> Result<()> {
+    pub(crate) fn check_format(&self, expected: Format) -> Result<()> {
         if self.format == expected { Ok(()) } else { Err(Error::WrongFormat { expected, actual: self.format }) }
     }
 

@@ -50,6 +50,27 @@ pub(crate) fn power_to_dbfs(power: f32) -> f32 {
     to_dbfs(power.sqrt())
 }
 
+/// Serialization of what readings hold as what they show: levels in dBFS.
+#[cfg(feature = "serde")]
+pub(crate) mod serialize {
+    use serde::{Serialize, Serializer};
+
+    use super::{power_to_dbfs, to_dbfs};
+
+    pub fn magnitude<S: Serializer>(magnitude: &f32, serializer: S) -> Result<S::Ok, S::Error> {
+        to_dbfs(*magnitude).serialize(serializer)
+    }
+
+    /// Magnitudes, one a channel.
+    pub fn magnitudes<S: Serializer>(magnitudes: &[f32; 2], serializer: S) -> Result<S::Ok, S::Error> {
+        magnitudes.map(to_dbfs).serialize(serializer)
+    }
+
+    pub fn power<S: Serializer>(power: &f32, serializer: S) -> Result<S::Ok, S::Error> {
+        power_to_dbfs(*power).serialize(serializer)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
