@@ -25,7 +25,8 @@ pub trait Live: Stage + Copy + Debug + PartialEq + Send {
     /// State of the running stage, for meters and displays.
     type Reading: Copy + Default + Send;
 
-    /// Checks the settings, as far as they do not depend on the format. [`error::in_range`](crate::error::in_range) helps.
+    /// Checks the settings, as far as they do not depend on the format. [`error::in_range`](crate::error::in_range)
+    /// helps.
     ///
     /// # Errors
     /// [`Error::OutOfRange`](crate::Error::OutOfRange) and the like, for the first setting that is refused.
@@ -35,8 +36,8 @@ pub trait Live: Stage + Copy + Debug + PartialEq + Send {
     /// By default it can. [`error::fixed`](crate::error::fixed) helps.
     ///
     /// # Errors
-    /// [`Error::Fixed`](crate::Error::Fixed) for a setting that only a new processor can take; others for a setting that
-    /// does not go with the format.
+    /// [`Error::Fixed`](crate::Error::Fixed) for a setting that only a new processor can take; others for a setting
+    /// that does not go with the format.
     fn validate_change(&self, prepared: &Self, format: Format) -> Result<()> {
         let _ = (prepared, format);
         Ok(())
@@ -85,7 +86,7 @@ pub struct Handle<S: Live> {
 
 struct State<S: Live> {
     settings: S,
-    /// The processor attached last.
+    /// Processor attached last.
     attached: Option<Attached<S>>,
 }
 
@@ -114,8 +115,8 @@ impl<S: Live> Handle<S> {
 
     /// Stage whose processor this handle controls.
     ///
-    /// The processor takes over when it is prepared: the one before keeps the settings it has, and is no longer read. If
-    /// preparing fails, nothing changes.
+    /// The processor takes over when it is prepared: the one before keeps the settings it has, and is no longer read.
+    /// If preparing fails, nothing changes.
     pub fn attach(&self) -> WithHandle<S> {
         WithHandle { handle: self.clone(), settings: None }
     }
@@ -140,7 +141,8 @@ impl<S: Live> Handle<S> {
     /// `change` must not use this handle.
     ///
     /// # Errors
-    /// Those of [`Live::validate`] and, while a processor exists, of [`Live::validate_change`]; then nothing is changed.
+    /// Those of [`Live::validate`] and, while a processor exists, of [`Live::validate_change`]; then nothing is
+    /// changed.
     pub fn update(&self, change: impl FnOnce(&mut S)) -> Result<()> {
         let mut state = self.state();
         let mut settings = state.settings;

@@ -35,7 +35,8 @@ impl<S: Copy + Send, R: Send> Port<S, R> {
         self.readings.write(reading);
     }
 
-    /// Shares an object with the control side, for what is too large for a reading. Once, when the processor is prepared.
+    /// Shares an object with the control side, for what is too large for a reading. Once, when the processor is
+    /// prepared.
     #[cfg_attr(not(feature = "spectrum"), allow(dead_code))]
     pub(crate) fn share(&self, object: Arc<dyn Any + Send + Sync>) {
         let first = self.shared.set(object).is_ok();
@@ -85,7 +86,7 @@ impl<S: Copy + Send, R: Copy + Send> Link<S, R> {
         *self.readings.read()
     }
 
-    /// The object that the processor shares, if it is a `T`.
+    /// Object that the processor shares, if it is a `T`.
     #[cfg_attr(not(feature = "spectrum"), allow(dead_code))]
     pub fn shared<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
         self.shared.get().cloned()?.downcast().ok()

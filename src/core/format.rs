@@ -126,8 +126,8 @@ impl fmt::Display for Format {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum FormatError {
-    /// Sample rate that is not a multiple of 100 Hz from 8 to 192 kHz. For devices at 11 025 or 22 050 Hz, let `Capture`
-    /// or `Playout` resample.
+    /// Sample rate that is not a multiple of 100 Hz from 8 to 192 kHz. For devices at 11 025 or 22 050 Hz, let
+    /// `Capture` or `Playout` resample.
     SampleRate {
         /// The rate asked for, in Hz.
         rate_hz: u32,

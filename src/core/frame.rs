@@ -33,7 +33,8 @@ impl Frame {
     /// sample.
     ///
     /// A stage that delays takes its delay off, so the position stays the capture time, however many stages the sound
-    /// went through. It is negative while a delay fills up: sound before position 0 was never captured and can be dropped.
+    /// went through. It is negative while a delay fills up: sound before position 0 was never captured and can be
+    /// dropped.
     pub fn position(&self) -> i64 {
         self.position
     }
@@ -73,9 +74,9 @@ impl Frame {
         self.samples.chunks_exact_mut(self.format.samples_per_channel())
     }
 
-    /// Input check of every processor: fails if the frame is not of the `expected` format, and silences invalid samples,
-    /// so that no filter behind it is poisoned. Invalid are NaN, infinities, and magnitudes over 2³², which no integer PCM
-    /// taken for float reaches.
+    /// Input check of every processor: fails if the frame is not of the `expected` format, and silences invalid
+    /// samples, so that no filter behind it is poisoned. Invalid are NaN, infinities, and magnitudes over 2³², which no
+    /// integer PCM taken for float reaches.
     ///
     /// # Errors
     /// [`Error::WrongFormat`]; the frame is unchanged.

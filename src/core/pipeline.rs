@@ -11,8 +11,8 @@ pub type FrameProcessor = dyn Processor<Input = Frame, Output = Frame> + Send;
 
 /// Pipeline: named frame processors in series, composed at run time.
 ///
-/// The same stages give the same sound as when they are composed with [`Stage::then`]. A pipeline costs one virtual call
-/// a stage more. An empty one passes frames unchanged.
+/// The same stages give the same sound as when they are composed with [`Stage::then`]. A pipeline costs one virtual
+/// call a stage more. An empty one passes frames unchanged.
 ///
 /// ```
 /// use voxframe::{Format, Gain, LevelMeter, Pipeline, Processor};

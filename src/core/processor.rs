@@ -41,8 +41,8 @@ pub trait Processor {
         self.input_format()
     }
 
-    /// Latency: delay from input to output, in samples per channel at the output rate. Exact to a sample; where the delay
-    /// is no whole number, the nearest one.
+    /// Latency: delay from input to output, in samples per channel at the output rate. Exact to a sample; where the
+    /// delay is no whole number, the nearest one.
     ///
     /// The time to fill a packet is not in it: from microphone to packet it is the packet's length plus this.
     fn latency(&self) -> usize {

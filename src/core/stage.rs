@@ -4,8 +4,8 @@ use super::error::{Error, Result};
 use super::format::{Format, rescale};
 use super::processor::Processor;
 
-/// Stage: the settings of a [`Processor`], which is made once the incoming format is known, as an `Iterator` is made of an
-/// `IntoIterator`.
+/// Stage: the settings of a [`Processor`], which is made once the incoming format is known, as an `Iterator` is made of
+/// an `IntoIterator`.
 ///
 /// A processor is a stage that is already prepared, so a running one can stand where a stage is asked for.
 pub trait Stage: Sized {
@@ -19,8 +19,8 @@ pub trait Stage: Sized {
     /// [set-up errors](Error::is_setup). Later nothing of the kind can fail.
     fn prepare(self, input: Format) -> Result<Self::Processor>;
 
-    /// This stage, and then `next`, whose input must be this one's output. This does not compile, because packets have no
-    /// gain:
+    /// This stage, and then `next`, whose input must be this one's output. This does not compile, because packets have
+    /// no gain:
     ///
     /// ```compile_fail
     /// use voxframe::{Gain, OpusEncode, Stage};

@@ -133,13 +133,13 @@ kernels! {
         }
     }
 
-    /// Raises each peak to the largest magnitude of interpolating FIR filters and of their mirror images, each `2 · half`
-    /// taps long, the first tap being for the sample of the same index. Blocks without a sample above `threshold` may be
-    /// left out.
+    /// Raises each peak to the largest magnitude of interpolating FIR filters and of their mirror images, each `2 ·
+    /// half` taps long, the first tap being for the sample of the same index. Blocks without a sample above `threshold`
+    /// may be left out.
     ///
-    /// Each row of `filters` is the even part of one and then its odd part: filter and mirror image give e + o and e − o,
-    /// the larger magnitude of which is |e| + |o|. There must be a whole number of [`LANES`] peaks, and `2 · half − 1`
-    /// samples more.
+    /// Each row of `filters` is the even part of one and then its odd part: filter and mirror image give e + o and e −
+    /// o, the larger magnitude of which is |e| + |o|. There must be a whole number of [`LANES`] peaks, and `2 · half −
+    /// 1` samples more.
     fn accumulate_true_peaks(peaks: &mut [f32], samples: &[f32], half: usize, filters: &[f32], threshold: f32) {
         let mut sums = [[0.0f32; LANES]; MAX_TAPS / 2];
         let mut differences = [[0.0f32; LANES]; MAX_TAPS / 2];

@@ -1,9 +1,9 @@
 //! Active speech level of ITU-T P.56, method B.
 //!
 //! The level of speech is its power while somebody speaks; pauses do not count. What is a pause follows from the sound
-//! itself. An envelope (two exponential averages of the magnitude, 30 ms each) is compared with thresholds 6.02 dB apart.
-//! For each threshold, the time is added up during which the envelope is above, and 0.2 s of hangover after it fell
-//! below. The whole energy divided by that time is a candidate for the level; the active speech level is where the
+//! itself. An envelope (two exponential averages of the magnitude, 30 ms each) is compared with thresholds 6.02 dB
+//! apart. For each threshold, the time is added up during which the envelope is above, and 0.2 s of hangover after it
+//! fell below. The whole energy divided by that time is a candidate for the level; the active speech level is where the
 //! candidate lies 15.9 dB above its threshold.
 
 use crate::dsp::kernels;
@@ -23,14 +23,15 @@ const STEP_DB: f64 = 6.020_599_913_279_624;
 
 const THRESHOLDS: usize = 24;
 
-/// Exponent of the lowest threshold: −120.4 dBov. The highest is 2³, because sound far beyond full scale has a level too.
+/// Exponent of the lowest threshold: −120.4 dBov. The highest is 2³, because sound far beyond full scale has a level
+/// too.
 const LOWEST_EXPONENT: i32 = -20;
 
 /// Active speech level meter for one channel, by ITU-T P.56, method B.
 ///
 /// dBov is relative to the overload point. A full-scale square wave has 0 dBov, so it is the same scale as
-/// [`level`](crate::level)'s dBFS. The level is that of all sound since the start or the last reset, pauses left out. It
-/// can be read at any time.
+/// [`level`](crate::level)'s dBFS. The level is that of all sound since the start or the last reset, pauses left out.
+/// It can be read at any time.
 ///
 /// The envelope is sampled once a millisecond (P.56 asks for 694 Hz at least). Noise counts as speech where it is less
 /// than about 16 dB below it: P.56 asks for cleaner recordings than that. Nothing is filtered.

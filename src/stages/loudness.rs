@@ -140,9 +140,9 @@ impl Live for LoudnessMeter {
     }
 
     fn prepare_with(self, input: Format, port: ControlPort<Self>) -> Result<LoudnessMeterProcessor> {
-        // Only the filters, the power of the last frame and the true peak are ebur128's. It sums up its long windows whole
-        // at every reading, 3 s in half a millisecond; its integrated loudness is a list that grows for ever, or rounds
-        // every block to 0.1 LU.
+        // Only the filters, the power of the last frame and the true peak are ebur128's. It sums up its long windows
+        // whole at every reading, 3 s in half a millisecond; its integrated loudness is a list that grows for ever, or
+        // rounds every block to 0.1 LU.
         let mode = Mode::M | Mode::TRUE_PEAK;
         let refused = |_| Error::UnsupportedRate {
             stage: "LoudnessMeter",
@@ -298,8 +298,8 @@ mod tests {
         (meter.prepare(format).unwrap(), handle)
     }
 
-    /// EBU Tech 3341, table 1, cases 1 to 5, with the tolerance it states. The gates do not depend on the rate: two cases
-    /// will do for those that are not 48 kHz.
+    /// EBU Tech 3341, table 1, cases 1 to 5, with the tolerance it states. The gates do not depend on the rate: two
+    /// cases will do for those that are not 48 kHz.
     #[test]
     fn the_test_signals_of_the_standard_are_as_loud_as_it_says() {
         let cases = [

@@ -10,8 +10,8 @@ use crate::dsp::level::{SILENCE_DBFS, db_to_gain, to_dbfs};
 
 /// Level meter: RMS, peak, held peak and clipping, for other threads.
 ///
-/// The sound passes unchanged. Latency: none. For loudness and true peaks there is `LoudnessMeter` (feature `loudness`),
-/// for the spectrum `Spectrum` (feature `spectrum`).
+/// The sound passes unchanged. Latency: none. For loudness and true peaks there is `LoudnessMeter` (feature
+/// `loudness`), for the spectrum `Spectrum` (feature `spectrum`).
 ///
 /// ```
 /// use voxframe::{Format, Frame, LevelMeter, Live, Processor, Stage};
@@ -26,7 +26,8 @@ use crate::dsp::level::{SILENCE_DBFS, db_to_gain, to_dbfs};
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default))]
 pub struct LevelMeter {
-    /// Integration time of RMS and peak in ms, 10 to 10 000, rounded to whole frames. Default 100 (GStreamer's `level`).
+    /// Integration time of RMS and peak in ms, 10 to 10 000, rounded to whole frames. Default 100 (GStreamer's
+    /// `level`).
     pub interval_ms: f32,
     /// Hold time of a held peak in ms, 0 to 60 000. Default 300 (GStreamer's `level`).
     pub hold_ms: f32,

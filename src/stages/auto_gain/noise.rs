@@ -12,8 +12,8 @@ const MIN_POWERS: usize = 30;
 /// Powers held back: those right before the decision that there is speech are no noise.
 const HELD_BACK: usize = 10;
 
-/// Fall rate of the estimate: in dB/s, and as a share of the difference a second where that is more. What comes and goes
-/// does not pump the gain, but a fan that was switched off is forgotten.
+/// Fall rate of the estimate: in dB/s, and as a share of the difference a second where that is more. What comes and
+/// goes does not pump the gain, but a fan that was switched off is forgotten.
 const FALL_DB_PER_S: f32 = 1.0;
 const FALL_SHARE_PER_S: f32 = 0.3;
 

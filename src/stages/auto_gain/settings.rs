@@ -14,8 +14,8 @@ use crate::dsp::level::SILENCE_DBFS;
 ///   for −45 dBov. From then on by no more than `up_db_per_s` and `down_db_per_s`.
 /// - While the same voice speaks as before, by no more than 0.8 dB/s. Only a gain that is off by more than
 ///   `tolerance_db` (another talker, another microphone) moves at full speed.
-/// - No higher than the noise between words allows, which stays below `max_noise_dbfs`: a noisy microphone gets less gain
-///   than the target asks for. Where the noise grows, the gain gives way within 1.5 s, in pauses too.
+/// - No higher than the noise between words allows, which stays below `max_noise_dbfs`: a noisy microphone gets less
+///   gain than the target asks for. Where the noise grows, the gain gives way within 1.5 s, in pauses too.
 ///
 /// It does not look ahead and does not clip: peaks are some 15 dB above the level of speech, and the first syllable of
 /// somebody who shouts may be far above full scale. Put a limiter behind it, and noise suppression before it.
@@ -32,8 +32,8 @@ pub struct AutoGain {
     pub up_db_per_s: f32,
     /// Maximum fall of the gain in dB/s, 1 to 100. Default 40 (Speex).
     pub down_db_per_s: f32,
-    /// Tolerance of the speech level around the target in dB, 1 to 12. Beyond it the gain moves at full speed; within half
-    /// of it, it comes to rest again, and creeps. Default 3.
+    /// Tolerance of the speech level around the target in dB, 1 to 12. Beyond it the gain moves at full speed; within
+    /// half of it, it comes to rest again, and creeps. Default 3.
     pub tolerance_db: f32,
     /// Maximum level of the amplified noise in dBFS (RMS), −90 to 0. Default −50 (WebRTC's AGC2).
     pub max_noise_dbfs: f32,

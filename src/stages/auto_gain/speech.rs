@@ -5,8 +5,8 @@ use crate::dsp::kernels;
 use crate::dsp::level::{db_to_power, power_to_dbfs};
 use crate::dsp::speech_level::{ActivityAccumulator, ActivityEnvelope};
 
-/// Time constant of the exponential window of the level, in seconds of speech; it stands still in pauses. Over this much
-/// speech the level of one talker stays within 1 dB, in all recordings tested.
+/// Time constant of the exponential window of the level, in seconds of speech; it stands still in pauses. Over this
+/// much speech the level of one talker stays within 1 dB, in all recordings tested.
 const WINDOW_S: f32 = 6.0;
 
 /// Time constant of the mean power that shows a change of talker, in seconds of speech. In the recordings tested this
@@ -22,8 +22,8 @@ const MAX_CREST_DB: f32 = 12.0;
 /// Amount of speech above that after which the estimate starts afresh, in seconds: longer than a knock.
 const LOUD_S: f32 = 0.08;
 
-/// Amount of speech from which the level is known within 4 dB, in seconds. Before, the estimate is never too low by more
-/// than that, but may be up to 8 dB too high: a syllable is louder than speech with its pauses.
+/// Amount of speech from which the level is known within 4 dB, in seconds. Before, the estimate is never too low by
+/// more than that, but may be up to 8 dB too high: a syllable is louder than speech with its pauses.
 const EARLY_S: f32 = 0.2;
 
 /// Amount of speech from which the level is known within 1.5 dB, in seconds.

@@ -18,8 +18,8 @@ use crate::dsp::level::{power_to_dbfs, to_dbfs};
 /// down, so that it does not wait for the loud part of a word where there is nothing to keep out. They move by 20 dB at
 /// most either way: a voice that the detector misses is not shut out.
 ///
-/// Of real words with noise 20 dB below them, the first 20 ms lose nothing with 10 ms of lookahead, and without it 0.3 dB
-/// on average and 2.7 dB at worst (`cargo test --test gate -- --nocapture`).
+/// Of real words with noise 20 dB below them, the first 20 ms lose nothing with 10 ms of lookahead, and without it 0.3
+/// dB on average and 2.7 dB at worst (`cargo test --test gate -- --nocapture`).
 ///
 /// Latency: `lookahead_ms`.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -42,8 +42,8 @@ pub struct NoiseGate {
     /// Level above the learnt noise that opens the gate, in dB, 0 (thresholds stay where they are) to 40. Default 10
     /// (measured: less lets noise open it, more cuts word ends).
     pub above_noise_db: f32,
-    /// Lookahead: delay of the sound in ms, 0 to 100, so that the gate is open when a word begins. Default 0. Fixed while
-    /// the gate runs.
+    /// Lookahead: delay of the sound in ms, 0 to 100, so that the gate is open when a word begins. Default 0. Fixed
+    /// while the gate runs.
     pub lookahead_ms: f32,
 }
 

@@ -17,11 +17,11 @@ use crate::dsp::level::serialize;
 /// | 3 | Butterworth | −36.1 | −12.5 | −8.2 | −3.01 | −1.01 | −0.10 | 0.00 | 1.4, 0.3 |
 /// | 4 | Butterworth | −48.2 | −16.4 | −10.4 | −3.01 | −0.67 | −0.03 | 0.00 | 1.7, 0.4 |
 ///
-/// (A Butterworth filter of 2nd order would lose 0.34 dB at 150 Hz.) The phase is minimal: an impulse comes out where it
-/// went in, and only what lies near the cutoff comes later than the rest, by the delay in the table.
+/// (A Butterworth filter of 2nd order would lose 0.34 dB at 150 Hz.) The phase is minimal: an impulse comes out where
+/// it went in, and only what lies near the cutoff comes later than the rest, by the delay in the table.
 ///
-/// Latency: none. Channels are filtered alike and apart. Every setting can be changed live; a change takes 20 ms, and one
-/// that comes meanwhile waits for its end.
+/// Latency: none. Channels are filtered alike and apart. Every setting can be changed live; a change takes 20 ms, and
+/// one that comes meanwhile waits for its end.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default))]
 pub struct HighPass {
@@ -32,8 +32,8 @@ pub struct HighPass {
     /// Rumble threshold in dB relative to the voice, −100 to 0. Default −100: always in.
     ///
     /// Above −100 the filter is in only while what lies below half the cutoff is at least this loud. It goes out again
-    /// once there is 6 dB less. What is below −60 dBFS is no rumble. Both levels are means, over 0.4 s of the rumble and
-    /// over 3 s of the voice, so it takes a moment.
+    /// once there is 6 dB less. What is below −60 dBFS is no rumble. Both levels are means, over 0.4 s of the rumble
+    /// and over 3 s of the voice, so it takes a moment.
     ///
     /// Any filter without delay that removes 80 Hz turns the phase of the fundamentals above. Nobody hears it, but what
     /// compares waveforms does (the SI-SDR of denoised speech falls by 13 dB, and by 2 dB at a cutoff of 20 Hz). So
@@ -69,8 +69,8 @@ impl Default for HighPass {
     }
 }
 
-/// Reading of a running [`HighPass`], of the last frame. The difference of both levels shows the rumble: next to nothing
-/// in clean speech, a lot while something thumps.
+/// Reading of a running [`HighPass`], of the last frame. The difference of both levels shows the rumble: next to
+/// nothing in clean speech, a lot while something thumps.
 // Powers inside: the thread that reads takes the logarithms, not the one that plays.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]

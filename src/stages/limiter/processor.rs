@@ -10,16 +10,16 @@ use crate::dsp::delay::Delay;
 use crate::dsp::kernels;
 use crate::dsp::level::db_to_gain;
 
-/// Rate at which a new ceiling is approached. Measured on a sine of −20 dBFS whose ceiling jumps between −40 and 0: what
-/// appears an octave away is 70 dB below it; at 1 dB/ms it is 56 dB, with a ramp of 5 ms 31 dB.
+/// Rate at which a new ceiling is approached. Measured on a sine of −20 dBFS whose ceiling jumps between −40 and 0:
+/// what appears an octave away is 70 dB below it; at 1 dB/ms it is 56 dB, with a ramp of 5 ms 31 dB.
 const RAMP_DB_PER_MS: f32 = 0.25;
 
 /// Hold time behind a peak, in ms: a period of the lowest voices, so that the gain does not rise and fall with every
 /// one. Measured on a tone 6 dB over: 32 dB of distortion distance at 100 Hz without, over 120 dB with it.
 const HOLD_MS: f32 = 10.0;
 
-/// Shortest fall of the gain, in samples: where it falls faster, the waveform between the samples overshoots. (Found by a
-/// search for the worst input: 0.13 dB over 8 samples, 0.04 dB over 16.)
+/// Shortest fall of the gain, in samples: where it falls faster, the waveform between the samples overshoots. (Found by
+/// a search for the worst input: 0.13 dB over 8 samples, 0.04 dB over 16.)
 const MIN_SMOOTHING: usize = 16;
 
 /// Samples before and after a peak for which the gain is the one the peak needs. (By the same search: 0.14 dB without.)

@@ -13,8 +13,8 @@ const SHORT: usize = 6;
 /// Samples before a frame that its first peaks need.
 const HISTORY: usize = 2 * LONG - 1;
 
-/// Interpolator of ITU-R BS.1770-4, annex 2: the filters for an eighth and three eighths behind a sample. Those for five
-/// and seven eighths are their mirror images.
+/// Interpolator of ITU-R BS.1770-4, annex 2: the filters for an eighth and three eighths behind a sample. Those for
+/// five and seven eighths are their mirror images.
 const BS_1770: [[f64; 2 * SHORT]; 2] = [
     [
         -0.008_300_781_25,
@@ -48,10 +48,10 @@ const BS_1770: [[f64; 2 * SHORT]; 2] = [
 
 /// TruePeakDetector of the true peak beside each sample: the highest that any of the usual meters would show.
 ///
-/// Meters differ by some tenths of a dB near half the sampling rate, because each interpolates with a filter of its own.
-/// So this one takes the highest of several: that of BS.1770-4 (four points a sample), one as in libebur128 (12 taps a
-/// point, Hann), and one as in FFmpeg (32 taps, Kaiser 9), the last at eight points a sample, so that a peak between two
-/// points is missed by 0.1 dB at most up to 0.42 of the sampling rate.
+/// Meters differ by some tenths of a dB near half the sampling rate, because each interpolates with a filter of its
+/// own. So this one takes the highest of several: that of BS.1770-4 (four points a sample), one as in libebur128 (12
+/// taps a point, Hann), and one as in FFmpeg (32 taps, Kaiser 9), the last at eight points a sample, so that a peak
+/// between two points is missed by 0.1 dB at most up to 0.42 of the sampling rate.
 #[derive(Clone, Debug)]
 pub(super) struct TruePeakDetector {
     long: Box<[f32]>,
@@ -155,7 +155,8 @@ fn hann_sinc(behind: f64) -> [f64; 2 * SHORT] {
 mod tests {
     use super::*;
 
-    /// The highest peak the detector sees in a sine of amplitude 1, over some phases: the lowest and the highest reading in dB.
+    /// The highest peak the detector sees in a sine of amplitude 1, over some phases: the lowest and the highest
+    /// reading in dB.
     fn of_a_sine(hz: f64) -> (f32, f32) {
         let format = Format::mono(48_000).unwrap();
         let (mut min, mut max) = (f32::INFINITY, 0.0f32);
@@ -206,7 +207,7 @@ mod tests {
 
     #[test]
     fn the_bound_is_the_worst_case_of_its_filters() {
-        // The worst input for a filter is full scale with the signs of its taps: it makes the most the detector expects.
+        // The worst input for a filter is full scale with the signs of its taps: its peak is the bound.
         let format = Format::mono(48_000).unwrap();
         let mut highest = 0.0f32;
         for taps in [kaiser_sinc(0.5).to_vec(), BS_1770[1].to_vec(), hann_sinc(0.5).to_vec()] {

@@ -7,8 +7,8 @@ use super::settings::{Quality, Resample};
 use crate::core::format::rescale;
 use crate::core::{Error, Format, Frame, Processor, Result, Stage};
 
-/// Longest FFT block in ms (the latency is half of it), and window of its filter. A window that rolls off faster makes up
-/// for some of what the shorter block loses.
+/// Longest FFT block in ms (the latency is half of it), and window of its filter. A window that rolls off faster makes
+/// up for some of what the shorter block loses.
 fn block(quality: Quality) -> (f64, WindowFunction) {
     match quality {
         Quality::LowLatency => (5.0, WindowFunction::Blackman),
@@ -22,8 +22,8 @@ impl Stage for Resample {
     fn prepare(self, input: Format) -> Result<ResampleProcessor> {
         let output = input.with_sample_rate_hz(self.sample_rate_hz)?;
         let engine = (input != output).then(|| engine(input, output, self.quality)).transpose()?;
-        // Centre of the filter, a whole number of samples at the input. (rubato's own figure is half the output block, which
-        // is up to a sample off where the input block is odd.)
+        // Centre of the filter, a whole number of samples at the input. (rubato's own figure is half the output block,
+        // which is up to a sample off where the input block is odd.)
         let centre = engine.as_ref().map_or(0, |engine| engine.fft_size_in() / 2);
         let latency = rescale(centre as i64, input.sample_rate_hz(), output.sample_rate_hz()) as usize;
         Ok(ResampleProcessor { input, engine, out: Frame::new(output), latency })

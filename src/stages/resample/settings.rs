@@ -2,8 +2,8 @@
 
 /// Sample rate converter: one frame in, one frame of the same length in time out.
 ///
-/// By FFT (rubato), with a linear phase. At the same rate it passes frames unchanged, at no cost and with no latency. It
-/// has no live settings.
+/// By FFT (rubato), with a linear phase. At the same rate it passes frames unchanged, at no cost and with no latency.
+/// It has no live settings.
 ///
 /// Latency: that of the [`Quality`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,8 +24,8 @@ pub struct Resample {
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum Quality {
-    /// At most 2.5 ms, but 5 ms where the rates have no shorter block in common (44.1 and 16 kHz). Flat to 0.85 or 0.90,
-    /// aliases and images below −90 dB.
+    /// At most 2.5 ms, but 5 ms where the rates have no shorter block in common (44.1 and 16 kHz). Flat to 0.85 or
+    /// 0.90, aliases and images below −90 dB.
     LowLatency,
     /// 5 ms. Flat to 0.90 or 0.95, aliases and images below −110 dB.
     #[default]

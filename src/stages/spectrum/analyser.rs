@@ -11,8 +11,8 @@ use super::settings::Spectrum;
 use crate::control::{Handle, WithHandle};
 
 impl Spectrum {
-    /// This stage, and an analyser for another thread. Short for [`Analyser::new`] and the [`attach`](Handle::attach) of
-    /// its handle.
+    /// This stage, and an analyser for another thread. Short for [`Analyser::new`] and the [`attach`](Handle::attach)
+    /// of its handle.
     pub fn live(self) -> (WithHandle<Self>, Analyser) {
         let analyser = Analyser::new(self);
         (analyser.handle.attach(), analyser)
@@ -32,8 +32,8 @@ impl Spectrum {
 /// that want other settings need a `Spectrum` each.
 ///
 /// # Realtime safety
-/// Never waits for the processor, nor the processor for it. Reading allocates after a change of the FFT length only, but
-/// an FFT is not for an audio thread.
+/// Never waits for the processor, nor the processor for it. Reading allocates after a change of the FFT length only,
+/// but an FFT is not for an audio thread.
 #[derive(Clone)]
 pub struct Analyser {
     handle: Handle<Spectrum>,

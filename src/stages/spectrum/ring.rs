@@ -48,8 +48,8 @@ impl<const LENGTH: usize> Ring<LENGTH> {
         self.written.store(end, Ordering::Release);
     }
 
-    /// Copies the newest samples, oldest first; returns the position after the last of them, or `None` if the writer was
-    /// so fast that it overwrote them in every attempt.
+    /// Copies the newest samples, oldest first; returns the position after the last of them, or `None` if the writer
+    /// was so fast that it overwrote them in every attempt.
     pub fn read(&self, newest: &mut [f32]) -> Option<u64> {
         for _ in 0..ATTEMPTS {
             let end = self.position();
