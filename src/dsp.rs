@@ -9,5 +9,5 @@ pub mod ramp;
 pub mod speech_level;
 pub mod weighted_power;
 
-#[cfg(feature = "hush")]
+#[cfg(feature = "denoise")]
 pub(crate) use dispatch::kernels;

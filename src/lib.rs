@@ -57,9 +57,9 @@
 //! | dBFS | `20·log10(value / 1.0)`: see [`level`] |
 //!
 //! # Realtime safety
-//! After the first frame on a thread, `process` never allocates, locks, makes a system call or loops without a bound;
-//! nor do the edges, nor either end of a handle. (The first frame on each thread may allocate: the FFT that nnnoiseless
-//! uses plans once a thread.) Errors carry no heap data. A test with a counting allocator holds every stage to it.
+//! `process` and `reset` never allocate, lock, make a system call or loop without a bound, on whatever thread; nor do the
+//! edges, nor the processor's end of a handle. Errors carry no heap data. A test with a counting allocator holds every
+//! stage to it.
 //!
 //! # Features
 //! `resample`, `denoise`, `hush`, `vad`, `opus`, `ogg`, `loudness` and `spectrum` are on by default. `deep-plc` adds the neural parts of
@@ -70,7 +70,7 @@
 
 mod core;
 mod dsp;
-#[cfg(feature = "hush")]
+#[cfg(feature = "denoise")]
 mod neural;
 mod stages;
 #[cfg(test)]
@@ -118,9 +118,7 @@ pub use core::{Error, Format, Frame, Packet, Pipeline, Processor, Result, Source
 pub use device::{Capture, Playout};
 #[cfg(feature = "opus")]
 pub use jitter::JitterBuffer;
-#[cfg(feature = "opus")]
-pub use opus::OpusDecode;
-pub use opus::OpusEncode;
+pub use opus::{OpusDecode, OpusEncode};
 pub use stages::auto_gain::AutoGain;
 pub use stages::denoise::Denoise;
 pub use stages::gain::Gain;

@@ -1,10 +1,12 @@
-//! Opus (RFC 6716): encoder, decoder, and what the bytes of a packet tell without either.
+//! Opus (RFC 6716): settings, encoder, decoder, and what the bytes of a packet tell without a codec.
 
 pub(crate) mod packet;
 mod settings;
 
 #[cfg(feature = "opus")]
 mod comfort_noise;
+#[cfg(feature = "opus")]
+mod concealment;
 #[cfg(feature = "opus")]
 mod decoder;
 #[cfg(feature = "opus")]
@@ -17,9 +19,11 @@ mod no_codec;
 mod recovery;
 
 #[cfg(feature = "opus")]
-pub use decoder::{OpusDecode, OpusDecodeProcessor, OpusDecodeReading};
+pub use decoder::OpusDecodeProcessor;
 #[cfg(feature = "opus")]
 pub use encoder::OpusEncodeProcessor;
 #[cfg(not(feature = "opus"))]
-pub use no_codec::OpusEncodeProcessor;
-pub use settings::{Application, Bandwidth, OpusEncode, OpusEncodeReading, RateControl, Signal};
+pub use no_codec::{OpusDecodeProcessor, OpusEncodeProcessor};
+pub use settings::{
+    Application, Bandwidth, OpusDecode, OpusDecodeReading, OpusEncode, OpusEncodeReading, RateControl, Signal,
+};

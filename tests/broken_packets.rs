@@ -4,15 +4,13 @@
 //! 10⁴ cases of each in CI. 10⁶: `VOXFRAME_CASES=1000000 cargo test --release --all-features --test broken_packets --test rtp`
 #![cfg(feature = "opus")]
 
-mod common;
-
 use std::cell::RefCell;
 use std::sync::LazyLock;
 
-use common::fixture;
 use proptest::prelude::*;
 use voxframe::opus::{Application, OpusDecodeProcessor};
 use voxframe::{Format, Frame, JitterBuffer, OpusDecode, OpusEncode, Packet, Processor, Source, Stage};
+use voxframe_testkit::wav::fixture;
 
 fn cases() -> ProptestConfig {
     let cases = std::env::var("VOXFRAME_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(10_000);

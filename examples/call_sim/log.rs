@@ -4,8 +4,7 @@ use std::fmt;
 
 use voxframe::Packet;
 use voxframe::jitter::JitterBufferReading;
-
-use crate::network::{Heard, Network};
+use voxframe_testkit::network::Network;
 
 /// How long one line of the table is, and one bar of the picture, in ms.
 pub const STEP_MS: f64 = 500.0;
@@ -53,8 +52,8 @@ impl Log {
         }
     }
 
-    pub fn note(&mut self, heard: &Heard<'_>) {
-        self.frames.push((heard.now_ms, heard.delay_ms, heard.reading));
+    pub fn note(&mut self, now_ms: f64, delay_ms: f64, reading: JitterBufferReading) {
+        self.frames.push((now_ms, delay_ms, reading));
     }
 
     /// The last reading.

@@ -8,7 +8,7 @@ use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 use plotters::style::register_font;
 
-use crate::canvas::{Canvas, SCALE};
+use crate::common::canvas::{Canvas, SCALE};
 use crate::log::{Log, STEP_MS, Step};
 
 type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;

@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 
 use voxframe::Packet;
 use voxframe::ogg::{OggDamage, OggError, OggHead, OggReader, OggWriter};
+use voxframe_testkit::file_kind::file_kind;
 
 use super::output::Output;
 use super::wav::WavInput;
-use super::{Of, Result, kind_of, note};
+use super::{Of, Result, note};
 
 /// An Ogg Opus file being read.
 pub struct OpusInput {
@@ -35,7 +36,7 @@ impl OpusInput {
             Err(OggError::NotOgg) => {
                 let mut head = Vec::new();
                 File::open(path).of(path)?.take(8).read_to_end(&mut head).of(path)?;
-                Err(format!("not an Ogg file but {}", kind_of(&head))).of(path)
+                Err(format!("not an Ogg file but {}", file_kind(&head))).of(path)
             }
             ogg => Ok(Self { path: path.to_owned(), ogg: ogg.of(path)? }),
         }

@@ -5,8 +5,8 @@ use std::path::Path;
 use voxframe::loudness::LoudnessMeter;
 use voxframe::spectrum::Spectrum;
 use voxframe::{Capture, Denoise, Format, Live, Processor, Stage, level};
+use voxframe_testkit::wav::Header;
 
-use crate::common::riff::Header;
 use crate::common::wav::WavInput;
 use crate::common::{Of, Result};
 

@@ -24,7 +24,7 @@ pub trait Processor {
     /// documents. The processor goes on with the next input as if this one had not been.
     ///
     /// # Realtime safety
-    /// After the first frame on a thread it never allocates, locks, blocks or makes a system call.
+    /// Never allocates, locks, blocks or makes a system call.
     fn process<'a>(&'a mut self, input: &'a mut Self::Input) -> Result<Option<&'a mut Self::Output>>;
 
     /// Forgets all past sound; keeps settings and buffers.

@@ -37,7 +37,7 @@ impl NoiseEstimator {
     pub fn update(&mut self, frame: &VadFrame, speaking: bool, ms: u32) {
         if speaking {
             self.held_back_count = 0;
-        } else if !frame.is_doubtful() {
+        } else if !frame.may_be_speech() {
             (0..ms / 10).for_each(|_| self.push(frame.power));
         }
         let count = self.count.min(WINDOW);

@@ -9,7 +9,7 @@ use crate::core::{Format, Frame, Processor, Result, Stage};
 use crate::dsp::kernels;
 use crate::dsp::level::{SILENCE_DBFS, db_to_gain};
 use crate::dsp::ramp::{GainCurve, Ramp};
-use crate::vad::detector::{Detector, Thresholds, Turn};
+use crate::vad::detector::{Detector, SpeechDecision, Thresholds};
 
 /// Ramp time of the bypass, in ms.
 const BYPASS_MS: f32 = 50.0;
@@ -37,7 +37,7 @@ impl Live for AutoGain {
             port,
             settings: self,
             detector: Detector::new(input)?,
-            turn: Turn::default(),
+            decision: SpeechDecision::default(),
             speech: SpeechEstimator::new(),
             noise: NoiseEstimator::new(),
             controller: GainController::default(),
@@ -59,7 +59,7 @@ pub struct AutoGainProcessor {
     port: ControlPort<AutoGain>,
     settings: AutoGain,
     detector: Detector,
-    turn: Turn,
+    decision: SpeechDecision,
     speech: SpeechEstimator,
     noise: NoiseEstimator,
     controller: GainController,
@@ -101,10 +101,10 @@ impl Processor for AutoGainProcessor {
             self.wet.set(wet(&settings), self.format.samples_in_ms(BYPASS_MS));
         }
         let ms = self.format.frame_ms();
-        let heard = self.detector.listen(frame);
-        let speaking = self.turn.follow(&Thresholds::default(), &heard, ms);
-        self.speech.update(frame, heard.power, speaking);
-        self.noise.update(&heard, speaking, ms);
+        let analysis = self.detector.analyse(frame);
+        let speaking = self.decision.update(&Thresholds::default(), &analysis, ms);
+        self.speech.update(frame, analysis.power, speaking);
+        self.noise.update(&analysis, speaking, ms);
         self.controller.step(&self.settings, &self.speech, &self.noise, speaking, ms as f32 / 1000.0);
         self.apply_gain(frame);
         self.port.publish(AutoGainReading {
@@ -118,7 +118,7 @@ impl Processor for AutoGainProcessor {
 
     fn reset(&mut self) {
         self.detector.reset();
-        self.turn = Turn::default();
+        self.decision = SpeechDecision::default();
         self.speech = SpeechEstimator::new();
         self.noise = NoiseEstimator::new();
         self.controller = GainController::default();
