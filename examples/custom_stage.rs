@@ -3,7 +3,7 @@
 //! A stage is settings (a plain value) and a processor (what runs). To be changed and watched while it runs it also has
 //! a reading, and a handle carries both between threads. `cargo run --example custom_stage` shows it at work.
 
-use voxframe::control::ControlPort;
+use voxframe::control::{ControlPort, LiveStage};
 use voxframe::{Error, Format, Frame, Gain, Live, Processor, Result, Stage};
 
 /// The settings: public fields, with units in their names.
@@ -40,7 +40,9 @@ impl Live for Tremolo {
         };
         range("Tremolo::rate_hz", self.rate_hz, 0.1, 20.0).and(range("Tremolo::depth", self.depth, 0.0, 1.0))
     }
+}
 
+impl LiveStage for Tremolo {
     /// Everything is computed and allocated here, where it may take its time.
     fn prepare_with(self, format: Format, port: ControlPort<Self>) -> Result<TremoloProcessor> {
         self.validate()?;

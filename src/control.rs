@@ -6,5 +6,5 @@
 mod handle;
 mod port;
 
-pub use handle::{ControlPort, Handle, Live, WithHandle};
+pub use handle::{ControlPort, Handle, Live, LiveStage, WithHandle};
 pub use port::Port;

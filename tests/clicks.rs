@@ -8,6 +8,7 @@
 use std::f64::consts::TAU;
 
 #[cfg(feature = "denoise")]
+use voxframe::control::LiveStage;
 use voxframe::denoise::Engine;
 use voxframe::input_check::InputCheck;
 use voxframe::pipeline::process_fn;
@@ -48,7 +49,7 @@ fn outside_db(processor: &mut impl Processor<Input = Frame, Output = Frame>, mut
 /// Changes one setting after another, at random, 15 times a second.
 fn clicks_db<S>(settings: S, changes: &[Change<S>]) -> f64
 where
-    S: Live<Processor: Processor<Input = Frame, Output = Frame>>,
+    S: LiveStage<Processor: Processor<Input = Frame, Output = Frame>>,
 {
     let (stage, handle) = settings.live();
     let mut processor = stage.prepare(Format::mono(RATE_HZ).unwrap()).unwrap();

@@ -1,7 +1,7 @@
 //! Uplinks: the stages of a profile and its encoder, running, with a handle for each.
 
 use super::profile::Profile;
-use crate::control::{Handle, Live};
+use crate::control::{Handle, LiveStage};
 use crate::core::{Chain, Format, Frame, Packet, Pipeline, Processor, Result, Stage};
 use crate::device::Capture;
 use crate::opus::{OpusEncode, OpusEncodeProcessor};
@@ -153,7 +153,7 @@ impl Profile {
 /// Adds a stage that may be left out.
 fn push<S>(pipeline: &mut Pipeline, name: &'static str, handle: &Handle<S>, settings: Option<S>) -> Result<()>
 where
-    S: Live<Processor: Processor<Input = Frame, Output = Frame> + Send + 'static>,
+    S: LiveStage<Processor: Processor<Input = Frame, Output = Frame> + Send + 'static>,
 {
     settings.map_or(Ok(()), |settings| pipeline.push(name, handle.attach_with(settings)))
 }

@@ -1,4 +1,4 @@
-//! Handles, and the stages that can have one.
+//! Handles, and what can have one.
 
 use std::fmt::Debug;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -6,9 +6,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::port::{Link, Port, channel};
 use crate::core::{Format, Result, Stage};
 
-/// Stage that can be changed and watched while it runs.
+/// Settings that can be changed, and whose processor can be watched, while it runs: those of every stage, and of the
+/// [`JitterBuffer`](crate::JitterBuffer).
 ///
-/// Settings and readings are plain `Copy` values of any size and any fields.
+/// Settings and readings are plain `Copy` values of any size and any fields. A stage of one's own implements
+/// [`LiveStage`] too.
 ///
 /// ```
 /// use voxframe::{Format, Frame, Gain, Live, Processor, Stage};
@@ -21,8 +23,8 @@ use crate::core::{Format, Result, Stage};
 /// assert!(faded.samples()[0] > 0.49 && faded.samples()[479] == 0.0);
 /// # Ok::<(), voxframe::Error>(())
 /// ```
-pub trait Live: Stage + Copy + Debug + PartialEq + Send {
-    /// State of the running stage, for meters and displays.
+pub trait Live: Copy + Debug + PartialEq + Send {
+    /// State of the processor, for meters and displays.
     type Reading: Copy + Default + Send;
 
     /// Checks the settings, as far as they do not depend on the format. [`error::in_range`](crate::error::in_range)
@@ -43,26 +45,30 @@ pub trait Live: Stage + Copy + Debug + PartialEq + Send {
         Ok(())
     }
 
-    /// [`Stage::prepare`] for a processor that takes its settings from `port` and publishes its readings there.
-    ///
-    /// # Errors
-    /// Those of [`Stage::prepare`].
-    fn prepare_with(self, input: Format, port: ControlPort<Self>) -> Result<Self::Processor>;
-
-    /// This stage, and a handle to it for other threads. Short for [`Handle::new`] and [`Handle::attach`].
+    /// These settings, and a handle to them for other threads. Short for [`Handle::new`] and [`Handle::attach`].
     fn live(self) -> (WithHandle<Self>, Handle<Self>) {
         let handle = Handle::new(self);
         (handle.attach(), handle)
     }
 }
 
-/// Port of the processor of stage `S`: what [`Live::prepare_with`] is given.
+/// [`Stage`] whose processor a [`Handle`] controls.
+pub trait LiveStage: Stage + Live {
+    /// [`Stage::prepare`] for a processor that takes its settings from `port` and publishes its readings there.
+    ///
+    /// # Errors
+    /// Those of [`Stage::prepare`].
+    fn prepare_with(self, input: Format, port: ControlPort<Self>) -> Result<Self::Processor>;
+}
+
+/// Port of a processor with the settings `S`: what [`LiveStage::prepare_with`] is given.
 pub type ControlPort<S> = Port<S, <S as Live>::Reading>;
 
-/// Handle to a stage: changes its settings and reads its state from any control thread.
+/// Handle to a stage or a jitter buffer: changes its settings and reads its state from any control thread.
 ///
 /// A handle outlives the processors it controls. Each processor prepared from [`attach`](Self::attach) takes over from
 /// the one before, with the settings the handle holds. Settings made while no processor exists wait for the next one.
+/// The output of a jitter buffer counts as a processor.
 ///
 /// # Changes
 /// [`update`](Self::update) commits a whole value or nothing, whoever else writes. What was committed takes effect with
@@ -184,7 +190,7 @@ impl<S: Live> Debug for Handle<S> {
     }
 }
 
-/// Stage with a [`Handle`]: what [`Handle::attach`] returns.
+/// Settings with a [`Handle`]: what [`Handle::attach`] returns. A [`Stage`] where the settings are one.
 #[derive(Debug)]
 pub struct WithHandle<S: Live> {
     handle: Handle<S>,
@@ -192,28 +198,39 @@ pub struct WithHandle<S: Live> {
     settings: Option<S>,
 }
 
-impl<S: Live> Stage for WithHandle<S> {
-    type Processor = S::Processor;
-
-    fn prepare(self, input: Format) -> Result<S::Processor> {
+impl<S: Live> WithHandle<S> {
+    /// Makes a processor from the newest settings and a port, and attaches it to the handle.
+    pub(crate) fn take_over<T>(
+        self,
+        format: Format,
+        mut make: impl FnMut(S, ControlPort<S>) -> Result<T>,
+    ) -> Result<T> {
         loop {
             let prepared = self.settings.unwrap_or_else(|| self.handle.settings());
             let (port, mut link) = channel(prepared);
-            let processor = prepared.prepare_with(input, port)?;
+            let made = make(prepared, port)?;
 
             let mut state = self.handle.state();
             let newest = if self.settings.is_some() { prepared } else { state.settings };
             if newest != prepared {
-                // Changed while the processor was made: it can take that, or must be made again.
-                if newest.validate_change(&prepared, input).is_err() {
+                // Changed meanwhile: what was made can take that, or must be made again.
+                if newest.validate_change(&prepared, format).is_err() {
                     continue;
                 }
                 link.send(newest);
             }
             state.settings = newest;
-            state.attached = Some(Attached { link, prepared, format: input });
-            return Ok(processor);
+            state.attached = Some(Attached { link, prepared, format });
+            return Ok(made);
         }
+    }
+}
+
+impl<S: LiveStage> Stage for WithHandle<S> {
+    type Processor = S::Processor;
+
+    fn prepare(self, input: Format) -> Result<S::Processor> {
+        self.take_over(input, |settings, port| settings.prepare_with(input, port))
     }
 }
 
@@ -274,7 +291,9 @@ mod tests {
         fn validate_change(&self, prepared: &Self, _: Format) -> Result<()> {
             if self.fixed == prepared.fixed { Ok(()) } else { Err(Error::Fixed { setting: "Wide::fixed" }) }
         }
+    }
 
+    impl LiveStage for Wide {
         fn prepare_with(self, format: Format, port: ControlPort<Self>) -> Result<WideProcessor> {
             self.validate()?;
             Ok(WideProcessor { format, port, seen: self, frames: 0 })

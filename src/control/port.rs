@@ -10,7 +10,7 @@ type Shared = Arc<OnceLock<Arc<dyn Any + Send + Sync>>>;
 
 /// Processor's end of a [`Handle`](crate::Handle): the newest settings `S` in, readings `R` out.
 ///
-/// A stage of one's own keeps the port it is given by [`Live::prepare_with`](crate::Live::prepare_with). A port whose
+/// A stage of one's own keeps the port it is given by [`LiveStage::prepare_with`](crate::control::LiveStage::prepare_with). A port whose
 /// handle went on to another processor stays usable: no settings arrive any more, and nobody sees its readings.
 ///
 /// # Realtime safety

@@ -6,7 +6,7 @@ use super::libopus::{Decoder, check_rate};
 use super::packet::{Dred, GRID_TICKS, Layout};
 use super::recovery::{Recovery, next_recovery};
 use super::settings::{MAX_PACKET_MS, OpusDecode, OpusDecodeReading};
-use crate::control::{ControlPort, Live};
+use crate::control::{ControlPort, Live, LiveStage};
 use crate::core::error::CodecError;
 use crate::core::format::rescale;
 use crate::core::{Error, Format, Frame, Packet, Processor, Result, Stage};
@@ -37,7 +37,9 @@ impl Live for OpusDecode {
     fn validate(&self) -> Result<()> {
         self.check()
     }
+}
 
+impl LiveStage for OpusDecode {
     fn prepare_with(self, output: Format, port: ControlPort<Self>) -> Result<OpusDecodeProcessor> {
         self.check()?;
         check_rate("OpusDecode", output)?;

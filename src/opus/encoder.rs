@@ -3,7 +3,7 @@
 use super::libopus::{Encoder, check_rate};
 use super::packet::Layout;
 use super::settings::{MAX_PACKET_MS, OpusEncode, OpusEncodeReading};
-use crate::control::{ControlPort, Live};
+use crate::control::{ControlPort, Live, LiveStage};
 use crate::core::format::rescale;
 use crate::core::{Format, Frame, Packet, Processor, Result, Stage};
 
@@ -55,7 +55,9 @@ impl Live for OpusEncode {
     fn validate_change(&self, _: &Self, format: Format) -> Result<()> {
         check_packet_ms(self, format)
     }
+}
 
+impl LiveStage for OpusEncode {
     fn prepare_with(self, input: Format, port: ControlPort<Self>) -> Result<OpusEncodeProcessor> {
         OpusEncodeProcessor::new(self, input, port)
     }

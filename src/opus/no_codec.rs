@@ -1,7 +1,7 @@
 //! [`OpusEncode`] and [`OpusDecode`] where the crate was built without a codec.
 
 use super::settings::{OpusDecode, OpusDecodeReading, OpusEncode, OpusEncodeReading};
-use crate::control::{ControlPort, Live};
+use crate::control::{ControlPort, Live, LiveStage};
 use crate::core::unavailable::Unavailable;
 use crate::core::{Error, Format, Frame, Packet, Result, Stage};
 
@@ -25,7 +25,9 @@ impl Live for OpusEncode {
     fn validate(&self) -> Result<()> {
         self.check()
     }
+}
 
+impl LiveStage for OpusEncode {
     fn prepare_with(self, _: Format, _: ControlPort<Self>) -> Result<OpusEncodeProcessor> {
         Err(Error::Unavailable { setting: "OpusEncode", feature: "opus" })
     }
@@ -45,7 +47,9 @@ impl Live for OpusDecode {
     fn validate(&self) -> Result<()> {
         self.check()
     }
+}
 
+impl LiveStage for OpusDecode {
     fn prepare_with(self, _: Format, _: ControlPort<Self>) -> Result<OpusDecodeProcessor> {
         Err(Error::Unavailable { setting: "OpusDecode", feature: "opus" })
     }

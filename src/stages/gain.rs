@@ -1,6 +1,6 @@
 //! Gain and mute.
 
-use crate::control::{ControlPort, Handle, Live};
+use crate::control::{ControlPort, Handle, Live, LiveStage};
 use crate::core::error::in_range;
 use crate::core::{Format, Frame, Processor, Result, Stage};
 use crate::dsp::kernels;
@@ -79,7 +79,9 @@ impl Live for Gain {
         in_range("Gain::gain_db", self.gain_db, -120.0, 60.0)?;
         in_range("Gain::ramp_ms", self.ramp_ms, 1.0, 1000.0)
     }
+}
 
+impl LiveStage for Gain {
     fn prepare_with(self, input: Format, port: ControlPort<Self>) -> Result<GainProcessor> {
         self.validate()?;
         let ramp = Ramp::new(self.factor(), input.samples_in_ms(self.ramp_ms), input.samples_per_channel());

@@ -1,6 +1,6 @@
 //! Check of the input: invalid samples, dead, silent and clipped microphones.
 
-use crate::control::{ControlPort, Live};
+use crate::control::{ControlPort, Live, LiveStage};
 use crate::core::error::in_range;
 use crate::core::{Format, Frame, Processor, Result, Stage};
 use crate::dsp::kernels;
@@ -89,7 +89,9 @@ impl Live for InputCheck {
         in_range("InputCheck::silence_db", self.silence_db, -120.0, 0.0)?;
         in_range("InputCheck::silence_ms", self.silence_ms, 10.0, 600_000.0)
     }
+}
 
+impl LiveStage for InputCheck {
     fn prepare_with(self, input: Format, port: ControlPort<Self>) -> Result<InputCheckProcessor> {
         self.validate()?;
         Ok(InputCheckProcessor {

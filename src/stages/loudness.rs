@@ -4,7 +4,7 @@ mod gated;
 
 use ebur128::{Channel, EbuR128, Mode};
 
-use crate::control::{ControlPort, Handle, Live};
+use crate::control::{ControlPort, Handle, Live, LiveStage};
 use crate::core::error::fixed;
 use crate::core::{Error, Format, Frame, Processor, Result, Stage};
 #[cfg(feature = "serde")]
@@ -138,7 +138,9 @@ impl Live for LoudnessMeter {
     fn validate_change(&self, prepared: &Self, _: Format) -> Result<()> {
         fixed("LoudnessMeter::dual_mono", self.dual_mono == prepared.dual_mono)
     }
+}
 
+impl LiveStage for LoudnessMeter {
     fn prepare_with(self, input: Format, port: ControlPort<Self>) -> Result<LoudnessMeterProcessor> {
         // Only the filters, the power of the last frame and the true peak are ebur128's. It sums up its long windows
         // whole at every reading, 3 s in half a millisecond; its integrated loudness is a list that grows for ever, or

@@ -1,6 +1,6 @@
 //! Level meter.
 
-use crate::control::{ControlPort, Live};
+use crate::control::{ControlPort, Live, LiveStage};
 use crate::core::error::in_range;
 use crate::core::{Format, Frame, Processor, Result, Stage};
 use crate::dsp::kernels;
@@ -119,7 +119,9 @@ impl Live for LevelMeter {
         in_range("LevelMeter::hold_ms", self.hold_ms, 0.0, 60_000.0)?;
         in_range("LevelMeter::fall_db_per_s", self.fall_db_per_s, 0.0, 1000.0)
     }
+}
 
+impl LiveStage for LevelMeter {
     fn prepare_with(self, input: Format, port: ControlPort<Self>) -> Result<LevelMeterProcessor> {
         self.validate()?;
         Ok(LevelMeterProcessor {

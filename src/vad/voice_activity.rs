@@ -1,6 +1,6 @@
 //! Voice activity stage.
 
-use crate::control::{ControlPort, Live};
+use crate::control::{ControlPort, Live, LiveStage};
 use crate::core::error::in_range;
 use crate::core::{Format, Frame, Processor, Result, Stage};
 use crate::vad::detector::{Detector, SpeechDecision, Thresholds};
@@ -112,7 +112,9 @@ impl Live for VoiceActivity {
         in_range("VoiceActivity::offset_threshold", self.offset_threshold, 0.0, self.onset_threshold)?;
         in_range("VoiceActivity::hangover_ms", self.hangover_ms, 0.0, 10_000.0)
     }
+}
 
+impl LiveStage for VoiceActivity {
     fn prepare_with(self, input: Format, port: ControlPort<Self>) -> Result<VoiceActivityProcessor> {
         self.validate()?;
         Ok(VoiceActivityProcessor {

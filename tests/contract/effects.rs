@@ -2,6 +2,7 @@
 
 use std::f64::consts::TAU;
 
+use voxframe::control::LiveStage;
 use voxframe::input_check::InputCheck;
 use voxframe::pipeline::FrameProcessor;
 use voxframe::{Format, Frame, Handle, LevelMeter, Live, Processor, Stage, VoiceActivity};
@@ -37,7 +38,7 @@ impl Probe<'_> {
     /// A stage with a handle, in mono at 48 kHz.
     fn live<S>(&self, stage: S) -> (Box<FrameProcessor>, Handle<S>)
     where
-        S: Live<Processor: Processor<Input = Frame, Output = Frame> + Send + 'static>,
+        S: LiveStage<Processor: Processor<Input = Frame, Output = Frame> + Send + 'static>,
     {
         let (stage, handle) = stage.live();
         ((self.swap)(boxed(stage, Format::mono(48_000).unwrap()).unwrap()), handle)

@@ -4,7 +4,7 @@ use super::controller::GainController;
 use super::noise::NoiseEstimator;
 use super::settings::{AutoGain, AutoGainReading};
 use super::speech::SpeechEstimator;
-use crate::control::{ControlPort, Live};
+use crate::control::{ControlPort, Live, LiveStage};
 use crate::core::{Format, Frame, Processor, Result, Stage};
 use crate::dsp::kernels;
 use crate::dsp::level::{SILENCE_DBFS, db_to_gain};
@@ -28,7 +28,9 @@ impl Live for AutoGain {
     fn validate(&self) -> Result<()> {
         self.check()
     }
+}
 
+impl LiveStage for AutoGain {
     fn prepare_with(self, input: Format, port: ControlPort<Self>) -> Result<AutoGainProcessor> {
         self.check()?;
         let samples = input.samples_per_channel();

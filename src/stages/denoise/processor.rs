@@ -4,7 +4,7 @@ use super::engine::RunningEngine;
 use super::rnnoise::{BLOCK, LATENCY};
 use super::settings::{Denoise, DenoiseReading};
 use super::stereo_link::StereoLink;
-use crate::control::{ControlPort, Live};
+use crate::control::{ControlPort, Live, LiveStage};
 use crate::core::error::fixed;
 use crate::core::{Error, Format, Frame, Processor, Result, Stage};
 use crate::dsp::delay::Delay;
@@ -38,7 +38,9 @@ impl Live for Denoise {
     fn validate_change(&self, prepared: &Self, _: Format) -> Result<()> {
         fixed("Denoise::engine", self.engine == prepared.engine)
     }
+}
 
+impl LiveStage for Denoise {
     fn prepare_with(self, input: Format, port: ControlPort<Self>) -> Result<DenoiseProcessor> {
         self.check()?;
         if input.sample_rate_hz() != 48_000 {

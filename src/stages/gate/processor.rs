@@ -2,7 +2,7 @@
 
 use super::detector::{GateCoefficients, GateDetector};
 use super::settings::{NoiseGate, NoiseGateReading};
-use crate::control::{ControlPort, Live};
+use crate::control::{ControlPort, Live, LiveStage};
 use crate::core::error::fixed;
 use crate::core::{Format, Frame, Processor, Result, Stage};
 use crate::dsp::delay::Delay;
@@ -37,7 +37,9 @@ impl Live for NoiseGate {
     fn validate_change(&self, prepared: &Self, _: Format) -> Result<()> {
         fixed("NoiseGate::lookahead_ms", self.lookahead_ms == prepared.lookahead_ms)
     }
+}
 
+impl LiveStage for NoiseGate {
     fn prepare_with(self, input: Format, port: ControlPort<Self>) -> Result<NoiseGateProcessor> {
         self.check()?;
         let lookahead = input.samples_in_ms(self.lookahead_ms);

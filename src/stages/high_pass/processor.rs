@@ -3,7 +3,7 @@
 use super::design::design;
 use super::rumble::RumbleDetector;
 use super::settings::{HighPass, HighPassReading};
-use crate::control::{ControlPort, Live};
+use crate::control::{ControlPort, Live, LiveStage};
 use crate::core::{Format, Frame, Processor, Result, Stage};
 use crate::dsp::biquad::{Cascade, CascadeParams, CascadeState, process_interpolated};
 use crate::dsp::kernels;
@@ -27,7 +27,9 @@ impl Live for HighPass {
     fn validate(&self) -> Result<()> {
         self.check()
     }
+}
 
+impl LiveStage for HighPass {
     fn prepare_with(self, input: Format, port: ControlPort<Self>) -> Result<HighPassProcessor> {
         self.check()?;
         let is_in = self.is_always_in();

@@ -3,7 +3,7 @@
 use super::gain_smoother::GainSmoother;
 use super::settings::{Limiter, LimiterReading};
 use super::true_peak::{self, TruePeakDetector};
-use crate::control::{ControlPort, Live};
+use crate::control::{ControlPort, Live, LiveStage};
 use crate::core::error::fixed;
 use crate::core::{Format, Frame, Processor, Result, Stage};
 use crate::dsp::delay::Delay;
@@ -43,7 +43,9 @@ impl Live for Limiter {
     fn validate_change(&self, prepared: &Self, _: Format) -> Result<()> {
         fixed("Limiter::lookahead_ms", self.lookahead_ms == prepared.lookahead_ms)
     }
+}
 
+impl LiveStage for Limiter {
     fn prepare_with(self, input: Format, port: ControlPort<Self>) -> Result<LimiterProcessor> {
         self.check()?;
         let (smoothing, margin, detector) = if self.lookahead_ms == 0.0 {

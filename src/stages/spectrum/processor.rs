@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::ring::Ring;
 use super::settings::{MAX_FFT_SIZE, Spectrum};
-use crate::control::{ControlPort, Live};
+use crate::control::{ControlPort, Live, LiveStage};
 use crate::core::{Format, Frame, Processor, Result, Stage};
 
 /// Newest samples of one processor, down-mixed to mono.
@@ -29,7 +29,9 @@ impl Live for Spectrum {
     fn validate(&self) -> Result<()> {
         self.check()
     }
+}
 
+impl LiveStage for Spectrum {
     fn prepare_with(self, input: Format, port: ControlPort<Self>) -> Result<SpectrumProcessor> {
         self.check()?;
         let store = Arc::new(SampleStore { ring: Ring::new(), sample_rate_hz: input.sample_rate_hz() });
