@@ -5,7 +5,7 @@ use std::f64::consts::TAU;
 use voxframe::control::LiveStage;
 use voxframe::input_check::InputCheck;
 use voxframe::pipeline::FrameProcessor;
-use voxframe::{Format, Frame, Handle, LevelMeter, Live, Processor, Stage, VoiceActivity};
+use voxframe::{Format, Frame, Handle, LevelMeter, Processor, Stage, VoiceActivity};
 use voxframe_testkit::random::noise;
 use voxframe_testkit::signal::{level, run};
 use voxframe_testkit::wav::fixture;
