@@ -7,8 +7,8 @@
 
 use std::f64::consts::TAU;
 
-#[cfg(feature = "denoise")]
 use voxframe::control::LiveStage;
+#[cfg(feature = "denoise")]
 use voxframe::denoise::Engine;
 use voxframe::input_check::InputCheck;
 use voxframe::pipeline::process_fn;

@@ -252,7 +252,7 @@ fn the_tables_are_what_the_code_does() {
         check!(OpusDecode { gain_db, complexity }, OpusDecode::default(), |stage: OpusDecode| stage.prepare(format()).map(drop));
     }
     #[cfg(feature = "opus")]
-    check!(JitterBuffer { min_delay_ms, max_delay_ms, start_delay_ms, quantile, forgetting, wait_for_redundancy_ms, decoder }, JitterBuffer::default(), |buffer: JitterBuffer| buffer.open(format()).map(drop));
+    check!(JitterBuffer { min_delay_ms, max_delay_ms, start_delay_ms, quantile, forget_factor, max_redundancy_wait_ms, decoder }, JitterBuffer::default(), |buffer: JitterBuffer| buffer.open(format()).map(drop));
 }
 
 #[test]

@@ -17,7 +17,7 @@ use common::output::{all_different, commit, print};
 use common::wav::WavOutput;
 use common::{Of, Result, exit};
 use log::Log;
-use voxframe::{Format, JitterBuffer, Stage};
+use voxframe::{Format, JitterBuffer, Live, Stage};
 use voxframe_testkit::call::call;
 use voxframe_testkit::network::{Loss, Network};
 
@@ -83,13 +83,13 @@ fn run(args: &Args) -> Result {
     let mut wav = WavOutput::create(&args.output, format, true, 0)?;
     let mut log = Log::new(&packets, &network);
     let buffer = JitterBuffer { decoder: args.codec.decoder(), ..JitterBuffer::default() };
+    let (buffer, control) = buffer.live();
     let (mut input, output) = buffer.open(format)?;
-    let statistics = output.statistics();
     // What does not fit is counted as refused.
     let push = |sequence, timestamp, ssrc, payload: &[u8]| _ = input.push(sequence, timestamp, ssrc, payload);
     let mut written = Ok(());
     call(&packets, &network, push, output, |heard| {
-        log.note(heard.now_ms, heard.delay_ms, statistics.reading());
+        log.note(heard.now_ms, heard.delay_ms, control.reading());
         heard.frame.set_position(wav.samples() as i64);
         let all = wav.write(heard.frame, i64::MAX);
         written = std::mem::replace(&mut written, Ok(())).and(all);

@@ -53,16 +53,16 @@ impl OpusInput {
     /// Tells what was wrong with the file.
     pub fn tell_damage(&self) {
         let damage = self.ogg.damage();
-        let OggDamage { skipped_bytes, lost_pages, bad_packets, .. } = damage;
-        if damage.cut_short {
+        let OggDamage { skipped_bytes, lost_pages, invalid_packets, .. } = damage;
+        if damage.truncated {
             note(&self.path, "cut short: its last Ogg page is not whole");
         } else if skipped_bytes > 0 {
             note(&self.path, format!("damaged: {skipped_bytes} bytes are in no whole Ogg page"));
         }
-        if lost_pages > 0 || bad_packets > 0 {
+        if lost_pages > 0 || invalid_packets > 0 {
             note(
                 &self.path,
-                format!("damaged: {lost_pages} Ogg pages are missing, {bad_packets} packets are not Opus"),
+                format!("damaged: {lost_pages} Ogg pages are missing, {invalid_packets} packets are not Opus"),
             );
         }
     }

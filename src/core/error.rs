@@ -1,6 +1,6 @@
 //! The one error type of the crate.
 
-use std::fmt;
+use std::{fmt, io};
 
 use super::format::{Format, FormatError};
 
@@ -197,6 +197,21 @@ pub enum RtpError {
 impl From<FormatError> for Error {
     fn from(error: FormatError) -> Self {
         Error::Format(error)
+    }
+}
+
+impl From<Error> for io::Error {
+    /// For functions and closures that return `io::Result`: `InvalidInput` for a [set-up](Error::is_setup) error, else
+    /// `InvalidData`, with the error inside. Allocates.
+    fn from(error: Error) -> Self {
+        let kind = if error.is_setup() { io::ErrorKind::InvalidInput } else { io::ErrorKind::InvalidData };
+        Self::new(kind, error)
+    }
+}
+
+impl From<FormatError> for io::Error {
+    fn from(error: FormatError) -> Self {
+        Error::from(error).into()
     }
 }
 

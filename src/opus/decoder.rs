@@ -183,6 +183,13 @@ impl OpusDecodeProcessor {
         self.filled = end;
     }
 
+    /// Takes on settings that [`Live::validate`] accepts.
+    pub(crate) fn apply(&mut self, settings: OpusDecode) -> Result<()> {
+        self.codec.set_complexity(settings.complexity)?;
+        self.gain.set(level::db_to_gain(settings.gain_db), self.out.format().samples_in_ms(RAMP_MS));
+        Ok(())
+    }
+
     /// Reading so far.
     pub(crate) fn reading(&self) -> OpusDecodeReading {
         let ms = |ticks: u64| ticks * 1000 / u64::from(Packet::CLOCK_HZ);
@@ -224,8 +231,7 @@ impl Processor for OpusDecodeProcessor {
         let format = self.out.format();
         let wanted = self.out.samples().len();
         if let Some(settings) = self.port.changed() {
-            self.codec.set_complexity(settings.complexity)?;
-            self.gain.set(level::db_to_gain(settings.gain_db), format.samples_in_ms(RAMP_MS));
+            self.apply(settings)?;
         }
         if packet.is_dtx() && !packet.is_gap() && Layout::of(packet.as_bytes()).is_some() {
             packet.set_silence(packet.position(), packet.duration());

@@ -9,7 +9,10 @@ use super::{SPEECH, call, format, mean, packets, run};
 #[test]
 fn without_trouble_it_is_the_decoder() {
     let (sound, log, last) = run(300, &Network::default(), JitterBuffer::default());
-    assert_eq!((last.received, last.missing, last.late, last.duplicates, last.restarts), (300, 0, 0, 0, 0));
+    assert_eq!(
+        (last.packets_received, last.packets_missing, last.packets_late, last.packets_duplicated, last.stream_restarts),
+        (300, 0, 0, 0, 0)
+    );
     let (speech, _) = &*SPEECH;
     // Settled: 20 ms packet, one frame of slack.
     let delay = mean(log[400..590].iter().map(|l| l.0));
@@ -27,9 +30,9 @@ fn the_delay_follows_the_jitter_up_and_down() {
     let target = |jitter_ms: f64| {
         let network = Network { jitter_ms, ..Network::default() };
         let (_, log, last) = run(1500, &network, JitterBuffer::default());
-        assert!(last.late * 200 < last.received, "{jitter_ms} ms: {last:?}");
-        assert_eq!(last.skipped, 0);
-        mean(log[1000..].iter().map(|l| l.1.delay_ms.into()))
+        assert!(last.packets_late * 200 < last.packets_received, "{jitter_ms} ms: {last:?}");
+        assert_eq!(last.packets_flushed, 0);
+        mean(log[1000..].iter().map(|l| l.1.jitter_buffer_delay_ms.into()))
     };
     let delays = [0.0, 30.0, 60.0, 120.0].map(target);
     println!("waiting at jitter 0, 30, 60, 120 ms: {delays:.0?}");
@@ -42,13 +45,13 @@ fn a_spike_is_played_late_not_lost_and_over_in_seconds() {
     // After half a minute it is known to be rare.
     let network = Network { stalls: vec![(30_000.0, 300.0)], ..Network::default() };
     let (_, log, last) = run(2000, &network, JitterBuffer::default());
-    assert_eq!((last.late, last.missing, last.skipped), (0, 0, 0), "{last:?}");
+    assert_eq!((last.packets_late, last.packets_missing, last.packets_flushed), (0, 0, 0), "{last:?}");
     let before = log[2980].0;
     let most = log[3000..3100].iter().map(|l| l.0).fold(0.0, f64::max);
     assert!(most > before + 200.0, "{before} → {most} ms");
     let after = log[3500].0;
     assert!(after < before + 20.0, "{before} → {after} ms after 5 s");
-    assert!(last.accelerated_ms > 200.0);
+    assert!(last.removed_for_acceleration_ms > 200.0);
 }
 
 /// An hour of call: ±200 ppm, a stall of 5 s in the middle.
@@ -61,13 +64,13 @@ fn for_an_hour_the_level_stays_where_it_is() {
             let reading = heard.reading;
             let stall = (1_800_000.0..1_810_000.0).contains(&heard.now_ms);
             if heard.now_ms > 5000.0 && !stall {
-                worst = (worst.0.min(reading.delay_ms), worst.1.max(reading.delay_ms));
+                worst = (worst.0.min(reading.jitter_buffer_delay_ms), worst.1.max(reading.jitter_buffer_delay_ms));
             }
             if heard.now_ms == 1_800_000.0 {
                 filled = reading.concealed_ms;
             }
             if heard.now_ms == 1_810_000.0 {
-                after_stall = Some(reading.delay_ms);
+                after_stall = Some(reading.jitter_buffer_delay_ms);
             }
         })
         .unwrap();
@@ -75,11 +78,11 @@ fn for_an_hour_the_level_stays_where_it_is() {
         assert!(worst.0 > -10.0 && worst.1 < 100.0, "{worst:?}");
         assert!(after_stall.unwrap() < 60.0);
         // 720 ms were stretched away, whatever else.
-        let drifted = last.accelerated_ms - last.expanded_ms;
-        assert!(if drift_ppm > 0.0 { drifted > 0.0 } else { last.expanded_ms > 300.0 }, "{last:?}");
+        let drifted = last.removed_for_acceleration_ms - last.inserted_for_deceleration_ms;
+        assert!(if drift_ppm > 0.0 { drifted > 0.0 } else { last.inserted_for_deceleration_ms > 300.0 }, "{last:?}");
         assert!(filled < 5000.0, "{filled} ms concealed in half an hour");
-        assert_eq!(last.restarts, 0);
-        assert!(last.late * 1000 < last.received, "{last:?}");
+        assert_eq!(last.stream_restarts, 0);
+        assert!(last.packets_late * 1000 < last.packets_received, "{last:?}");
     }
 }
 
@@ -89,17 +92,18 @@ fn clocks_may_differ_by_300_ppm() {
     for drift_ppm in [300.0, -300.0] {
         let network = Network { drift_ppm, jitter_ms: 10.0, ..Network::default() };
         let (_, log, last) = run(30_000, &network, JitterBuffer::default());
-        let delays = || log[500..].iter().map(|l| l.1.delay_ms);
+        let delays = || log[500..].iter().map(|l| l.1.jitter_buffer_delay_ms);
         let (least, most) = (delays().fold(f32::MAX, f32::min), delays().fold(0.0, f32::max));
         println!("{drift_ppm} ppm: waiting {least} to {most} ms, {last:?}");
         assert!(most < 60.0 && least > 0.0, "{least} to {most} ms");
         // 180 ms too many, or too few; before the first packet there was noise.
-        let before = log.iter().take_while(|l| l.1.delay_ms == 0.0).last().map_or(0.0, |l| l.1.comfort_ms);
-        let filled = last.expanded_ms + last.concealed_ms + last.comfort_ms - before;
-        let gone = last.accelerated_ms - filled;
+        let before =
+            log.iter().take_while(|l| l.1.jitter_buffer_delay_ms == 0.0).last().map_or(0.0, |l| l.1.comfort_noise_ms);
+        let filled = last.inserted_for_deceleration_ms + last.concealed_ms + last.comfort_noise_ms - before;
+        let gone = last.removed_for_acceleration_ms - filled;
         assert!((gone - drift_ppm * 0.6).abs() < 30.0, "{gone} ms gone");
         assert!(last.concealed_ms < 200.0, "{last:?}");
-        assert!((last.late + last.skipped) * 500 < last.received, "{last:?}");
+        assert!((last.packets_late + last.packets_flushed) * 500 < last.packets_received, "{last:?}");
     }
 }
 
@@ -127,11 +131,11 @@ fn compared_with_a_fixed_buffer_of_60_ms() {
         let arrivals = network.carry(&sent_ms, 20.0);
         for quantile in [0.95, 0.6] {
             // The packets carry redundancy; what is compared is jitter alone.
-            let buffer = JitterBuffer { quantile, wait_for_redundancy_ms: 0.0, ..JitterBuffer::default() };
+            let buffer = JitterBuffer { quantile, max_redundancy_wait_ms: 0.0, ..JitterBuffer::default() };
             let (_, log, last) = run(COUNT, &network, buffer);
             // From being sent, not from being captured: 20 ms later.
             let delay = mean(log[200..].iter().map(|l| l.0 - 20.0));
-            let late = (last.late + last.skipped) as f64 / COUNT as f64;
+            let late = (last.packets_late + last.packets_flushed) as f64 / COUNT as f64;
             let (fixed_late, needed) = fixed(&arrivals, 60.0, late);
             println!(
                 "| {jitter_ms}, quantile {quantile} | {delay:.0} | {:.2} | {:.2} | {:.2} | {needed:.0} |",

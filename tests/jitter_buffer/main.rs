@@ -9,7 +9,7 @@ mod stream;
 use std::sync::LazyLock;
 
 use voxframe::jitter::JitterBufferReading;
-use voxframe::{Format, Frame, JitterBuffer, OpusEncode, Packet, Processor, Result, Stage};
+use voxframe::{Format, Frame, JitterBuffer, Live, OpusEncode, Packet, Processor, Result, Stage};
 use voxframe_testkit::call;
 use voxframe_testkit::network::Network;
 use voxframe_testkit::wav::fixture;
@@ -70,14 +70,14 @@ fn call(
     format: Format,
     mut heard: impl FnMut(Heard<'_>),
 ) -> Result<JitterBufferReading> {
+    let (buffer, control) = buffer.live();
     let (mut input, output) = buffer.open(format)?;
-    let statistics = output.statistics();
     // What does not fit is counted as refused.
     let push = |sequence, timestamp, ssrc, payload: &[u8]| _ = input.push(sequence, timestamp, ssrc, payload);
     call::call(packets, network, push, output, |call::Heard { now_ms, delay_ms, frame }| {
-        heard(Heard { now_ms, delay_ms, frame, reading: statistics.reading() });
+        heard(Heard { now_ms, delay_ms, frame, reading: control.reading() });
     });
-    Ok(statistics.reading())
+    Ok(control.reading())
 }
 
 /// What was heard in a call over `network`, frame by frame: delay, reading.

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use voxframe::jitter::{JitterBufferInput, JitterBufferOutput, JitterBufferReading};
-use voxframe::{Error, Format, JitterBuffer, OpusEncode, Source};
+use voxframe::{Error, Format, Handle, JitterBuffer, OpusEncode, Source};
 use voxframe_testkit::network::Network;
 use voxframe_testkit::signal::{delay, level, steepest};
 
@@ -12,12 +12,14 @@ use super::{SPEECH, call, encode, format, run};
 pub struct Ends {
     sender: JitterBufferInput,
     receiver: JitterBufferOutput,
+    control: Handle<JitterBuffer>,
 }
 
 impl Ends {
     pub fn new(buffer: JitterBuffer) -> Self {
-        let (sender, receiver) = buffer.open(format()).unwrap();
-        Self { sender, receiver }
+        let control = Handle::new(buffer);
+        let (sender, receiver) = control.attach().open(format()).unwrap();
+        Self { sender, receiver, control }
     }
 
     /// Sends packet `index` of the speech under these numbers.
@@ -32,7 +34,7 @@ impl Ends {
     }
 
     pub fn reading(&self) -> JitterBufferReading {
-        self.receiver.statistics().reading()
+        self.control.reading()
     }
 }
 
@@ -44,8 +46,12 @@ fn wrapped_numbers_duplicates_and_reordering_change_nothing() {
     let buffer = JitterBuffer { min_delay_ms: 100.0, start_delay_ms: 100.0, ..JitterBuffer::default() };
     let (reference, _, _) = run(400, &clean, buffer);
     let (sound, _, last) = run(400, &network, buffer);
-    assert!(last.duplicates > 50 && last.reordered > 10, "{last:?}");
-    assert_eq!((last.missing, last.late, last.invalid, last.restarts), (0, 0, 0, 0), "{last:?}");
+    assert!(last.packets_duplicated > 50 && last.packets_reordered > 10, "{last:?}");
+    assert_eq!(
+        (last.packets_missing, last.packets_late, last.packets_invalid, last.stream_restarts),
+        (0, 0, 0, 0),
+        "{last:?}"
+    );
     let late = delay(&reference[32_000..96_000], &sound[32_000..96_000], 400);
     assert!(late.abs() <= 400, "{late}");
     assert!((level(&sound) - level(&reference)).abs() < 0.5);
@@ -65,9 +71,9 @@ fn another_ssrc_or_numbering_begins_anew() {
         sound.extend(ends.pull());
     }
     let reading = ends.reading();
-    assert_eq!(reading.restarts, 2);
-    assert_eq!(reading.invalid, 1, "the first packet of a new numbering is not yet believed");
-    assert_eq!((reading.missing, reading.late), (0, 0), "{reading:?}");
+    assert_eq!(reading.stream_restarts, 2);
+    assert_eq!(reading.packets_invalid, 1, "the first packet of a new numbering is not yet believed");
+    assert_eq!((reading.packets_missing, reading.packets_late), (0, 0), "{reading:?}");
     for part in [20..50, 60..100, 110..150] {
         assert!(level(&sound[part.start * 320..part.end * 320]) > -40.0, "{part:?}");
     }
@@ -89,7 +95,7 @@ fn every_format_and_packet_length_plays() {
                     sound.extend_from_slice(heard.frame.channels().next().unwrap());
                 })
                 .unwrap();
-                assert_eq!((last.missing, last.invalid), (0, 0), "{out}, {packet_ms} ms: {last:?}");
+                assert_eq!((last.packets_missing, last.packets_invalid), (0, 0), "{out}, {packet_ms} ms: {last:?}");
                 let spoken = &sound[rate as usize..3 * rate as usize];
                 let change = level(spoken) - level(&SPEECH.0[16_000..48_000]);
                 assert!(change.abs() < 2.0, "{out}, {packet_ms} ms: {change} dB");
@@ -110,7 +116,7 @@ fn packets_that_are_none_are_counted_and_concealed() {
         ends.pull();
     }
     let reading = ends.reading();
-    assert_eq!((reading.invalid, reading.missing), (10, 0), "{reading:?}");
+    assert_eq!((reading.packets_invalid, reading.packets_missing), (10, 0), "{reading:?}");
 }
 
 #[test]
@@ -120,7 +126,7 @@ fn bad_settings_are_refused() {
     let refused = open(JitterBuffer { max_delay_ms: 50.0, min_delay_ms: 60.0, ..buffer });
     assert!(matches!(refused, Some(Error::OutOfRange { setting: "JitterBuffer::max_delay_ms", .. })));
     assert!(open(JitterBuffer { quantile: f32::NAN, ..buffer }).is_some());
-    assert!(open(JitterBuffer { forgetting: 1.0, ..buffer }).is_some());
+    assert!(open(JitterBuffer { forget_factor: 1.0, ..buffer }).is_some());
     assert!(buffer.open(Format::mono(44_100).unwrap()).is_err());
 }
 
@@ -156,6 +162,6 @@ proptest! {
             }
         }
         let reading = ends.reading();
-        prop_assert!(reading.delay_ms.is_finite() && reading.target_ms <= 500.0);
+        prop_assert!(reading.jitter_buffer_delay_ms.is_finite() && reading.jitter_buffer_target_delay_ms <= 500.0);
     }
 }

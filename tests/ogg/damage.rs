@@ -39,8 +39,8 @@ fn missing_pages_are_lost_packets() {
                 let lost_pages = u64::from(within);
                 assert_eq!((damage.skipped_bytes, damage.lost_pages), (skipped as u64, lost_pages));
                 // Who could tell a last page that says it is longer from one that is not all there?
-                let cut_short = bytes == &lengthened && missing == pages.len() - 1;
-                assert_eq!((damage.bad_packets, damage.cut_short), (0, cut_short));
+                let truncated = bytes == &lengthened && missing == pages.len() - 1;
+                assert_eq!((damage.invalid_packets, damage.truncated), (0, truncated));
                 let lost = found.iter().filter(|read| read.packet.is_lost()).count();
                 assert_eq!(lost > 0, within, "page {missing} of {}", pages.len());
                 if !within {
@@ -83,6 +83,6 @@ fn a_file_cut_anywhere_is_read_as_far_as_it_goes() {
         }
         let (found, damage) = read_with_damage(bytes);
         assert!(found.len() < whole.len() && found.iter().zip(&whole).all(|(a, b)| a.packet == b.packet));
-        assert_eq!(damage.cut_short, !pages.iter().any(|page| page.end == length), "{length} bytes");
+        assert_eq!(damage.truncated, !pages.iter().any(|page| page.end == length), "{length} bytes");
     }
 }

@@ -63,7 +63,7 @@ fn read_through(bytes: impl Read, length: usize, kept: usize) -> Vec<Packet> {
         }
         assert!(sounding <= length && lost <= 60 * 48_000 * length as u64);
         let damage = reader.damage();
-        assert!(damage.skipped_bytes <= length as u64 && damage.bad_packets <= length as u64);
+        assert!(damage.skipped_bytes <= length as u64 && damage.invalid_packets <= length as u64);
     });
     if length > 1_000_000 {
         println!("{length} bytes: held {held} at most");

@@ -41,7 +41,7 @@ fn sound_is_cut_at_any_rate() {
         while reader.read(&mut packet).unwrap() {
             while !packet.is_empty() {
                 if let Some(frame) = decoder.process(&mut packet).unwrap() {
-                    heard.extend(frame.samples()[reader.heard(frame)].to_vec());
+                    heard.extend(frame.samples()[reader.audible_range(frame)].to_vec());
                 }
             }
         }

@@ -163,11 +163,11 @@ fn what_cannot_be_written_is_refused_and_does_no_harm() {
     let plain = write(MONO, &sent, 96_000);
     let mut writer = OggWriter::new(Vec::new(), MONO).unwrap();
     let mut bad = Packet::new();
-    assert!(matches!(writer.write(&bad), Err(OggError::Voice(Error::Codec(_)))));
+    assert!(matches!(writer.write(&bad), Err(OggError::Voxframe(Error::Codec(_)))));
     for position in [1, -65_536, i64::MIN, i64::MAX] {
         bad.set_bytes(sent[0].as_bytes(), position).unwrap();
         let told = writer.write(&bad).unwrap_err();
-        assert!(matches!(told, OggError::Start { position: told } if told == position), "{told}");
+        assert!(matches!(told, OggError::StartPosition { position: told } if told == position), "{told}");
     }
     for packet in &sent {
         writer.write(packet).unwrap();
@@ -179,7 +179,7 @@ fn what_cannot_be_written_is_refused_and_does_no_harm() {
             writer.write(&bad).unwrap_err();
         }
         bad.set_bytes(&[0xff, 0xff], packet.position() + 960).unwrap();
-        assert!(matches!(writer.write(&bad), Err(OggError::Voice(Error::Codec(_)))));
+        assert!(matches!(writer.write(&bad), Err(OggError::Voxframe(Error::Codec(_)))));
     }
     let file = writer.finish_at(96_000).unwrap();
     assert!(packets_of(&file) == packets_of(&plain));
@@ -196,14 +196,14 @@ fn what_cannot_be_written_is_refused_and_does_no_harm() {
     }
     for end in [i64::MIN, -313, 90_000, i64::MAX] {
         let told = end_at(end).unwrap_err();
-        assert!(matches!(told, OggError::End { earliest: 95_688, .. }), "{told}");
+        assert!(matches!(told, OggError::EndPosition { earliest: 95_688, .. }), "{told}");
     }
     // Without packets, there are headers.
     let empty = OggWriter::new(Vec::new(), MONO).unwrap().finish().unwrap();
     assert_eq!(packets_of(&empty).len(), 2);
     assert!(packets_of(&empty)[1].3 && read(&empty).is_empty());
     for head in [OggHead { channels: 3, ..MONO }, OggHead { channels: 0, ..MONO }, OggHead { gain_db: 200.0, ..MONO }] {
-        assert!(matches!(OggWriter::new(Vec::new(), head), Err(OggError::Voice(_))));
+        assert!(matches!(OggWriter::new(Vec::new(), head), Err(OggError::Voxframe(_))));
     }
     /// A full disk.
     struct Full;
