@@ -88,7 +88,7 @@ pub mod vad;
 /// Composition of stages, at compile time and at run time.
 pub mod pipeline {
     pub use crate::core::{
-        Chain, FnProcessor, FrameProcessor, Optional, Pipeline, ProcessFn, SourceChain, Then, process_fn,
+        Chain, FrameProcessor, Optional, Pipeline, ProcessFn, ProcessFnProcessor, SourceChain, Then, process_fn,
     };
 }
 

@@ -254,8 +254,8 @@ impl Capture {
         let length = self.frame.format().samples_per_channel();
         let staged = &mut self.staged[..channels * self.wanted];
         // Not a number is not below anything, either.
-        if kernels::peak(staged).partial_cmp(&kernels::NO_SAMPLE).is_none_or(|order| order.is_gt()) {
-            self.silenced += u64::from(kernels::scrub(staged).invalid);
+        if kernels::peak(staged).partial_cmp(&kernels::MAX_SAMPLE).is_none_or(|order| order.is_gt()) {
+            self.silenced += u64::from(kernels::sanitize_and_count(staged).invalid);
         }
         self.inputs.publish(staged, self.wanted);
         self.inputs.fade(staged, self.wanted);
