@@ -1,4 +1,4 @@
-//! Signal processing that stages share.
+//! Signal processing shared by the stages: kernels, ramps, delay lines, filters, levels.
 
 pub mod biquad;
 pub mod delay;

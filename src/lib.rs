@@ -19,7 +19,7 @@
 //!
 //! ```
 //! # #[cfg(all(feature = "resample", feature = "denoise", feature = "opus"))] {
-//! use voxframe::{Capture, Denoise, Error, Format, Gain, NoiseGate, OpusEncode, Processor, Resample, Stage};
+//! use voxframe::{Capture, Denoise, Format, Gain, NoiseGate, OpusEncode, Resample, Stage};
 //!
 //! let microphone = Format::mono(44_100)?;
 //! let mut capture = Capture::new(44_100, 2, microphone)?;
@@ -32,11 +32,8 @@
 //!
 //! let mut sent = 0;
 //! let device_buffer = [0i16; 2 * 4096]; // whatever the sound card delivers
-//! capture.push_interleaved(&device_buffer[..], |frame| {
-//!     if let Some(packet) = uplink.process(frame)? {
-//!         sent += packet.as_bytes().len(); // socket.send(packet.as_bytes())
-//!     }
-//!     Ok::<(), Error>(())
+//! capture.run(&device_buffer, &mut uplink, |packet| {
+//!     sent += packet.as_bytes().len(); // or push it to the network thread: device::packet_queue
 //! })?;
 //! assert!(sent > 0);
 //! # }
@@ -91,7 +88,7 @@ pub mod vad;
 /// Composition of stages, at compile time and at run time.
 pub mod pipeline {
     pub use crate::core::{
-        Chain, FnProcessor, FrameProcessor, Optional, Pipeline, ProcessFn, SourceChain, Then, process_fn,
+        Chain, FrameProcessor, Optional, Pipeline, ProcessFn, ProcessFnProcessor, SourceChain, Then, process_fn,
     };
 }
 

@@ -7,8 +7,8 @@
 
 use std::f64::consts::TAU;
 
-#[cfg(feature = "denoise")]
 use voxframe::control::LiveStage;
+#[cfg(feature = "denoise")]
 use voxframe::denoise::Engine;
 use voxframe::input_check::InputCheck;
 use voxframe::pipeline::process_fn;
@@ -96,7 +96,7 @@ fn no_stage_clicks() {
         HighPass { cutoff_hz: between(20.0, 500.0), order: of(&[2, 3, 4]), rumble_db: between(-100.0, 0.0), bypassed: flip() }
         Limiter { ceiling_db: between(-40.0, 0.0), lookahead_ms: of(&[0.0, 1.0, 5.0]), release_ms: between(5.0, 200.0) }
         LevelMeter { interval_ms: between(10.0, 500.0), hold_ms: between(0.0, 500.0), fall_db_per_s: between(0.0, 100.0) }
-        AutoGain { target_dbov: between(-40.0, -10.0), max_gain_db: between(0.0, 60.0), up_db_per_s: between(1.0, 100.0), down_db_per_s: between(1.0, 100.0), tolerance_db: between(1.0, 12.0), noise_dbfs: between(-90.0, 0.0), bypassed: flip() }
+        AutoGain { target_dbov: between(-40.0, -10.0), max_gain_db: between(0.0, 60.0), up_db_per_s: between(1.0, 100.0), down_db_per_s: between(1.0, 100.0), tolerance_db: between(1.0, 12.0), max_noise_dbfs: between(-90.0, 0.0), bypassed: flip() }
         VoiceActivity { onset_threshold: between(0.5, 1.0), offset_threshold: between(0.0, 0.5), hangover_ms: between(0.0, 500.0) }
         InputCheck { silence_db: between(-100.0, 0.0), silence_ms: between(10.0, 1000.0) }
     }

@@ -225,7 +225,7 @@ fn the_tables_are_what_the_code_does() {
     check!(Gain { gain_db, muted, ramp_ms });
     check!(HighPass { cutoff_hz, order, rumble_db, bypassed });
     check!(NoiseGate { open_db, close_db, attack_ms, hold_ms, release_ms, floor_db, window_ms, above_noise_db, lookahead_ms });
-    check!(AutoGain { target_dbov, max_gain_db, up_db_per_s, down_db_per_s, tolerance_db, noise_dbfs, bypassed });
+    check!(AutoGain { target_dbov, max_gain_db, up_db_per_s, down_db_per_s, tolerance_db, max_noise_dbfs, bypassed });
     check!(VoiceActivity { onset_threshold, offset_threshold, hangover_ms });
     check!(Limiter { ceiling_db, lookahead_ms, release_ms });
     check!(LevelMeter { interval_ms, hold_ms, fall_db_per_s });

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use voxframe::device::InputSelection;
 use voxframe::opus::OpusEncodeProcessor;
 use voxframe::{Capture, OpusDecode, OpusEncode, Packet, Processor};
 use voxframe_testkit::network::Loss;
@@ -56,6 +57,7 @@ pub fn packets(path: &Path, encoder: &mut OpusEncodeProcessor) -> Result<(Vec<Pa
     let mut input = WavInput::open(path)?;
     let header = input.header();
     let mut capture = Capture::new(header.sample_rate_hz, header.channels, encoder.input_format()).of(path)?;
+    capture.select(InputSelection::SpeakerDownmix).of(path)?;
     let length = input.samples_at(encoder.input_format().sample_rate_hz()) as i64;
     let end = input.samples_at(Packet::CLOCK_HZ) as i64;
     let mut packets = Vec::new();

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use hound::{SampleFormat, WavSpec, WavWriter};
 use indicatif::{ProgressBar, ProgressStyle};
+use voxframe::device::InputSelection;
 use voxframe::{Capture, Format, Frame};
 use voxframe_testkit::wav::{Header, WavReader};
 
@@ -57,7 +58,9 @@ impl WavInput {
         let Header { sample_rate_hz, channels, .. } = *self.header();
         let rate_hz = if sample_rate_hz % 100 == 0 { sample_rate_hz } else { 48_000 };
         let format = Format::new(rate_hz, channels.min(2)).of(&self.path)?;
-        Capture::new(sample_rate_hz, channels, format).of(&self.path)
+        let mut capture = Capture::new(sample_rate_hz, channels, format).of(&self.path)?;
+        capture.select(InputSelection::SpeakerDownmix).of(&self.path)?;
+        Ok(capture)
     }
 
     /// The next samples, interleaved; none at the end.

@@ -106,13 +106,14 @@ impl Profile {
         Ok(UplinkProcessor { chain: Chain::new(frames, encoder) })
     }
 
-    /// Capture and uplink of a device, made together: the frames have the device's rate where a frame can have it, and
-    /// are mono.
+    /// Capture and uplink of a device, made together: [`Capture::for_device`], and the [`uplink`](Self::uplink) for its
+    /// frames.
     ///
     /// ```
     /// # #[cfg(all(feature = "resample", feature = "denoise", feature = "opus"))] {
     /// use voxframe::Profile;
-    /// let (capture, uplink, controls) = Profile::balanced().uplink_for(44_100, 2)?;
+    /// let (mut capture, mut uplink, controls) = Profile::balanced().uplink_for(44_100, 2)?;
+    /// capture.run(&[0i16; 2 * 1024], &mut uplink, |packet| println!("{} bytes", packet.as_bytes().len()))?;
     /// # }
     /// # Ok::<(), voxframe::Error>(())
     /// ```
@@ -120,9 +121,8 @@ impl Profile {
     /// # Errors
     /// Those of [`Capture::new`] and [`uplink`](Self::uplink).
     pub fn uplink_for(&self, sample_rate_hz: u32, channels: usize) -> Result<(Capture, UplinkProcessor, Controls)> {
-        let microphone = Format::mono(sample_rate_hz).or_else(|_| Format::mono(DENOISE_RATE_HZ))?;
-        let capture = Capture::new(sample_rate_hz, channels, microphone)?;
-        let (uplink, controls) = self.uplink(microphone)?;
+        let capture = Capture::for_device(sample_rate_hz, channels)?;
+        let (uplink, controls) = self.uplink(capture.output_format())?;
         Ok((capture, uplink, controls))
     }
 

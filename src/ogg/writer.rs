@@ -32,7 +32,7 @@ const SILK_20_MS: u8 = 9;
 ///
 /// ```
 /// # #[cfg(feature = "opus")] {
-/// use voxframe::{Capture, Format, OpusEncode, Processor, Stage};
+/// use voxframe::{Capture, Format, OpusEncode, Stage};
 /// use voxframe::ogg::{OggError, OggHead, OggWriter};
 ///
 /// let format = Format::mono(48_000)?;
@@ -40,12 +40,7 @@ const SILK_20_MS: u8 = 9;
 /// let mut encoder = OpusEncode::voip().prepare(format)?;
 /// let head = OggHead { channels: 1, input_rate_hz: 48_000, ..OggHead::default() };
 /// let mut writer = OggWriter::new(Vec::new(), head)?; // or a `BufWriter<File>`
-/// let mut write = |samples: &[f32]| {
-///     capture.push_interleaved(samples, |frame| match encoder.process(frame)? {
-///         Some(packet) => writer.write(packet),
-///         None => Ok(()),
-///     })
-/// };
+/// let mut write = |samples: &[f32]| capture.run(samples, &mut encoder, |packet| writer.write(packet));
 /// write(&[0.1; 70_000])?;
 /// write(&[0.0; 960 + 312])?; // the end has to come out of the last frames and the encoder's lookahead
 /// let file = writer.finish_at(70_000)?; // exactly as much as went in

@@ -162,7 +162,7 @@ impl ComfortNoise {
         self.analysed = 0;
         self.settling = self.format.samples_in_ms(START_MS);
         self.background = false;
-        self.share.rest(0.0);
+        self.share.jump_to(0.0);
     }
 }
 

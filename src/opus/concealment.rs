@@ -15,7 +15,7 @@ const FADE_MS: f32 = 1.0;
 
 /// Silences NaN and infinities, and clips to [`MAX_MAGNITUDE`].
 pub fn clip(sound: &mut [f32]) {
-    if kernels::sanitise(sound) > MAX_MAGNITUDE {
+    if kernels::sanitize(sound) > MAX_MAGNITUDE {
         kernels::limit(sound, MAX_MAGNITUDE);
     }
 }

@@ -6,6 +6,7 @@ use super::settings::{MAX_PACKET_MS, OpusEncode, OpusEncodeReading};
 use crate::control::{ControlPort, Live, LiveStage};
 use crate::core::format::rescale;
 use crate::core::{Format, Frame, Packet, Processor, Result, Stage};
+use crate::dsp::kernels;
 
 /// Packets of voice in a row without redundancy after which it counts as ineffective.
 const MAX_MISSES: u32 = 10;
@@ -202,6 +203,7 @@ impl Processor for OpusEncodeProcessor {
         if self.format.ms(samples) < f64::from(self.settings.packet_ms) {
             return Ok(None);
         }
+        let power = kernels::energy(&self.gathered[..self.filled]) / self.filled as f32;
         let encoded = self.encode();
         self.filled = 0;
         let bytes = encoded?;
@@ -213,6 +215,7 @@ impl Processor for OpusEncodeProcessor {
             ticks(self.start) - ticks(self.lookahead as i64),
             ticks(samples as i64) as u32,
             self.speech.unwrap_or(!dtx),
+            power,
         );
         if !dtx {
             self.inspect(bytes);

@@ -1,6 +1,9 @@
 //! Nothing allocates once it is prepared, not even in the first frame on a thread: every stage, every profile, the codec, the edges, the handles.
 
-use voxframe::{Capture, Error, Format, Frame, Gain, LevelMeter, Live, Playout, Processor};
+use voxframe::device::{InputSelection, packet_queue};
+use voxframe::{
+    Capture, Error, Format, Frame, Gain, Handle, LevelMeter, Live, Packet, Playout, Processor, Source, Stage,
+};
 use voxframe_testkit::alloc::{CountingAllocator, allocations};
 
 use crate::cases::{cases, formats};
@@ -289,6 +292,71 @@ fn the_edges_do_not_allocate() {
         round();
         assert_eq!(allocations(|| (0..50).for_each(|_| round())), 0, "{rate}");
     }
+}
+
+/// A source of one frame, over and over.
+struct Repeated(Frame);
+
+impl Source for Repeated {
+    fn pull(&mut self) -> &mut Frame {
+        &mut self.0
+    }
+
+    fn output_format(&self) -> Format {
+        self.0.format()
+    }
+
+    fn reset(&mut self) {}
+}
+
+#[test]
+fn callbacks_of_any_length_do_not_allocate() {
+    let frames = Format::stereo(48_000).unwrap();
+    let input = Handle::new(InputSelection::Average);
+    for rate in if cfg!(feature = "resample") { vec![48_000, 44_100] } else { vec![48_000] } {
+        let mut capture = Capture::new(rate, 4, frames).unwrap();
+        capture.attach(&input).unwrap();
+        let mut gain = Gain::db(-6.0).prepare(frames).unwrap();
+        let mut playout = Playout::new(frames, rate, 2).unwrap();
+        let mut source = Repeated(Frame::new(frames));
+        let microphone = vec![1000i16; 4 * 1764];
+        let planes = vec![vec![0.1f64; 777]; 4];
+        let (mut out, mut left, mut right) = (vec![0u16; 2 * 65_536], [0u8; 300], [0u8; 300]);
+        let mut came = 0;
+        let mut round = |channel: usize| {
+            input.update(|input| *input = InputSelection::Channel(channel % 4)).unwrap();
+            capture.run(&microphone, &mut gain, |_| came += 1).unwrap();
+            capture.run_planar(&planes, &mut gain, |_| came += 1).unwrap();
+            capture.skip(100);
+            capture.continue_after(0, &gain);
+            std::hint::black_box(input.reading());
+            playout.fill(&mut out, &mut source).unwrap();
+            playout.fill_planar(&mut [&mut left[..], &mut right], &mut source).unwrap();
+        };
+        round(0);
+        assert_eq!(allocations(|| (0..20).for_each(&mut round)), 0, "{rate}");
+        assert!(came > 100);
+    }
+}
+
+#[test]
+fn a_packet_queue_does_not_allocate() {
+    let (mut input, mut output) = packet_queue(10);
+    let (mut packet, mut kept) = (Packet::new(), Packet::new());
+    let mut popped = 0;
+    let count = allocations(|| {
+        for round in 0..100i64 {
+            packet.set_bytes(&[0xf8; 1200][..round as usize * 10], round * 960).unwrap();
+            // It runs over now and then.
+            (0..1 + round % 20).for_each(|_| input.push(&packet));
+            while let Some(packet) = output.pop() {
+                kept.copy_from(packet);
+                popped += 1;
+            }
+        }
+    });
+    assert_eq!(count, 0);
+    assert_eq!((popped, output.dropped(), kept.position()), (775, 275, 99 * 960));
 }
 
 #[test]

@@ -142,7 +142,7 @@ impl HushEngine {
         self.overlap.fill(0.0);
         self.started = false;
         for (ramp, gain) in self.gains.iter_mut().zip(START_GAINS) {
-            ramp.rest(gain);
+            ramp.jump_to(gain);
         }
     }
 }

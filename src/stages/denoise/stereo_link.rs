@@ -88,7 +88,7 @@ impl StereoLink {
         self.reset_overlap();
         self.correlation = 0.0;
         self.polarity = 1.0;
-        self.identical.rest(1.0);
+        self.identical.jump_to(1.0);
     }
 
     fn reset_overlap(&mut self) {

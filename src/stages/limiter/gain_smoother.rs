@@ -1,68 +1,69 @@
-//! From the gain each sample needs to the gain it gets.
+//! Gain smoother: from the gain each sample needs to the gain it gets.
 
 /// One in fixed point: sums of such numbers are exact, and cannot drift however long they run.
 const ONE: f64 = 4_294_967_296.0;
 
-/// What is missing from a gain of 1 below this (0.0001 dB) is let go at the end of a frame.
-const NOTHING: f64 = 1e-5;
+/// Missing gain (1 − gain) below which the gain becomes 1 at the end of a frame: 0.0001 dB.
+const MIN_MISSING: f64 = 1e-5;
 
-/// Makes a smooth gain that is nowhere higher than the one needed.
+/// Smoother whose gain is nowhere higher than the one needed.
 ///
-/// The lowest gain needed is held for `smoothing + 1 + 2 · margin + hold` samples, then let go exponentially, and averaged
-/// over `smoothing + 1` samples (twice, over half of it, for a curve without corners). So wherever a gain is needed, it is
-/// reached `margin` samples before, and kept `margin + hold` samples after: there an interpolator sees a constant. The
-/// delay is `smoothing + margin`.
+/// The lowest gain needed is held for `smoothing + 1 + 2 · margin + hold` samples, then released exponentially, and
+/// averaged over `smoothing + 1` samples (twice, over half of it, for a curve without corners). So wherever a gain is
+/// needed, it is reached `margin` samples before, and kept `margin + hold` samples after: there an interpolator sees a
+/// constant. The delay is `smoothing + margin`.
 #[derive(Clone, Debug)]
-pub(super) struct Envelope {
-    hold: Hold,
-    /// How much of the missing gain is left after a sample.
-    keep: f64,
+pub(super) struct GainSmoother {
+    hold: SlidingMin,
+    /// Release: the share of the missing gain that is left after a sample.
+    release: f64,
+    /// Missing gain: 1 − gain.
     missing: f64,
-    averages: [Average; 2],
+    averages: [MovingSum; 2],
     scale: f64,
-    /// How many samples in a row have had a gain of 1.
-    calm: usize,
+    /// Samples in a row with a gain of 1.
+    idle_samples: usize,
 }
 
-impl Envelope {
+impl GainSmoother {
     pub fn new(smoothing: usize, margin: usize, hold: usize) -> Self {
         let lengths = [smoothing / 2 + 1, smoothing - smoothing / 2 + 1];
-        let mut envelope = Self {
-            hold: Hold::new(smoothing + 1 + 2 * margin + hold),
-            keep: 0.0,
+        let mut smoother = Self {
+            hold: SlidingMin::new(smoothing + 1 + 2 * margin + hold),
+            release: 0.0,
             missing: 0.0,
-            averages: lengths.map(Average::new),
+            averages: lengths.map(MovingSum::new),
             scale: 1.0 / (ONE * (lengths[0] * lengths[1]) as f64),
-            calm: 0,
+            idle_samples: 0,
         };
-        envelope.reset();
-        envelope
+        smoother.reset();
+        smoother
     }
 
     /// Sets the time in which 63 % of the missing gain comes back, in samples.
     pub fn set_release(&mut self, samples: f64) {
-        self.keep = (-1.0 / samples).exp();
+        self.release = (-1.0 / samples).exp();
     }
 
     /// Whether the gain is 1, and will be as long as nothing less is needed.
     pub fn is_idle(&self) -> bool {
-        self.calm >= self.hold.length() + self.averages[0].length() + self.averages[1].length()
+        self.idle_samples >= self.hold.length() + self.averages[0].length() + self.averages[1].length()
     }
 
-    /// Swaps gains needed, none above 1, for those given.
+    /// Replaces gains needed, none above 1, by the smoothed ones.
     pub fn process(&mut self, gains: &mut [f32]) {
         let [first, second] = &mut self.averages;
         for gain in gains.iter_mut() {
             let held = self.hold.next(*gain);
-            // Counting down to 0 has a shorter way from sample to sample than counting up to 1, and ends in it.
-            self.missing = (self.missing * self.keep).max(1.0 - f64::from(held));
+            // Counting down to 0 has a shorter chain from sample to sample than counting up to 1, and ends in it.
+            self.missing = (self.missing * self.release).max(1.0 - f64::from(held));
             let sum = second.next(first.next(((1.0 - self.missing) * ONE) as i64));
             *gain = (sum as f64 * self.scale) as f32;
         }
-        if self.missing < NOTHING {
+        if self.missing < MIN_MISSING {
             self.missing = 0.0;
         }
-        self.calm = if gains.iter().all(|gain| *gain == 1.0) { self.calm + gains.len() } else { 0 };
+        self.idle_samples = if gains.iter().all(|gain| *gain == 1.0) { self.idle_samples + gains.len() } else { 0 };
     }
 
     pub fn reset(&mut self) {
@@ -71,24 +72,24 @@ impl Envelope {
         // Unity goes in, the sum of that goes on.
         self.averages[0].fill(ONE as i64);
         self.averages[1].fill(ONE as i64 * self.averages[0].length() as i64);
-        self.calm = usize::MAX / 2;
+        self.idle_samples = usize::MAX / 2;
     }
 }
 
-/// The least of the last values, at a constant cost (van Herk, Gil and Werman): the values are cut into blocks as long as
-/// the window, which then always is the end of one block and the beginning of the next.
+/// Sliding minimum at a constant cost (van Herk, Gil and Werman). The values are cut into blocks as long as the window,
+/// which then always is the end of one block and the beginning of the next.
 #[derive(Clone, Debug)]
-struct Hold {
-    /// The block that is being filled; behind `at`, the least of each value of the block before and all that followed it.
+struct SlidingMin {
+    /// The block that is being filled; from `at` on, the suffix minima of the block before.
     block: Box<[f32]>,
     at: usize,
-    /// The least of the block that is being filled.
-    least: f32,
+    /// Minimum of the block that is being filled.
+    min: f32,
 }
 
-impl Hold {
+impl SlidingMin {
     fn new(length: usize) -> Self {
-        Self { block: vec![1.0; length].into_boxed_slice(), at: 0, least: 1.0 }
+        Self { block: vec![1.0; length].into_boxed_slice(), at: 0, min: 1.0 }
     }
 
     fn length(&self) -> usize {
@@ -97,39 +98,39 @@ impl Hold {
 
     #[inline(always)]
     fn next(&mut self, value: f32) -> f32 {
-        self.least = self.least.min(value);
+        self.min = self.min.min(value);
         self.block[self.at] = value;
         self.at += 1;
         match self.block.get(self.at) {
-            Some(&before) => self.least.min(before),
+            Some(&suffix_min) => self.min.min(suffix_min),
             None => {
-                let all = self.least;
-                let mut least = f32::INFINITY;
+                let window_min = self.min;
+                let mut suffix_min = f32::INFINITY;
                 for value in self.block.iter_mut().rev() {
-                    least = least.min(*value);
-                    *value = least;
+                    suffix_min = suffix_min.min(*value);
+                    *value = suffix_min;
                 }
-                (self.at, self.least) = (0, f32::INFINITY);
-                all
+                (self.at, self.min) = (0, f32::INFINITY);
+                window_min
             }
         }
     }
 
     fn reset(&mut self) {
         self.block.fill(1.0);
-        (self.at, self.least) = (0, f32::INFINITY);
+        (self.at, self.min) = (0, f32::INFINITY);
     }
 }
 
-/// The sum of the last values.
+/// Moving sum.
 #[derive(Clone, Debug)]
-struct Average {
+struct MovingSum {
     values: Box<[i64]>,
     at: usize,
     sum: i64,
 }
 
-impl Average {
+impl MovingSum {
     fn new(length: usize) -> Self {
         Self { values: vec![0; length].into_boxed_slice(), at: 0, sum: 0 }
     }
@@ -180,19 +181,19 @@ mod tests {
         #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
         #[test]
-        fn it_is_what_its_definition_says(
+        fn it_agrees_with_its_definition(
             smoothing in 0usize..50, margin in 0usize..6, hold in 0usize..90, release in 10.0f64..500.0,
             peaks in prop::collection::vec((0usize..100, 0.001f32..1.0), 1..20),
         ) {
             let needed = peaks.iter().flat_map(|&(rest, gain)| (0..=rest).map(move |i| if i == rest { gain } else { 1.0 }));
             let needed: Vec<f32> = needed.collect();
             let mut gains = needed.clone();
-            let mut envelope = Envelope::new(smoothing, margin, hold);
-            envelope.set_release(release);
-            gains.chunks_mut(80).for_each(|frame| envelope.process(frame));
+            let mut smoother = GainSmoother::new(smoothing, margin, hold);
+            smoother.set_release(release);
+            gains.chunks_mut(80).for_each(|frame| smoother.process(frame));
             let wanted = definition(&needed, smoothing, smoothing + 1 + 2 * margin + hold, release);
             for (i, (found, wanted)) in gains.iter().zip(wanted).enumerate() {
-                prop_assert!((f64::from(*found) - wanted).abs() < 1e-6 + NOTHING, "sample {i}: {found}, not {wanted}");
+                prop_assert!((f64::from(*found) - wanted).abs() < 1e-6 + MIN_MISSING, "sample {i}: {found}, not {wanted}");
             }
             // And so no peak gets more than it can take, nor do its neighbours.
             for (i, gain) in needed.iter().enumerate() {
@@ -205,18 +206,18 @@ mod tests {
 
     #[test]
     fn it_comes_back_to_exactly_one_and_then_rests() {
-        let mut envelope = Envelope::new(48, 4, 20);
-        envelope.set_release(480.0);
-        assert!(envelope.is_idle());
+        let mut smoother = GainSmoother::new(48, 4, 20);
+        smoother.set_release(480.0);
+        assert!(smoother.is_idle());
         let mut gains = [1.0f32; 480];
         gains[7] = 0.1;
-        envelope.process(&mut gains);
-        assert!(!envelope.is_idle());
+        smoother.process(&mut gains);
+        assert!(!smoother.is_idle());
         for _ in 0..20 {
             gains.fill(1.0);
-            envelope.process(&mut gains);
+            smoother.process(&mut gains);
         }
-        assert!(envelope.is_idle());
+        assert!(smoother.is_idle());
         assert_eq!(gains, [1.0; 480]);
     }
 }

@@ -1,20 +1,20 @@
-//! How high the waveform rises between the samples.
+//! True-peak detector: the peaks of the waveform between the samples.
 
 use crate::core::{Format, Frame};
 use crate::dsp::kernels;
 
-/// How much later than a sample the peak beside it is known, in samples: half the longest interpolator.
+/// Delay of a peak behind its sample, in samples: half the longest interpolator.
 pub(super) const DELAY: usize = LONG;
 
-/// Half the length of the two kinds of interpolators.
+/// Half the lengths of the two kinds of interpolators, in samples.
 const LONG: usize = 16;
 const SHORT: usize = 6;
 
-/// What came before is needed for the first peaks of a frame.
+/// Samples before a frame that its first peaks need.
 const HISTORY: usize = 2 * LONG - 1;
 
-/// The interpolator of ITU-R BS.1770-4, annex 2: its values an eighth and three eighths behind a sample. Those at five
-/// and seven eighths are these, mirrored.
+/// Interpolator of ITU-R BS.1770-4, annex 2: the filters for an eighth and three eighths behind a sample. Those for
+/// five and seven eighths are their mirror images.
 const BS_1770: [[f64; 2 * SHORT]; 2] = [
     [
         -0.008_300_781_25,
@@ -46,23 +46,23 @@ const BS_1770: [[f64; 2 * SHORT]; 2] = [
     ],
 ];
 
-/// Finds the true peak beside each sample: the highest that any of the usual meters would show.
+/// TruePeakDetector of the true peak beside each sample: the highest that any of the usual meters would show.
 ///
-/// Meters differ by some tenths of a dB near half the sampling rate, because each interpolates with a filter of its own.
-/// So this one asks several: the one of BS.1770-4 (four points a sample), one as in libebur128 (12 taps a point, Hann),
-/// and one as in FFmpeg (32 taps, Kaiser 9), this one at eight points a sample, so that a peak between two points is
-/// missed by 0.1 dB at most up to 0.42 of the sampling rate.
+/// Meters differ by some tenths of a dB near half the sampling rate, because each interpolates with a filter of its
+/// own. So this one takes the highest of several: that of BS.1770-4 (four points a sample), one as in libebur128 (12
+/// taps a point, Hann), and one as in FFmpeg (32 taps, Kaiser 9), the last at eight points a sample, so that a peak
+/// between two points is missed by 0.1 dB at most up to 0.42 of the sampling rate.
 #[derive(Clone, Debug)]
-pub(super) struct Detector {
+pub(super) struct TruePeakDetector {
     long: Box<[f32]>,
     short: Box<[f32]>,
-    /// How much higher than all samples a peak beside them can be: the largest gain of any of the filters.
+    /// Largest gain of any of the filters: by so much a true peak can exceed all samples.
     bound: f32,
-    /// The history and the frame of each channel, and room up to a whole number of lanes.
-    heard: Box<[f32]>,
+    /// History and frame of each channel, and room up to a whole number of lanes.
+    samples: Box<[f32]>,
 }
 
-impl Detector {
+impl TruePeakDetector {
     pub fn new(format: Format) -> Self {
         let long: Vec<_> = [1, 2, 3, 4].map(|eighths| kaiser_sinc(f64::from(eighths) / 8.0).to_vec()).into();
         let short: Vec<_> = [BS_1770[0], BS_1770[1], hann_sinc(0.25), hann_sinc(0.5)].map(|taps| taps.to_vec()).into();
@@ -70,46 +70,47 @@ impl Detector {
         let stride = HISTORY + padded(format);
         Self {
             bound: gains.fold(1.0, f64::max) as f32,
-            long: long.iter().flat_map(|taps| parts(taps)).collect(),
-            short: short.iter().flat_map(|taps| parts(taps)).collect(),
-            heard: vec![0.0; stride * format.channels()].into_boxed_slice(),
+            long: long.iter().flat_map(|taps| even_and_odd(taps)).collect(),
+            short: short.iter().flat_map(|taps| even_and_odd(taps)).collect(),
+            samples: vec![0.0; stride * format.channels()].into_boxed_slice(),
         }
     }
 
-    /// Writes the true peaks, all channels together, and says whether any is above `ceiling`. `peaks` has
-    /// [`padded`] length, and begins [`DELAY`] samples before the frame does.
+    /// Writes the true peaks, all channels together; returns whether any is above `ceiling`. `peaks` has
+    /// [`padded`] length, and begins [`DELAY`] samples before the frame.
     pub fn process(&mut self, frame: &Frame, ceiling: f32, peaks: &mut [f32]) -> bool {
         let length = frame.format().samples_per_channel();
-        let safe = ceiling / self.bound;
+        // Samples below this have no true peak above the ceiling.
+        let threshold = ceiling / self.bound;
         let mut any = false;
-        for (heard, channel) in self.heard.chunks_exact_mut(HISTORY + peaks.len()).zip(frame.channels()) {
-            heard[HISTORY..HISTORY + length].copy_from_slice(channel);
-            if kernels::peak(heard) > safe {
+        for (samples, channel) in self.samples.chunks_exact_mut(HISTORY + peaks.len()).zip(frame.channels()) {
+            samples[HISTORY..HISTORY + length].copy_from_slice(channel);
+            if kernels::peak(samples) > threshold {
                 if !any {
                     peaks.fill(0.0);
                     any = true;
                 }
-                kernels::raise_to_magnitude(peaks, &heard[LONG - 1..]);
-                kernels::raise_to_interpolated(peaks, heard, LONG, &self.long, safe);
-                kernels::raise_to_interpolated(peaks, &heard[LONG - SHORT..], SHORT, &self.short, safe);
+                kernels::accumulate_peaks(peaks, &samples[LONG - 1..]);
+                kernels::accumulate_true_peaks(peaks, samples, LONG, &self.long, threshold);
+                kernels::accumulate_true_peaks(peaks, &samples[LONG - SHORT..], SHORT, &self.short, threshold);
             }
-            heard.copy_within(length..length + HISTORY, 0);
+            samples.copy_within(length..length + HISTORY, 0);
         }
         any && kernels::peak(peaks) > ceiling
     }
 
     pub fn reset(&mut self) {
-        self.heard.fill(0.0);
+        self.samples.fill(0.0);
     }
 }
 
-/// The number of samples in a channel of a frame, up to a whole number of lanes.
+/// Samples per channel of a frame, up to a whole number of lanes.
 pub(super) fn padded(format: Format) -> usize {
     format.samples_per_channel().next_multiple_of(kernels::LANES)
 }
 
-/// The even and the odd part of a filter, which give its value and that of its mirror image.
-fn parts(taps: &[f64]) -> Vec<f32> {
+/// Even part and odd part of a filter, which give its value and that of its mirror image.
+fn even_and_odd(taps: &[f64]) -> Vec<f32> {
     let mirrored = taps.iter().zip(taps.iter().rev()).take(taps.len() / 2);
     let even = mirrored.clone().map(|(a, b)| 0.5 * (a + b));
     let odd = mirrored.map(|(a, b)| 0.5 * (a - b));
@@ -120,9 +121,9 @@ fn sinc(x: f64) -> f64 {
     if x == 0.0 { 1.0 } else { (std::f64::consts::PI * x).sin() / (std::f64::consts::PI * x) }
 }
 
-/// The filter that gives the value `behind` a sample, by a sinc in a Kaiser window, with a gain of 1 for an offset.
+/// Interpolator for the value `behind` a sample: a sinc in a Kaiser window, with a gain of 1 for DC.
 fn kaiser_sinc(behind: f64) -> [f64; 2 * LONG] {
-    /// The modified Bessel function of order 0, by its series.
+    /// Modified Bessel function of order 0, by its series.
     fn bessel(x: f64) -> f64 {
         (1..50)
             .scan(1.0, |term, k| {
@@ -142,7 +143,7 @@ fn kaiser_sinc(behind: f64) -> [f64; 2 * LONG] {
     taps
 }
 
-/// The filter that gives the value `behind` a sample, by a sinc in a Hann window.
+/// Interpolator for the value `behind` a sample: a sinc in a Hann window.
 fn hann_sinc(behind: f64) -> [f64; 2 * SHORT] {
     std::array::from_fn(|i| {
         let t = i as f64 - (SHORT - 1) as f64 - behind;
@@ -154,12 +155,13 @@ fn hann_sinc(behind: f64) -> [f64; 2 * SHORT] {
 mod tests {
     use super::*;
 
-    /// The highest peak the detector sees in a sine of amplitude 1, at some phases, and whether it is found.
+    /// The highest peak the detector sees in a sine of amplitude 1, over some phases: the lowest and the highest
+    /// reading in dB.
     fn of_a_sine(hz: f64) -> (f32, f32) {
         let format = Format::mono(48_000).unwrap();
-        let (mut least, mut most) = (f32::INFINITY, 0.0f32);
+        let (mut min, mut max) = (f32::INFINITY, 0.0f32);
         for phase in 0..16 {
-            let mut detector = Detector::new(format);
+            let mut detector = TruePeakDetector::new(format);
             let mut peaks = vec![0.0; padded(format)];
             let mut frame = Frame::new(format);
             for block in 0..2 {
@@ -170,17 +172,17 @@ mod tests {
                 assert!(detector.process(&frame, 0.9, &mut peaks));
             }
             let highest = peaks[..480].iter().fold(0.0f32, |a, b| a.max(*b));
-            (least, most) = (least.min(highest), most.max(highest));
+            (min, max) = (min.min(highest), max.max(highest));
         }
-        (20.0 * least.log10(), 20.0 * most.log10())
+        (20.0 * min.log10(), 20.0 * max.log10())
     }
 
     #[test]
     fn a_sine_reads_its_amplitude_whatever_its_phase() {
         // BS.1770's own filter reads up to 0.2 dB more, in ripples.
         for hz in [0.01, 0.05, 0.125, 0.2, 0.25, 0.3, 1.0 / 3.0, 0.4, 0.42] {
-            let (least, most) = of_a_sine(hz);
-            assert!(least > -0.15 && most < 0.25, "{hz} of the sampling rate: {least} to {most} dB");
+            let (min, max) = of_a_sine(hz);
+            assert!(min > -0.15 && max < 0.25, "{hz} of the sampling rate: {min} to {max} dB");
         }
     }
 
@@ -188,7 +190,7 @@ mod tests {
     fn an_impulse_is_found_where_it_is() {
         let format = Format::stereo(48_000).unwrap();
         for (at, channel) in [(0, 0), (31, 1), (200, 0), (462, 1)] {
-            let mut detector = Detector::new(format);
+            let mut detector = TruePeakDetector::new(format);
             let mut peaks = vec![9.0; padded(format)];
             let mut frame = Frame::new(format);
             assert!(!detector.process(&frame, 0.1, &mut peaks));
@@ -204,12 +206,12 @@ mod tests {
     }
 
     #[test]
-    fn what_it_calls_safe_is_safe() {
-        // The worst input for a filter is full scale with the signs of its taps: it makes the most the detector expects.
+    fn the_bound_is_the_worst_case_of_its_filters() {
+        // The worst input for a filter is full scale with the signs of its taps: its peak is the bound.
         let format = Format::mono(48_000).unwrap();
         let mut highest = 0.0f32;
         for taps in [kaiser_sinc(0.5).to_vec(), BS_1770[1].to_vec(), hann_sinc(0.5).to_vec()] {
-            let mut detector = Detector::new(format);
+            let mut detector = TruePeakDetector::new(format);
             let mut peaks = vec![0.0; padded(format)];
             let mut frame = Frame::new(format);
             for (s, tap) in frame.samples_mut()[100..].iter_mut().zip(&taps) {
@@ -221,7 +223,7 @@ mod tests {
             highest = peaks.iter().fold(highest, |a, b| a.max(*b));
             assert!(highest < 1.001 * detector.bound);
         }
-        let bound = Detector::new(format).bound;
+        let bound = TruePeakDetector::new(format).bound;
         assert!((highest / bound - 1.0).abs() < 1e-3, "{highest} and {bound}");
     }
 }
