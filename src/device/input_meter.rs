@@ -92,7 +92,7 @@ impl InputMeter {
             let run = &mut self.run[..RUN.min(length - start)];
             run.fill(0.0);
             add(run, &samples[start * stride..], stride, 1.0);
-            kernels::sanitise(run);
+            kernels::sanitize(run);
             self.energies[channel] += kernels::energy(run);
         }
     }

@@ -119,7 +119,7 @@ impl InputMixer {
         if self.fading.take().is_none() {
             return;
         }
-        kernels::sanitise(&mut self.faded[..planes.len()]);
+        kernels::sanitize(&mut self.faded[..planes.len()]);
         let step = 1.0 / stride as f32;
         for (plane, faded) in planes.chunks_exact_mut(stride).zip(self.faded.chunks_exact(stride)) {
             for (index, (sample, from)) in plane.iter_mut().zip(faded).enumerate() {
