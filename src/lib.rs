@@ -99,6 +99,12 @@ pub mod pipeline {
     };
 }
 
+/// The error type, and checks of settings for stages of one's own.
+pub mod error {
+    pub use crate::core::FormatError;
+    pub use crate::core::error::*;
+}
+
 /// Levels in decibels.
 pub mod level {
     pub use crate::dsp::level::*;
@@ -113,11 +119,6 @@ pub use stages::{auto_gain, denoise, gain, gate, high_pass, input_check, limiter
 
 pub use call::Profile;
 pub use control::{Handle, Live};
-/// The error type, and checks for stages of one's own.
-pub mod error {
-    pub use crate::core::FormatError;
-    pub use crate::core::error::*;
-}
 pub use core::{Error, Format, Frame, Packet, Pipeline, Processor, Result, Source, Stage};
 pub use device::{Capture, Playout};
 #[cfg(feature = "opus")]
