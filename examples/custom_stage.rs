@@ -3,7 +3,7 @@
 //! A stage is settings (a plain value) and a processor (what runs). To be changed and watched while it runs it also has
 //! a reading, and a handle carries both between threads. `cargo run --example custom_stage` shows it at work.
 
-use voxframe::control::ControlPort;
+use voxframe::control::{ControlPort, LiveStage};
 use voxframe::{Error, Format, Frame, Gain, Live, Processor, Result, Stage};
 
 /// The settings: public fields, with units in their names.
@@ -40,7 +40,9 @@ impl Live for Tremolo {
         };
         range("Tremolo::rate_hz", self.rate_hz, 0.1, 20.0).and(range("Tremolo::depth", self.depth, 0.0, 1.0))
     }
+}
 
+impl LiveStage for Tremolo {
     /// Everything is computed and allocated here, where it may take its time.
     fn prepare_with(self, format: Format, port: ControlPort<Self>) -> Result<TremoloProcessor> {
         self.validate()?;
@@ -96,28 +98,18 @@ fn main() -> Result<()> {
     let (tremolo, control) = Tremolo { rate_hz: 2.0, depth: 1.0 }.live();
     let mut pipeline = Gain::db(-6.0206).then(tremolo).prepare(Format::mono(48_000)?)?;
     let mut frame = Frame::new(pipeline.input_format());
-    let mut run = |frames| -> Result<Vec<f32>> {
-        let mut out = Vec::new();
-        for _ in 0..frames {
-            frame.samples_mut().fill(1.0);
-            pipeline.process(&mut frame)?.into_iter().for_each(|frame| out.extend_from_slice(frame.samples()));
+    for ms in (0..1500).step_by(10) {
+        if ms == 1250 {
+            control.update(|tremolo| tremolo.depth = 0.0)?; // from any thread, while it runs
         }
-        Ok(out)
-    };
-    let near = |value: f32, wanted: f32| (value - wanted).abs() < 1e-3;
-
-    let swells = run(125)?;
-    for (index, sample) in swells.iter().enumerate().step_by(2400) {
-        println!("{:5} ms |{}", index / 48, "#".repeat((100.0 * sample) as usize));
+        frame.samples_mut().fill(1.0);
+        if let Some(frame) = pipeline.process(&mut frame)?
+            && ms % 50 == 0
+        {
+            println!("{ms:4} ms |{}", "#".repeat((100.0 * frame.samples()[0]).round() as usize));
+        }
     }
-    assert!(near(swells[0], 0.5) && near(swells[12_000], 0.0) && near(swells[24_000], 0.5));
-
-    control.update(|tremolo| tremolo.depth = 0.0)?; // from any thread, while it runs
-    let steady = run(50)?;
-    let step = steady.windows(2).map(|pair| (pair[1] - pair[0]).abs()).fold(0.0, f32::max);
-    println!("switched off: gain {:.3}, no step above {step:.5}", control.reading().gain);
-    assert!(near(steady[23_999], 0.5) && step < 1e-3);
-
+    println!("switched off: gain {:.3}", control.reading().gain);
     println!("refused: {}", control.update(|tremolo| tremolo.depth = 2.0).unwrap_err());
     Ok(())
 }

@@ -5,6 +5,7 @@
 use std::time::{Duration, Instant};
 
 use voxframe::{Format, Frame, OpusDecode, OpusEncode, Packet, Processor, Result, Stage};
+use voxframe_testkit::wav::fixture;
 
 const ROUNDS: usize = 25;
 
@@ -53,10 +54,8 @@ fn decode(complexity: u8, packets: &[Packet], known: bool) -> Result<(Vec<Durati
     Ok((received, lost))
 }
 
-fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
-    let mut reader = hound::WavReader::open(concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/speech_clean.wav"))?;
-    let sound: Vec<f32> =
-        reader.samples::<i16>().map(|s| s.map(|s| f32::from(s) / 32_768.0)).collect::<std::result::Result<_, _>>()?;
+fn main() -> Result<()> {
+    let sound = fixture("speech_clean.wav").remove(0);
     let plain = OpusEncode { loss_percent: 20, ..OpusEncode::voip() };
     let mut least: Vec<(String, Vec<Duration>)> = Vec::new();
     for _ in 0..ROUNDS {

@@ -4,19 +4,17 @@
 //! `cargo run --release --example opus_loss -- IN.wav OUT.wav --loss-trace FILE --fec`
 
 mod common;
-#[path = "common/network.rs"]
-mod network;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
+use common::codec::{CodecArgs, packets};
 use common::output::{all_different, commit, print};
-use common::sender::packets;
 use common::wav::WavOutput;
-use common::{Of, Result, exit};
-use network::{Loss, Network};
-use voxframe::{Format, Live, OpusDecode, OpusEncode, Packet, Processor, Stage};
+use common::{Result, exit};
+use voxframe::{Format, Live, Packet, Processor, Stage};
+use voxframe_testkit::network::Network;
 
 /// Codes a recording, loses packets of it, and fills the gaps.
 #[derive(Parser)]
@@ -25,23 +23,11 @@ struct Args {
     input: PathBuf,
     /// What is heard: a WAV file, 48 kHz, 16 bit, mono
     output: PathBuf,
-    /// A file with a 0 or a 1 for each packet: 1 is lost
-    #[arg(long)]
-    loss_trace: Option<PathBuf>,
-    #[arg(long, default_value_t = 32)]
-    bitrate_kbps: u32,
+    #[command(flatten)]
+    codec: CodecArgs,
     /// What the sender expects
     #[arg(long, default_value_t = 20)]
     loss_percent: u8,
-    /// Forward error correction
-    #[arg(long)]
-    fec: bool,
-    /// Deep redundancy (feature deep-plc)
-    #[arg(long, default_value_t = 0)]
-    dred_ms: u32,
-    /// The decoder's complexity: from 5 deep concealment, from 7 NoLACE (feature deep-plc)
-    #[arg(long, default_value_t = 0)]
-    complexity: u8,
 }
 
 fn main() -> ExitCode {
@@ -49,15 +35,13 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> Result {
-    all_different([&args.input, &args.output])?;
-    let Args { fec, dred_ms, loss_percent, complexity, .. } = *args;
+    all_different([&args.input, &args.output].into_iter().chain(&args.codec.loss_trace))?;
     let format = Format::mono(48_000)?;
-    let bitrate_bps = args.bitrate_kbps.saturating_mul(1000);
-    let (encode, sender) = OpusEncode { fec, dred_ms, loss_percent, bitrate_bps, ..OpusEncode::voip() }.live();
-    let (decode, receiver) = OpusDecode { complexity, ..OpusDecode::default() }.live();
+    let (encode, sender) = args.codec.encoder(args.loss_percent).live();
+    let (decode, receiver) = args.codec.decoder().live();
     let (mut encoder, mut decoder) = (encode.prepare(format)?, decode.prepare(format)?);
-    let trace = args.loss_trace.as_ref().map(|path| Loss::read(path).of(path)).transpose()?;
-    let network = Network { loss: trace.unwrap_or(Network::default().loss), ..Network::default() };
+    let good = Network::default();
+    let network = Network { loss: args.codec.loss()?.unwrap_or(good.loss.clone()), ..good };
 
     let (mut packets, length) = packets(&args.input, &mut encoder)?;
     let mut lost = vec![true; packets.len()];
@@ -72,23 +56,23 @@ fn run(args: &Args) -> Result {
         }
         Ok(())
     };
-    let mut gap = Packet::new();
-    let mut index = 0;
-    while index < packets.len() {
-        let end = (index..packets.len()).find(|&i| !lost[i]).unwrap_or(packets.len());
-        if end > index {
-            let (position, duration) =
-                (packets[index].position(), packets[index..end].iter().map(Packet::duration).sum());
-            match packets.get(end) {
-                Some(later) => gap.set_lost(position, duration, later.as_bytes(), later.position()),
-                None => gap.set_lost(position, duration, &[], 0),
-            }?;
+    let (mut gap, mut begin, mut ticks) = (Packet::new(), 0, 0);
+    for (packet, lost) in packets.iter_mut().zip(lost) {
+        if lost {
+            begin = if ticks == 0 { packet.position() } else { begin };
+            ticks += packet.duration();
+            continue;
+        }
+        if ticks > 0 {
+            gap.set_lost(begin, ticks, packet.as_bytes(), packet.position())?;
             play(&mut gap)?;
+            ticks = 0;
         }
-        if let Some(packet) = packets.get_mut(end) {
-            play(packet)?;
-        }
-        index = end + 1;
+        play(packet)?;
+    }
+    if ticks > 0 {
+        gap.set_lost(begin, ticks, &[], 0)?;
+        play(&mut gap)?;
     }
     commit(vec![wav.finish()?])?;
     let kbps = sender.reading().bytes as f64 * 8.0 / (packets.len() as f64 * 20.0);

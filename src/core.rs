@@ -1,10 +1,12 @@
-//! What everything else is built of: frames and packets, the two traits, and how stages are put together.
+//! Frames and packets, the traits `Processor`, `Stage` and `Source`, and the composition of stages.
 
 pub mod error;
 pub mod format;
 pub mod frame;
+pub mod optional;
 pub mod packet;
 pub mod pipeline;
+pub mod process_fn;
 pub mod processor;
 pub mod source;
 pub mod stage;
@@ -14,8 +16,10 @@ pub mod unavailable;
 pub use error::{Error, Result};
 pub use format::{Format, FormatError};
 pub use frame::Frame;
+pub use optional::Optional;
 pub use packet::Packet;
 pub use pipeline::{FrameProcessor, Pipeline};
+pub use process_fn::{ProcessFn, ProcessFnProcessor, process_fn};
 pub use processor::Processor;
 pub use source::{Source, SourceChain};
-pub use stage::{Chain, FnProcessor, Optional, ProcessFn, Stage, Then, process_fn};
+pub use stage::{Chain, Stage, Then};

@@ -1,4 +1,4 @@
-//! Signal processing that stages share.
+//! Signal processing shared by the stages: kernels, ramps, delay lines, filters, levels.
 
 pub mod biquad;
 pub mod delay;
@@ -9,5 +9,5 @@ pub mod ramp;
 pub mod speech_level;
 pub mod weighted_power;
 
-#[cfg(feature = "hush")]
+#[cfg(feature = "denoise")]
 pub(crate) use dispatch::kernels;

@@ -2,24 +2,31 @@
 //! packets back into sound, in frames of 10 or 20 ms.
 //!
 //! # The model
-//! - A [`Stage`] is settings: a plain value. [`Stage::prepare`] checks it, allocates all it will ever need, and makes a
-//!   [`Processor`] of it.
+//! - A [`Stage`] is settings: a plain value. [`Stage::prepare`] checks them, allocates every buffer, and returns a
+//!   [`Processor`].
 //! - A processor takes one [`Frame`] (or [`Packet`]) and lends at most one. It never allocates, locks or blocks.
-//! - Stages are put together with [`Stage::then`] at compile time, or in a [`Pipeline`] at run time. A [`Profile`] is a
-//!   ready-made pipeline.
-//! - Inside, there is one block size: the frame. Device buffers of any length, layout, type and rate live at the edges
-//!   only: [`Capture`] before, [`Playout`] behind.
-//! - [`Live::live`] gives a [`Handle`] to a stage: settings in, readings out, from any thread, without a lock and
-//!   without a click.
-//! - Frames and packets know when their sound was captured ([`Frame::position`], [`Packet::position`]); every delay is
+//! - Stages are composed with [`Stage::then`] at compile time, or in a [`Pipeline`] at run time. A [`Profile`] is the
+//!   ready-made uplink.
+//! - A [`Source`] is pulled, one frame whenever one is wanted: the output of a [`JitterBuffer`], and stages behind it.
+//! - Inside, there is one block size: the frame. Device buffers of any length, layout, type and rate exist at the edges
+//!   only: [`Capture`] in front, [`Playout`] behind.
+//! - A [`Handle`] changes the settings of a running stage and reads its state, from any thread, without a click. It
+//!   belongs to the application and outlives the processors it controls.
+//! - Frames and packets carry the position of their sound ([`Frame::position`], [`Packet::position`]). Every delay is
 //!   accounted for to the sample.
+//!
+//! # Where things are
+//! The root has what nearly every user needs. The rest is in a module by subject: stages in [`gain`], [`gate`],
+//! [`high_pass`], [`denoise`], [`auto_gain`], [`limiter`], [`meter`], [`resample`], [`input_check`], `loudness`,
+//! `spectrum` and [`vad`]; [`device`] (edges, packet queue), [`opus`], `jitter`, `rtp`, `ogg`, [`call`] (profiles,
+//! uplink), [`control`] (handles, stages of one's own), [`pipeline`] (composition), [`level`] (decibels) and [`error`].
 //!
 //! # Example
 //! From a microphone buffer to packets:
 //!
 //! ```
 //! # #[cfg(all(feature = "resample", feature = "denoise", feature = "opus"))] {
-//! use voxframe::{Capture, Denoise, Error, Format, Gain, NoiseGate, OpusEncode, Processor, Resample, Stage};
+//! use voxframe::{Capture, Denoise, Format, Gain, NoiseGate, OpusEncode, Resample, Stage};
 //!
 //! let microphone = Format::mono(44_100)?;
 //! let mut capture = Capture::new(44_100, 2, microphone)?;
@@ -32,11 +39,8 @@
 //!
 //! let mut sent = 0;
 //! let device_buffer = [0i16; 2 * 4096]; // whatever the sound card delivers
-//! capture.push_interleaved(&device_buffer[..], |frame| {
-//!     if let Some(packet) = uplink.process(frame)? {
-//!         sent += packet.as_bytes().len(); // socket.send(packet.as_bytes())
-//!     }
-//!     Ok::<(), Error>(())
+//! capture.run(&device_buffer, &mut uplink, |packet| {
+//!     sent += packet.as_bytes().len(); // or push it to the network thread: device::packet_queue
 //! })?;
 //! assert!(sent > 0);
 //! # }
@@ -57,20 +61,20 @@
 //! | dBFS | `20·log10(value / 1.0)`: see [`level`] |
 //!
 //! # Realtime safety
-//! After the first frame on a thread, `process` never allocates, locks, makes a system call or loops without a bound;
-//! nor do the edges, nor either end of a handle. (The first frame on each thread may allocate: the FFT that nnnoiseless
-//! uses plans once a thread.) Errors carry no heap data. A test with a counting allocator holds every stage to it.
+//! `process` and `reset` never allocate, lock, make a system call or loop without a bound, on whatever thread; nor do the
+//! edges, nor the processor's end of a handle. Errors carry no heap data. A test with a counting allocator holds every
+//! stage to it.
 //!
 //! # Features
-//! `resample`, `denoise`, `hush`, `vad`, `opus`, `ogg`, `loudness` and `spectrum` are on by default. `deep-plc` adds the neural parts of
-//! libopus: concealment, LACE and NoLACE, DRED. `rtp` puts Opus into RTP packets. `serde` derives `Serialize` and
-//! `Deserialize` for all settings.
+//! On by default: `resample`, `denoise`, `hush`, `vad`, `opus`, `ogg`, `loudness`, `spectrum`. Off: `rtp`, `deep-plc`
+//! (neural concealment, LACE, NoLACE and DRED of libopus), `serde`. Settings have the same fields in every build; what
+//! was not built is refused by `prepare` with [`Error::Unavailable`].
 
 #![deny(missing_docs, unsafe_code)]
 
 mod core;
 mod dsp;
-#[cfg(feature = "hush")]
+#[cfg(feature = "denoise")]
 mod neural;
 mod stages;
 #[cfg(test)]
@@ -93,8 +97,14 @@ pub mod vad;
 /// Composition of stages, at compile time and at run time.
 pub mod pipeline {
     pub use crate::core::{
-        Chain, FnProcessor, FrameProcessor, Optional, Pipeline, ProcessFn, SourceChain, Then, process_fn,
+        Chain, FrameProcessor, Optional, Pipeline, ProcessFn, ProcessFnProcessor, SourceChain, Then, process_fn,
     };
+}
+
+/// The error type, and checks of settings for stages of one's own.
+pub mod error {
+    pub use crate::core::FormatError;
+    pub use crate::core::error::*;
 }
 
 /// Levels in decibels.
@@ -111,18 +121,11 @@ pub use stages::{auto_gain, denoise, gain, gate, high_pass, input_check, limiter
 
 pub use call::Profile;
 pub use control::{Handle, Live};
-/// The error type, and checks for stages of one's own.
-pub mod error {
-    pub use crate::core::FormatError;
-    pub use crate::core::error::*;
-}
 pub use core::{Error, Format, Frame, Packet, Pipeline, Processor, Result, Source, Stage};
 pub use device::{Capture, Playout};
 #[cfg(feature = "opus")]
 pub use jitter::JitterBuffer;
-#[cfg(feature = "opus")]
-pub use opus::OpusDecode;
-pub use opus::OpusEncode;
+pub use opus::{OpusDecode, OpusEncode};
 pub use stages::auto_gain::AutoGain;
 pub use stages::denoise::Denoise;
 pub use stages::gain::Gain;
@@ -132,3 +135,8 @@ pub use stages::limiter::Limiter;
 pub use stages::meter::LevelMeter;
 pub use stages::resample::Resample;
 pub use vad::VoiceActivity;
+
+/// The code in the README, compiled.
+#[cfg(all(doctest, feature = "resample", feature = "denoise", feature = "opus"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

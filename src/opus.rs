@@ -1,4 +1,4 @@
-//! Opus (RFC 6716): encoder, decoder, and what the bytes of a packet tell without either.
+//! Opus (RFC 6716): settings, encoder, decoder, and what the bytes of a packet tell without a codec.
 
 mod fmtp;
 pub(crate) mod packet;
@@ -6,6 +6,8 @@ mod settings;
 
 #[cfg(feature = "opus")]
 mod comfort_noise;
+#[cfg(feature = "opus")]
+mod concealment;
 #[cfg(feature = "opus")]
 mod decoder;
 #[cfg(feature = "opus")]
@@ -18,10 +20,12 @@ mod no_codec;
 mod recovery;
 
 #[cfg(feature = "opus")]
-pub use decoder::{OpusDecode, OpusDecodeProcessor, OpusDecodeReading};
+pub use decoder::OpusDecodeProcessor;
 #[cfg(feature = "opus")]
 pub use encoder::OpusEncodeProcessor;
 pub use fmtp::Fmtp;
 #[cfg(not(feature = "opus"))]
-pub use no_codec::OpusEncodeProcessor;
-pub use settings::{Application, Bandwidth, OpusEncode, OpusEncodeReading, RateControl, Signal};
+pub use no_codec::{OpusDecodeProcessor, OpusEncodeProcessor};
+pub use settings::{
+    Application, Bandwidth, OpusDecode, OpusDecodeReading, OpusEncode, OpusEncodeReading, RateControl, Signal,
+};

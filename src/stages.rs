@@ -1,4 +1,4 @@
-//! The stages: one file each, settings and processor together.
+//! Stages: one file or folder each.
 
 pub mod auto_gain;
 pub mod denoise;

@@ -1,11 +1,9 @@
 //! Automatic gain on real speech and real noise: prints a table of levels with `--nocapture`.
 
-mod recordings;
-
-use recordings::{Recording, fixture, recordings};
 use voxframe::auto_gain::AutoGainReading;
 use voxframe::level::{SpeechLevel, db_to_gain, rms_dbfs};
 use voxframe::{AutoGain, Format, Frame, Live, Processor, Stage};
+use voxframe_testkit::wav::{Recording, recordings};
 
 const TARGET_DBOV: f32 = -20.0;
 
@@ -55,7 +53,7 @@ fn speech(recording: &Recording, dbov: f32, seconds: usize) -> Vec<f32> {
 
 fn all_speech() -> Vec<Recording> {
     let mut all: Vec<Recording> =
-        ["speech_clean.wav", "speech_room.wav", "speech_stereo_44100.wav"].map(fixture).into();
+        ["speech_clean.wav", "speech_room.wav", "speech_stereo_44100.wav"].map(Recording::fixture).into();
     all.extend(recordings("speech"));
     all
 }
@@ -77,10 +75,10 @@ where
             print!("  {dbov:3.0}: {level:6.2} ({moved:.2})");
             // A noisy recording gets what the noise allows.
             let noise = readings.iter().map(|reading| reading.noise_dbfs).fold(-120.0, f32::max);
-            let allowed_db = (settings.noise_dbfs - noise).max(0.0);
+            let allowed_db = (settings.max_noise_dbfs - noise).max(0.0);
             if allowed_db < TARGET_DBOV - dbov + 1.0 {
                 let last = readings.last().unwrap();
-                let allowed_db = (settings.noise_dbfs - last.noise_dbfs).max(0.0);
+                let allowed_db = (settings.max_noise_dbfs - last.noise_dbfs).max(0.0);
                 print!(" noise");
                 assert!(last.gain_db < allowed_db + 0.5 && level < TARGET_DBOV + 2.0, "{}: {last:?}", recording.name);
                 continue;
@@ -95,7 +93,7 @@ where
 #[test]
 fn speech_of_any_level_is_at_the_target_after_3_s() {
     // With a noise limit that does not bind, so that every recording gets the gain it takes.
-    reaches_the_target(|| None::<AutoGain>, AutoGain { noise_dbfs: 0.0, ..AutoGain::default() });
+    reaches_the_target(|| None::<AutoGain>, AutoGain { max_noise_dbfs: 0.0, ..AutoGain::default() });
 }
 
 #[cfg(all(feature = "denoise", feature = "resample"))]
@@ -107,7 +105,7 @@ fn behind_noise_suppression_too() {
 
 #[test]
 fn steady_noise_never_moves_the_gain() {
-    let mut all = vec![fixture("noise_fan.wav")];
+    let mut all = vec![Recording::fixture("noise_fan.wav")];
     // By level alone wind and rubbing are speech; so is what RNNoise makes of a fan as loud as speech.
     let (steady, levels): (&[&str], &[f32]) = if cfg!(feature = "vad") {
         (&["exercise_bike", "wind", "iphone_rub"], &[-60.0, -34.0, -15.0])

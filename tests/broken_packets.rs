@@ -4,15 +4,14 @@
 //! 10⁴ cases of each in CI. 10⁶: `VOXFRAME_CASES=1000000 cargo test --release --all-features --test broken_packets --test rtp`
 #![cfg(feature = "opus")]
 
-mod common;
-
 use std::cell::RefCell;
 use std::sync::LazyLock;
 
-use common::fixture;
 use proptest::prelude::*;
+use voxframe::jitter::{JitterBufferInput, JitterBufferOutput};
 use voxframe::opus::{Application, OpusDecodeProcessor};
-use voxframe::{Format, Frame, JitterBuffer, OpusDecode, OpusEncode, Packet, Processor, Source, Stage};
+use voxframe::{Format, Frame, Handle, JitterBuffer, OpusDecode, OpusEncode, Packet, Processor, Source, Stage};
+use voxframe_testkit::wav::fixture;
 
 fn cases() -> ProptestConfig {
     let cases = std::env::var("VOXFRAME_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(10_000);
@@ -111,11 +110,11 @@ proptest! {
 }
 
 thread_local! {
-    static BUFFER: RefCell<(voxframe::jitter::JitterBufferInput, voxframe::jitter::JitterBufferOutput, u16)> = RefCell::new({
+    static BUFFER: RefCell<(JitterBufferInput, JitterBufferOutput, Handle<JitterBuffer>, u16)> = RefCell::new({
         let decoder = OpusDecode { complexity: COMPLEXITY, ..OpusDecode::default() };
-        let (sender, receiver) =
-            JitterBuffer { decoder, ..JitterBuffer::default() }.open(Format::mono(16_000).unwrap()).unwrap();
-        (sender, receiver, 65_000)
+        let control = Handle::new(JitterBuffer { decoder, ..JitterBuffer::default() });
+        let (sender, receiver) = control.attach().open(Format::mono(16_000).unwrap()).unwrap();
+        (sender, receiver, control, 65_000)
     });
 }
 
@@ -127,7 +126,7 @@ proptest! {
         bytes in bytes(), lost in 0u16..4, pulls in 0usize..5,
         numbers in prop::option::weighted(0.1, (any::<u16>(), any::<u32>(), 0u32..2)),
     ) {
-        BUFFER.with_borrow_mut(|(sender, receiver, sequence)| {
+        BUFFER.with_borrow_mut(|(sender, receiver, control, sequence)| {
             *sequence = sequence.wrapping_add(1 + lost);
             let (number, timestamp, ssrc) = numbers.unwrap_or((*sequence, u32::from(*sequence) * 960, 7));
             // What is too long is refused, and what piles up.
@@ -135,8 +134,8 @@ proptest! {
             for _ in 0..pulls {
                 prop_assert!(is_sound(receiver.pull()));
             }
-            let reading = receiver.statistics().reading();
-            prop_assert!(reading.target_ms <= 500.0 && reading.missing_share <= 1.0);
+            let reading = control.reading();
+            prop_assert!(reading.jitter_buffer_target_delay_ms <= 500.0 && reading.packet_loss_rate <= 1.0);
             Ok(())
         })?;
     }
@@ -173,12 +172,12 @@ mod rtp {
                 *count += 1;
                 let read = receiver.read(&datagram[..length], &mut packet);
                 let reading = receiver.reading();
-                prop_assert_eq!(reading.packets + reading.malformed + reading.foreign, *count);
+                prop_assert_eq!(reading.packets_received + reading.packets_malformed + reading.packets_of_other_type, *count);
                 if flips.is_empty() && cut.is_none() && length > 0 {
                     prop_assert!(read.is_ok());
                 }
                 let Ok(header) = read else { return Ok(()) };
-                BUFFER.with_borrow_mut(|(sender, receiver, _)| {
+                BUFFER.with_borrow_mut(|(sender, receiver, ..)| {
                     let _ = sender.push(header.sequence, header.timestamp, header.ssrc, packet.as_bytes());
                     prop_assert!(is_sound(receiver.pull()));
                     Ok(())

@@ -7,11 +7,14 @@
 
 use std::f64::consts::TAU;
 
+use voxframe::control::LiveStage;
 #[cfg(feature = "denoise")]
 use voxframe::denoise::Engine;
 use voxframe::input_check::InputCheck;
 use voxframe::pipeline::process_fn;
 use voxframe::*;
+use voxframe_testkit::click::outside_band_db;
+use voxframe_testkit::random::Random;
 
 const SINE_HZ: f64 = 1000.0;
 /// −20 dBFS (RMS −23), so that the thresholds and ceilings below are on both sides of it.
@@ -22,29 +25,6 @@ const BAND_HZ: std::ops::Range<f64> = 500.0..1500.0;
 const MOST_DB: f64 = -55.0;
 const RATE_HZ: u32 = 48_000;
 const SECONDS: usize = 12;
-
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> f64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 11) as f64 / (1u64 << 53) as f64
-    }
-
-    fn between(&mut self, least: f32, most: f32) -> f32 {
-        least + (most - least) * self.next() as f32
-    }
-
-    fn flip(&mut self) -> bool {
-        self.next() < 0.5
-    }
-
-    fn of<T: Copy>(&mut self, values: &[T]) -> T {
-        values[(self.next() * values.len() as f64) as usize]
-    }
-}
 
 type Change<S> = fn(&mut S, &mut Random);
 
@@ -63,59 +43,19 @@ fn outside_db(processor: &mut impl Processor<Input = Frame, Output = Frame>, mut
         out.extend(processor.process(&mut frame).unwrap().unwrap().samples().iter().map(|&s| f64::from(s)));
     }
     // Nothing is said of the start, which is a click in itself.
-    out[RATE_HZ as usize / 2..].windows(WINDOW).step_by(WINDOW / 4).map(outside).fold(f64::NEG_INFINITY, f64::max)
-}
-
-const WINDOW: usize = 2048;
-
-/// What is outside the band in one window, in dB relative to the sine.
-fn outside(samples: &[f64]) -> f64 {
-    // Blackman-Harris: its own leakage is below −92 dB.
-    let window = |i: usize| {
-        let t = TAU * i as f64 / WINDOW as f64;
-        0.35875 - 0.48829 * t.cos() + 0.14128 * (2.0 * t).cos() - 0.01168 * (3.0 * t).cos()
-    };
-    let mut spectrum: Vec<(f64, f64)> = samples.iter().enumerate().map(|(i, s)| (s * window(i), 0.0)).collect();
-    fft(&mut spectrum);
-    let outside = (0..WINDOW / 2).filter(|&bin| !BAND_HZ.contains(&(bin as f64 * f64::from(RATE_HZ) / WINDOW as f64)));
-    let energy: f64 = outside.map(|bin| spectrum[bin].0.powi(2) + spectrum[bin].1.powi(2)).sum();
-    // By Parseval, the energy of the sine in the positive frequencies.
-    let whole: f64 = (0..WINDOW).map(|i| window(i).powi(2)).sum::<f64>() * WINDOW as f64 * AMPLITUDE.powi(2) / 4.0;
-    10.0 * (energy / whole).log10()
-}
-
-/// In place, by decimation in time; the length is a power of two.
-fn fft(values: &mut [(f64, f64)]) {
-    let n = values.len();
-    for i in 0..n {
-        let j = i.reverse_bits() >> (usize::BITS - n.trailing_zeros());
-        if i < j {
-            values.swap(i, j);
-        }
-    }
-    let turns: Vec<(f64, f64)> = (0..n / 2).map(|k| (-TAU * k as f64 / n as f64).sin_cos()).collect();
-    for half in (0..n.trailing_zeros()).map(|bit| 1 << bit) {
-        for block in values.chunks_exact_mut(2 * half) {
-            let (even, odd) = block.split_at_mut(half);
-            for ((even, odd), (sin, cos)) in even.iter_mut().zip(odd).zip(turns.iter().step_by(n / 2 / half)) {
-                let turned = (odd.0 * cos - odd.1 * sin, odd.0 * sin + odd.1 * cos);
-                *odd = (even.0 - turned.0, even.1 - turned.1);
-                *even = (even.0 + turned.0, even.1 + turned.1);
-            }
-        }
-    }
+    outside_band_db(&out[RATE_HZ as usize / 2..], RATE_HZ, &BAND_HZ, AMPLITUDE)
 }
 
 /// Changes one setting after another, at random, 15 times a second.
 fn clicks_db<S>(settings: S, changes: &[Change<S>]) -> f64
 where
-    S: Live<Processor: Processor<Input = Frame, Output = Frame>>,
+    S: LiveStage<Processor: Processor<Input = Frame, Output = Frame>>,
 {
     let (stage, handle) = settings.live();
     let mut processor = stage.prepare(Format::mono(RATE_HZ).unwrap()).unwrap();
-    let mut random = Random(0x9E37_79B9_7F4A_7C15);
+    let mut random = Random::new(1);
     outside_db(&mut processor, || {
-        if random.next() < 0.15 {
+        if random.unit() < 0.15 {
             let change = random.of(changes);
             // Thresholds that would cross are refused.
             let _ = handle.update(|settings| change(settings, &mut random));
@@ -156,8 +96,8 @@ fn no_stage_clicks() {
         HighPass { cutoff_hz: between(20.0, 500.0), order: of(&[2, 3, 4]), rumble_db: between(-100.0, 0.0), bypassed: flip() }
         Limiter { ceiling_db: between(-40.0, 0.0), lookahead_ms: of(&[0.0, 1.0, 5.0]), release_ms: between(5.0, 200.0) }
         LevelMeter { interval_ms: between(10.0, 500.0), hold_ms: between(0.0, 500.0), fall_db_per_s: between(0.0, 100.0) }
-        AutoGain { target_dbov: between(-40.0, -10.0), max_gain_db: between(0.0, 60.0), up_db_per_s: between(1.0, 100.0), down_db_per_s: between(1.0, 100.0), tolerance_db: between(1.0, 12.0), noise_dbfs: between(-90.0, 0.0), bypassed: flip() }
-        VoiceActivity { enter: between(0.5, 1.0), stay: between(0.0, 0.5), hangover_ms: between(0.0, 500.0) }
+        AutoGain { target_dbov: between(-40.0, -10.0), max_gain_db: between(0.0, 60.0), up_db_per_s: between(1.0, 100.0), down_db_per_s: between(1.0, 100.0), tolerance_db: between(1.0, 12.0), max_noise_dbfs: between(-90.0, 0.0), bypassed: flip() }
+        VoiceActivity { onset_threshold: between(0.5, 1.0), offset_threshold: between(0.0, 0.5), hangover_ms: between(0.0, 500.0) }
         InputCheck { silence_db: between(-100.0, 0.0), silence_ms: between(10.0, 1000.0) }
     }
     #[cfg(feature = "denoise")]

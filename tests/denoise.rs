@@ -1,13 +1,10 @@
 //! What each engine of `Denoise` does to real speech: tests that one which did nothing would not survive.
 #![cfg(feature = "denoise")]
 
-mod common;
-mod recordings;
-
-use common::{delay, fixture, level, run};
-use recordings::recordings;
 use voxframe::denoise::Engine;
 use voxframe::{Denoise, Format, Frame, Live, Processor, Stage};
+use voxframe_testkit::signal::{delay, level, run};
+use voxframe_testkit::wav::{fixture, recordings};
 
 /// The bundled speech begins after half a second.
 const LEAD: usize = 24_000;

@@ -5,10 +5,12 @@
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use voxframe::loudness::LoudnessMeter;
 use voxframe::{Format, Frame, Live, Processor, Stage};
+use voxframe_testkit::program::tool;
+use voxframe_testkit::random::Random;
+use voxframe_testkit::wav::{self, fixture_path, recordings_folder};
 
 /// How far two implementations may be apart, in dB.
 const TOLERANCE: f32 = 0.2;
@@ -42,10 +44,7 @@ fn check(name: &str, path: &Path) {
 
 fn check_true_peak(name: &str, ours: &Measured, ffmpeg: Option<Vec<f32>>, sox: Option<Vec<f32>>) {
     for (tool, theirs) in [("ffmpeg", ffmpeg), ("sox", sox)] {
-        let Some(theirs) = theirs else {
-            eprintln!("skipped: no {tool} here");
-            continue;
-        };
+        let Some(theirs) = theirs else { continue };
         assert_eq!(theirs.len(), ours.dbtp.len());
         for (our, their) in ours.dbtp.iter().zip(&theirs) {
             assert!((our - their).abs() <= TOLERANCE, "{name}: {:?} dBTP, {theirs:?} by {tool}", ours.dbtp);
@@ -55,18 +54,13 @@ fn check_true_peak(name: &str, ours: &Measured, ffmpeg: Option<Vec<f32>>, sox: O
 }
 
 fn voxframe(path: &Path) -> Measured {
-    let mut wav = hound::WavReader::open(path).unwrap();
-    let spec = wav.spec();
-    let samples: Vec<f32> = match spec.sample_format {
-        hound::SampleFormat::Float => wav.samples().map(Result::unwrap).collect(),
-        hound::SampleFormat::Int => wav.samples::<i16>().map(|s| f32::from(s.unwrap()) / 32_768.0).collect(),
-    };
-    let format = Format::new(spec.sample_rate, spec.channels.into()).unwrap();
+    let wav = wav::read(path);
+    let format = Format::new(wav.header.sample_rate_hz, wav.header.channels).unwrap();
     let (meter, loudness) = LoudnessMeter::default().live();
     let mut meter = meter.prepare(format).unwrap();
     let mut frame = Frame::new(format);
     let mut measured = Measured::default();
-    for (index, samples) in samples.chunks_exact(frame.samples().len()).enumerate() {
+    for (index, samples) in wav.samples.chunks_exact(frame.samples().len()).enumerate() {
         frame.copy_from_interleaved(samples).unwrap();
         meter.process(&mut frame).unwrap();
         if index % 10 == 9 {
@@ -80,7 +74,7 @@ fn voxframe(path: &Path) -> Measured {
 
 fn ffmpeg(path: &Path) -> Option<Measured> {
     let filter = "ebur128=peak=true:metadata=1,ametadata=mode=print:file=-";
-    let out = run("ffmpeg", ["-v", "error", "-i"], path, ["-af", filter, "-f", "null", "-"])?;
+    let out = tool("ffmpeg", &[&"-v", &"error", &"-i", &path, &"-af", &filter, &"-f", &"null", &"-"])?.stdout;
     let mut measured = Measured::default();
     for line in out.lines() {
         if line.starts_with("frame:") {
@@ -102,28 +96,14 @@ fn ffmpeg(path: &Path) -> Option<Measured> {
 
 /// The sample peak of each channel, eight times oversampled.
 fn sox(path: &Path) -> Option<Vec<f32>> {
-    let rate_hz = hound::WavReader::open(path).unwrap().spec().sample_rate;
+    let rate_hz = wav::read(path).header.sample_rate_hz;
     // 12 dB down, because sox clips at full scale.
     let oversampled = (8 * rate_hz).to_string();
-    let out = run("sox", [], path, ["-n", "gain", "-12", "rate", "-v", &oversampled, "stats"])?;
-    let line = out.lines().find_map(|line| line.strip_prefix("Pk lev dB")).unwrap();
+    let run = tool("sox", &[&path, &"-n", &"gain", &"-12", &"rate", &"-v", &oversampled, &"stats"])?;
+    let line = run.stderr.lines().find_map(|line| line.strip_prefix("Pk lev dB")).unwrap();
     let levels: Vec<f32> = line.split_whitespace().map(|level| level.parse::<f32>().unwrap() + 12.0).collect();
     // For several channels the first column is all of them together.
     Some(if levels.len() > 1 { levels[1..].to_vec() } else { levels })
-}
-
-/// What a program prints about a file.
-fn run<const A: usize, const B: usize>(
-    program: &str,
-    before: [&str; A],
-    path: &Path,
-    after: [&str; B],
-) -> Option<String> {
-    let out = Command::new(program).args(before).arg(path).args(after).output().ok()?;
-    let printed = [out.stdout, out.stderr].concat();
-    let printed = String::from_utf8(printed).unwrap();
-    assert!(out.status.success(), "{program}: {printed}");
-    Some(printed)
 }
 
 fn wavs(folder: &Path) -> Vec<PathBuf> {
@@ -141,40 +121,33 @@ fn check_all(paths: Vec<PathBuf>) {
 
 #[test]
 fn fixtures_are_as_loud_as_others_say() {
-    let fixtures = wavs(&Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures"));
+    let fixtures = wavs(fixture_path("README.md").parent().unwrap());
     assert!(fixtures.len() >= 5);
     check_all(fixtures);
 }
 
 #[test]
 fn recordings_are_as_loud_as_others_say() {
-    let audio = std::env::var_os("VOXFRAME_AUDIO")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/audio"), PathBuf::from);
-    let recordings = [wavs(&audio.join("speech")), wavs(&audio.join("pairs"))].concat();
-    if recordings.is_empty() {
-        eprintln!("skipped: no recordings in {}", audio.display());
-    }
-    check_all(recordings);
+    ["speech", "pairs"].into_iter().filter_map(recordings_folder).for_each(|folder| check_all(wavs(&folder)));
 }
 
 /// Noise in bursts of changing level and colour, louder on the left: the gates and the weighting at every rate.
 #[test]
 fn bursts_are_as_loud_as_others_say_at_every_rate() {
     for (rate_hz, channels) in [(8_000, 1), (16_000, 2), (32_000, 1), (44_100, 2), (48_000, 2), (96_000, 1)] {
-        let mut seed = 1u32;
+        let mut random = Random::new(rate_hz.into());
         let (mut before, mut low) = (0.0f32, 0.0f32);
         let signal = (0..12 * rate_hz).flat_map(|i| {
             let burst = (i * 5 / (4 * rate_hz)) as usize; // 0.8 s each
             let level_db = [-20.0f32, -26.0, -50.0, -14.0, -80.0, -32.0, -17.0][burst % 7];
-            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            let white = (seed >> 8) as f32 / (1 << 23) as f32 - 1.0;
+            let white = random.white() as f32;
             // Sound has nothing at half the sample rate, and four-fold oversampling finds no peaks of what is there.
             let bright = 0.5 * (white + before);
             before = white;
             low += 0.05 * (white - low);
             let coloured = if burst.is_multiple_of(2) { bright } else { 5.0 * low };
             let sample = coloured * 10f32.powf(level_db / 20.0);
-            [sample, 0.3 * sample].into_iter().take(channels)
+            [sample, 0.3 * sample].into_iter().take(channels.into())
         });
         let file = write(rate_hz, channels, signal);
         check(&format!("bursts at {rate_hz} Hz, channels: {channels}"), file.path());
@@ -199,14 +172,8 @@ fn peaks_between_the_samples_are_as_high_as_others_say() {
     }
 }
 
-fn write(rate_hz: u32, channels: usize, samples: impl Iterator<Item = f32>) -> tempfile::NamedTempFile {
+fn write(rate_hz: u32, channels: u16, samples: impl Iterator<Item = f32>) -> tempfile::NamedTempFile {
     let file = tempfile::Builder::new().suffix(".wav").tempfile().unwrap();
-    let sample_format = hound::SampleFormat::Float;
-    let spec = hound::WavSpec { channels: channels as u16, sample_rate: rate_hz, bits_per_sample: 32, sample_format };
-    let mut wav = hound::WavWriter::create(file.path(), spec).unwrap();
-    for sample in samples {
-        wav.write_sample(sample).unwrap();
-    }
-    wav.finalize().unwrap();
+    wav::write(file.path(), rate_hz, channels, 32, &samples.collect::<Vec<_>>());
     file
 }

@@ -2,42 +2,14 @@
 //! wrong frames, bad samples and resets.
 #![cfg(all(feature = "loudness", feature = "spectrum"))]
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
-
 use voxframe::loudness::LoudnessMeter;
 use voxframe::spectrum::Spectrum;
 use voxframe::{Error, Format, Frame, Live, Processor, Stage};
-
-/// Counts the allocations of each thread.
-struct Counting;
-
-thread_local! {
-    static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
-}
-
-// SAFETY: everything is left to the system's allocator; the counter neither allocates nor unwinds.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
+use voxframe_testkit::alloc::{CountingAllocator, allocations};
+use voxframe_testkit::random::Random;
 
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-/// Allocations and deallocations of this thread while `work` is done.
-fn allocations(work: impl FnOnce()) -> usize {
-    let before = ALLOCATIONS.get();
-    work();
-    ALLOCATIONS.get() - before
-}
+static ALLOCATOR: CountingAllocator = CountingAllocator;
 
 fn formats() -> impl Iterator<Item = Format> {
     let rates = [8_000, 16_000, 44_100, 48_000, 96_000, 192_000];
@@ -45,16 +17,8 @@ fn formats() -> impl Iterator<Item = Format> {
     formats.chain([Format::stereo(48_000).unwrap().with_frame_ms(20).unwrap()])
 }
 
-fn fill(frame: &mut Frame, seed: &mut u32) {
-    for sample in frame.samples_mut() {
-        *seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        *sample = (*seed >> 8) as f32 / (1 << 23) as f32 - 1.0;
-    }
-}
-
-#[test]
-fn the_allocator_counts() {
-    assert_eq!(allocations(|| drop(std::hint::black_box(Box::new(1)))), 2);
+fn fill(frame: &mut Frame, random: &mut Random) {
+    frame.samples_mut().iter_mut().for_each(|sample| *sample = random.white() as f32);
 }
 
 #[test]
@@ -65,11 +29,11 @@ fn the_meters_never_allocate() {
         let mut meters = loudness.then(spectrum).prepare(format).unwrap();
         let mut frame = Frame::new(format);
         let (mut levels, mut bytes) = ([0.0; 2048], [0; 2048]);
-        let mut seed = 1;
+        let mut random = Random::new(1);
         let found = allocations(|| {
             // Past the 3 s of the short-term window, and over a reset.
             for index in 0..700 {
-                fill(&mut frame, &mut seed);
+                fill(&mut frame, &mut random);
                 meters.process(&mut frame).unwrap();
                 if index % 7 == 0 {
                     analyser.float_frequency_data(&mut levels);
@@ -103,12 +67,12 @@ fn frames_pass_unchanged_and_bad_ones_are_refused_or_silenced() {
         let refused = meters.process(&mut Frame::new(other)).err();
         assert_eq!(refused, Some(Error::WrongFormat { expected: format, actual: other }));
 
-        let mut seed = 2;
+        let mut random = Random::new(2);
         for index in 0..50 {
             let mut frame = Frame::new(format);
             frame.set_position(1000 * index);
             frame.set_speech_probability(Some(0.25));
-            fill(&mut frame, &mut seed);
+            fill(&mut frame, &mut random);
             let wanted = frame.clone();
             assert_eq!(meters.process(&mut frame).unwrap().unwrap(), &wanted);
 
@@ -135,9 +99,10 @@ fn after_a_reset_the_meters_read_as_if_new() {
         let (spectrum, mut analyser) = Spectrum { fft_size: 8192, ..Spectrum::default() }.live();
         let mut meters = loudness.then(spectrum).prepare(format).unwrap();
         let mut frame = Frame::new(format);
-        let mut process = |meters: &mut dyn Processor<Input = Frame, Output = Frame>, frames, mut seed| {
+        let mut process = |meters: &mut dyn Processor<Input = Frame, Output = Frame>, frames, seed| {
+            let mut random = Random::new(seed);
             for _ in 0..frames {
-                fill(&mut frame, &mut seed);
+                fill(&mut frame, &mut random);
                 meters.process(&mut frame).unwrap();
             }
         };

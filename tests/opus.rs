@@ -1,13 +1,12 @@
 //! Opus, from frames to packets and back.
 #![cfg(feature = "opus")]
 
-mod common;
-
-use common::{delay, fixture, level};
 use proptest::prelude::*;
 use voxframe::error::CodecError;
 use voxframe::opus::{Application, Bandwidth, OpusDecodeProcessor, OpusEncodeProcessor, RateControl, Signal};
 use voxframe::{Error, Format, Frame, Live, OpusDecode, OpusEncode, Packet, Processor, Stage};
+use voxframe_testkit::signal::{delay, level};
+use voxframe_testkit::wav::fixture;
 
 /// The packets that speech becomes.
 fn encode(encoder: &mut OpusEncodeProcessor, channels: &[Vec<f32>]) -> Vec<Packet> {

@@ -1,11 +1,10 @@
 //! What Opus does against losses: whether it is there, whether that is seen, and what the receiver makes of it.
 #![cfg(feature = "opus")]
 
-mod common;
-
-use common::{fixture, level};
 use voxframe::opus::{Application, OpusDecodeReading, OpusEncodeReading, Signal};
 use voxframe::{Error, Format, Frame, Live, OpusDecode, OpusEncode, Packet, Processor, Stage};
+use voxframe_testkit::signal::level;
+use voxframe_testkit::wav::fixture;
 
 /// Two seconds of speech at 48 kHz.
 fn speech() -> Vec<f32> {

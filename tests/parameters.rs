@@ -225,8 +225,8 @@ fn the_tables_are_what_the_code_does() {
     check!(Gain { gain_db, muted, ramp_ms });
     check!(HighPass { cutoff_hz, order, rumble_db, bypassed });
     check!(NoiseGate { open_db, close_db, attack_ms, hold_ms, release_ms, floor_db, window_ms, above_noise_db, lookahead_ms });
-    check!(AutoGain { target_dbov, max_gain_db, up_db_per_s, down_db_per_s, tolerance_db, noise_dbfs, bypassed });
-    check!(VoiceActivity { enter, stay, hangover_ms });
+    check!(AutoGain { target_dbov, max_gain_db, up_db_per_s, down_db_per_s, tolerance_db, max_noise_dbfs, bypassed });
+    check!(VoiceActivity { onset_threshold, offset_threshold, hangover_ms });
     check!(Limiter { ceiling_db, lookahead_ms, release_ms });
     check!(LevelMeter { interval_ms, hold_ms, fall_db_per_s });
     #[cfg(feature = "resample")]
@@ -252,7 +252,7 @@ fn the_tables_are_what_the_code_does() {
         check!(OpusDecode { gain_db, complexity }, OpusDecode::default(), |stage: OpusDecode| stage.prepare(format()).map(drop));
     }
     #[cfg(feature = "opus")]
-    check!(JitterBuffer { min_delay_ms, max_delay_ms, start_delay_ms, quantile, forgetting, wait_for_redundancy_ms, decoder }, JitterBuffer::default(), |buffer: JitterBuffer| buffer.open(format()).map(drop));
+    check!(JitterBuffer { min_delay_ms, max_delay_ms, start_delay_ms, quantile, forget_factor, max_redundancy_wait_ms, decoder }, JitterBuffer::default(), |buffer: JitterBuffer| buffer.open(format()).map(drop));
 }
 
 #[test]

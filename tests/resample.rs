@@ -1,11 +1,9 @@
 //! How faithful resampling is: its pass band, and what folds back or is mirrored.
 #![cfg(feature = "resample")]
 
-mod common;
-
-use common::{level, run};
 use voxframe::resample::Quality;
 use voxframe::{Format, Resample, Stage};
+use voxframe_testkit::signal::{level, run};
 
 /// The gain a sine of `hz` gets, and the level of all that comes out besides it, in dB.
 fn response(from_hz: u32, to_hz: u32, quality: Quality, hz: f64) -> (f32, f32) {

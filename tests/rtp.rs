@@ -111,7 +111,7 @@ fn extras_are_skipped_and_what_is_wrong_is_named_and_counted() {
     check(|d| *d.last_mut().unwrap() = 6, RtpError::NotOpus); // nothing is left
     check(|d| d[28] = 0xfb, RtpError::NotOpus); // five frames in one byte
     let reading = receiver.reading();
-    assert_eq!((reading.packets, reading.malformed, reading.foreign), (1, 8, 1));
+    assert_eq!((reading.packets_received, reading.packets_malformed, reading.packets_of_other_type), (1, 8, 1));
 }
 
 #[test]
@@ -144,7 +144,7 @@ fn agrees(datagram: &[u8]) -> Result<(), TestCaseError> {
     let mut received = Packet::new();
     let read = receiver.read(datagram, &mut received);
     let reading = receiver.reading();
-    prop_assert_eq!(reading.packets + reading.malformed + reading.foreign, 1);
+    prop_assert_eq!(reading.packets_received + reading.packets_malformed + reading.packets_of_other_type, 1);
     match (read, oracle(datagram)) {
         (Ok(header), Some(payload)) => {
             prop_assert_eq!(received.as_bytes(), payload);

@@ -1,9 +1,8 @@
 //! What each stage does to real speech: tests that a stage which did nothing would not survive.
 
-mod common;
-
-use common::{fixture, level, run};
 use voxframe::{Format, NoiseGate, Processor, Stage};
+use voxframe_testkit::signal::{level, run};
+use voxframe_testkit::wav::fixture;
 
 /// The bundled speech begins after half a second.
 const LEAD: usize = 24_000;

@@ -3,6 +3,8 @@
 
 use proptest::prelude::*;
 use voxframe::{Format, Frame, Limiter, Processor, Stage};
+use voxframe_testkit::random::Random;
+use voxframe_testkit::wav::fixture;
 
 /// The table of BS.1770-4, annex 2: a row a tap, a column a phase.
 #[rustfmt::skip]
@@ -91,14 +93,9 @@ fn limit(limiter: &mut impl Processor<Input = Frame, Output = Frame>, input: &[f
     out
 }
 
-fn noise(seed: u32) -> impl FnMut() -> f64 {
-    let mut state = seed.wrapping_mul(2_654_435_761) | 1;
-    move || {
-        state ^= state << 13;
-        state ^= state >> 17;
-        state ^= state << 5;
-        f64::from(state) / f64::from(u32::MAX) * 2.0 - 1.0
-    }
+fn noise(seed: u64) -> impl FnMut() -> f64 {
+    let mut random = Random::new(seed);
+    move || random.white()
 }
 
 /// What limiters are known to fail on, `length` samples each, at +24 dBFS.
@@ -189,10 +186,7 @@ fn a_sixteenfold_meter_agrees_up_to_20_khz() {
 
 #[test]
 fn speech_24_db_too_loud_stays_under_the_ceiling() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/speech_clean.wav");
-    let speech: Vec<f64> =
-        hound::WavReader::open(path).unwrap().samples::<i16>().map(|s| f64::from(s.unwrap())).collect();
-    let speech = &speech[30_000..48_000];
+    let speech: Vec<f64> = fixture("speech_clean.wav")[0][30_000..48_000].iter().map(|&s| f64::from(s)).collect();
     let peak = speech.iter().fold(0.0, |most: f64, s| most.max(s.abs()));
     for clip in [f64::INFINITY, 0.1] {
         let input: Vec<f64> = speech.iter().map(|s| (s / peak).clamp(-clip, clip) / clip.min(1.0) * LOUD).collect();
@@ -221,7 +215,7 @@ proptest! {
         let mut input = Vec::new();
         for (kind, length, level_db, hz, seed) in pieces {
             let level = 10f64.powf(level_db / 20.0);
-            let mut random = noise(seed);
+            let mut random = noise(seed.into());
             input.extend((0..length).map(|i| level * match kind {
                 0 => random(),
                 1 => random().signum(),

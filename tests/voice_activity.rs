@@ -1,11 +1,9 @@
 //! VoiceActivityReading activity on real speech and real noise: prints its rates with `--nocapture`.
 
-mod recordings;
-
-use recordings::{Recording, fixture, recordings};
 use voxframe::level::{SpeechLevel, rms_dbfs};
 use voxframe::vad::VoiceActivityReading;
 use voxframe::{Format, Frame, Live, Processor, Stage, VoiceActivity};
+use voxframe_testkit::wav::{Recording, recordings};
 
 /// What is told after each frame of 10 ms, behind another stage.
 fn readings<S>(before: Option<S>, recording: &Recording, seconds: usize) -> Vec<VoiceActivityReading>
@@ -51,9 +49,10 @@ fn loud_frames(clean: &Recording, seconds: usize) -> Vec<bool> {
 #[test]
 fn speech_is_found() {
     // What is listened to, and where in it the speech is.
-    let mut all: Vec<(Recording, Recording)> =
-        ["speech_clean.wav", "speech_room.wav", "speech_stereo_44100.wav"].map(|n| (fixture(n), fixture(n))).into();
-    all.push((fixture("speech_noisy.wav"), fixture("speech_clean.wav")));
+    let mut all: Vec<(Recording, Recording)> = ["speech_clean.wav", "speech_room.wav", "speech_stereo_44100.wav"]
+        .map(|n| (Recording::fixture(n), Recording::fixture(n)))
+        .into();
+    all.push((Recording::fixture("speech_noisy.wav"), Recording::fixture("speech_clean.wav")));
     all.extend(recordings("speech").into_iter().zip(recordings("speech")));
     for (recording, clean) in all {
         let seconds = 2 * recording.samples.len() / recording.rate_hz as usize;
@@ -80,7 +79,7 @@ fn noise_is_not_speech() {
         _ if name.contains("babble") => 1.0,
         _ => 0.01,
     };
-    let mut all = vec![fixture("noise_fan.wav")];
+    let mut all = vec![Recording::fixture("noise_fan.wav")];
     all.extend(recordings("noise"));
     for recording in all {
         everywhere(&recording, 12, |where_, _, told| {
@@ -95,7 +94,7 @@ fn noise_is_not_speech() {
 fn an_utterance_begins_within_its_preroll() {
     // The word begins after 0.5 s of silence; in the noisy one a fan is there before.
     for name in ["speech_clean.wav", "speech_noisy.wav"] {
-        everywhere(&fixture(name), 4, |where_, delay, told| {
+        everywhere(&Recording::fixture(name), 4, |where_, delay, told| {
             let decided_ms = told.iter().position(|voice| voice.speaking).unwrap() * 10 + 10;
             let begins_ms = 500 + delay * 10;
             let late_ms = decided_ms as i64 - begins_ms as i64;

@@ -9,9 +9,9 @@ mod stages;
 mod voice;
 
 use std::hint::black_box;
-use std::path::Path;
 
 use voxframe::{Capture, Error, Format, Frame, Processor};
+use voxframe_testkit::wav::fixture;
 
 /// Runs a case a number of times.
 pub type Run = Box<dyn FnMut(u64)>;
@@ -72,9 +72,7 @@ fn name(format: Format) -> String {
 
 /// Noisy speech; the right channel hears it half a millisecond later.
 fn interleaved(channels: usize) -> Vec<f32> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/speech_noisy.wav");
-    let mut wav = hound::WavReader::open(path).unwrap();
-    let mono: Vec<f32> = wav.samples::<i16>().map(|s| f32::from(s.unwrap()) / 32_768.0).collect();
+    let mono = fixture("speech_noisy.wav").remove(0);
     let late = |channel: usize| std::iter::repeat_n(0.0, 24 * channel).chain(mono.iter().copied());
     let channels: Vec<Vec<f32>> = (0..channels).map(|channel| late(channel).take(mono.len()).collect()).collect();
     (0..mono.len()).flat_map(|index| channels.iter().map(move |channel| channel[index])).collect()

@@ -4,8 +4,7 @@ use std::fmt;
 
 use voxframe::Packet;
 use voxframe::jitter::JitterBufferReading;
-
-use crate::network::{Heard, Network};
+use voxframe_testkit::network::Network;
 
 /// How long one line of the table is, and one bar of the picture, in ms.
 pub const STEP_MS: f64 = 500.0;
@@ -53,8 +52,8 @@ impl Log {
         }
     }
 
-    pub fn note(&mut self, heard: &Heard<'_>) {
-        self.frames.push((heard.now_ms, heard.delay_ms, heard.reading));
+    pub fn note(&mut self, now_ms: f64, delay_ms: f64, reading: JitterBufferReading) {
+        self.frames.push((now_ms, delay_ms, reading));
     }
 
     /// The last reading.
@@ -74,12 +73,12 @@ impl Log {
             steps.push(Step {
                 from_s: old.0 / 1000.0,
                 to_s: now_ms / 1000.0,
-                missing: (reading.missing - old.1.missing) as f64,
-                rebuilt: (reading.rebuilt - old.1.rebuilt) as f64,
+                missing: (reading.packets_missing - old.1.packets_missing) as f64,
+                rebuilt: (reading.packets_repaired - old.1.packets_repaired) as f64,
                 fec: reading.fec_ms - old.1.fec_ms,
                 dred: reading.dred_ms - old.1.dred_ms,
                 concealed: reading.concealed_ms - old.1.concealed_ms,
-                comfort: reading.comfort_ms - old.1.comfort_ms,
+                comfort: reading.comfort_noise_ms - old.1.comfort_noise_ms,
             });
         }
         steps
@@ -87,7 +86,8 @@ impl Log {
 
     /// Delays once the first packet was played: the mean, and one that 95 % do not exceed.
     fn delays(&self) -> (f64, f64) {
-        let mut delays: Vec<f64> = self.frames.iter().filter(|f| f.2.delay_ms > 0.0).map(|f| f.1).collect();
+        let mut delays: Vec<f64> =
+            self.frames.iter().filter(|f| f.2.jitter_buffer_delay_ms > 0.0).map(|f| f.1).collect();
         delays.sort_by(f64::total_cmp);
         let mean = delays.iter().sum::<f64>() / (delays.len() as f64).max(1.0);
         (mean, delays.get(delays.len() * 95 / 100).copied().unwrap_or(0.0))
@@ -103,10 +103,10 @@ impl fmt::Display for Log {
                 f,
                 "{:6.0} {delay_ms:15.0} {:12.0} {:11.0} {:11.1} {:13.1}",
                 now_ms / 1000.0,
-                reading.delay_ms,
-                reading.target_ms,
-                reading.missing_share * 100.0,
-                reading.concealed_share * 100.0
+                reading.jitter_buffer_delay_ms,
+                reading.jitter_buffer_target_delay_ms,
+                reading.packet_loss_rate * 100.0,
+                reading.concealment_rate * 100.0
             )?;
         }
         let end = self.end();
@@ -119,17 +119,17 @@ impl fmt::Display for Log {
         writeln!(
             f,
             "buffer          {:.2} % late, {:.2} % left out, {} reordered, {} duplicates, {} restarts",
-            packets(end.late),
-            packets(end.skipped),
-            end.reordered,
-            end.duplicates,
-            end.restarts
+            packets(end.packets_late),
+            packets(end.packets_flushed),
+            end.packets_reordered,
+            end.packets_duplicated,
+            end.stream_restarts
         )?;
         writeln!(
             f,
             "missing         {:.2} %, {:.2} % after redundancy",
-            packets(end.missing),
-            packets(end.missing.saturating_sub(end.rebuilt))
+            packets(end.packets_missing),
+            packets(end.packets_missing.saturating_sub(end.packets_repaired))
         )?;
         writeln!(
             f,
@@ -137,9 +137,9 @@ impl fmt::Display for Log {
             share(end.fec_ms),
             share(end.dred_ms),
             share(end.concealed_ms),
-            share(end.comfort_ms)
+            share(end.comfort_noise_ms)
         )?;
-        let (fast, slow) = (share(end.accelerated_ms), share(end.expanded_ms));
+        let (fast, slow) = (share(end.removed_for_acceleration_ms), share(end.inserted_for_deceleration_ms));
         writeln!(f, "stretched       {fast:.2} % left out, {slow:.2} % added")?;
         writeln!(f, "end to end      {mean:.1} ms, 95 % within {most:.1} ms")
     }

@@ -2,14 +2,9 @@
 //!
 //! `cargo run --release --example call_sim -- IN.wav OUT.wav --loss 0.1 --burst 3 --jitter-ms 60 --fec --plot call.png`
 
-#[allow(dead_code, reason = "it maps colours too")]
-#[path = "../plot/canvas.rs"]
-mod canvas;
 #[path = "../common/mod.rs"]
 mod common;
 mod log;
-#[path = "../common/network.rs"]
-mod network;
 mod picture;
 
 use std::ops::RangeInclusive;
@@ -17,13 +12,14 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
+use common::codec::{CodecArgs, packets};
 use common::output::{all_different, commit, print};
-use common::sender::packets;
 use common::wav::WavOutput;
 use common::{Of, Result, exit};
 use log::Log;
-use network::{Loss, Network, call};
-use voxframe::{Format, JitterBuffer, OpusDecode, OpusEncode, Packet, Stage};
+use voxframe::{Format, JitterBuffer, Live, Stage};
+use voxframe_testkit::call::call;
+use voxframe_testkit::network::{Loss, Network};
 
 /// Sends a recording over a simulated network, and tells what arrived.
 #[derive(Parser)]
@@ -32,11 +28,10 @@ struct Args {
     input: PathBuf,
     /// What the far end hears, from the first packet sent: a WAV file, 48 kHz, 16 bit, mono
     output: PathBuf,
-    /// A file with a 0 or a 1 for each packet: 1 is lost
-    #[arg(long, conflicts_with = "loss")]
-    loss_trace: Option<PathBuf>,
+    #[command(flatten)]
+    codec: CodecArgs,
     /// The share of packets lost, 0 to 1
-    #[arg(long, default_value_t = 0.0, value_parser = within(0.0..=1.0))]
+    #[arg(long, default_value_t = 0.0, value_parser = within(0.0..=1.0), conflicts_with = "loss_trace")]
     loss: f64,
     /// How many are lost in a row, on average
     #[arg(long, default_value_t = 1.0, value_parser = within(1.0..=1e6))]
@@ -52,17 +47,6 @@ struct Args {
     drift_ppm: f64,
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    #[arg(long, default_value_t = 32)]
-    bitrate_kbps: u32,
-    /// Forward error correction
-    #[arg(long)]
-    fec: bool,
-    /// Deep redundancy (feature deep-plc)
-    #[arg(long, default_value_t = 0)]
-    dred_ms: u32,
-    /// The decoder's complexity: from 5 deep concealment, from 7 NoLACE (feature deep-plc)
-    #[arg(long, default_value_t = 0)]
-    complexity: u8,
     /// A picture of the call to write, a PNG file
     #[arg(long)]
     plot: Option<PathBuf>,
@@ -82,45 +66,36 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> Result {
-    all_different([&args.input, &args.output].into_iter().chain(&args.plot))?;
+    all_different([&args.input, &args.output].into_iter().chain(&args.plot).chain(&args.codec.loss_trace))?;
     let network = Network {
-        loss: match &args.loss_trace {
-            Some(path) => Loss::read(path).of(path)?,
-            None => Loss::Bursty { share: args.loss, burst: args.burst },
-        },
+        loss: args.codec.loss()?.unwrap_or(Loss::Bursty { share: args.loss, burst: args.burst }),
         jitter_ms: args.jitter_ms,
         reorder: args.reorder,
         drift_ppm: args.drift_ppm,
         seed: args.seed,
         ..Network::default()
     };
-    let packets = encode(args, network.loss.percent())?;
-
     let format = Format::mono(48_000)?;
+    // The sender knows how much is lost.
+    let loss_percent = if args.codec.is_redundant() { network.loss.percent().clamp(1, 20) } else { 0 };
+    let (packets, _) = packets(&args.input, &mut args.codec.encoder(loss_percent).prepare(format)?)?;
+
     let mut wav = WavOutput::create(&args.output, format, true, 0)?;
     let mut log = Log::new(&packets, &network);
-    let decoder = OpusDecode { complexity: args.complexity, ..OpusDecode::default() };
+    let buffer = JitterBuffer { decoder: args.codec.decoder(), ..JitterBuffer::default() };
+    let (buffer, control) = buffer.live();
+    let (mut input, output) = buffer.open(format)?;
+    // What does not fit is counted as refused.
+    let push = |sequence, timestamp, ssrc, payload: &[u8]| _ = input.push(sequence, timestamp, ssrc, payload);
     let mut written = Ok(());
-    call(&packets, &network, JitterBuffer { decoder, ..JitterBuffer::default() }, format, |heard| {
-        log.note(&heard);
+    call(&packets, &network, push, output, |heard| {
+        log.note(heard.now_ms, heard.delay_ms, control.reading());
         heard.frame.set_position(wav.samples() as i64);
         let all = wav.write(heard.frame, i64::MAX);
         written = std::mem::replace(&mut written, Ok(())).and(all);
-    })?;
+    });
     written?;
-    if let Some(path) = &args.plot {
-        picture::draw(&log).and_then(|canvas| canvas.save(path)).map_err(|error| error.to_string()).of(path)?;
-    }
-    commit(vec![wav.finish()?])?;
+    let picture = args.plot.as_ref().map(|path| picture::draw(&log).of(path)?.save(path)).transpose()?;
+    commit([wav.finish()?].into_iter().chain(picture).collect())?;
     print(&log.to_string())
-}
-
-/// The recording in packets; the sender knows how much is lost.
-fn encode(args: &Args, loss_percent: u8) -> Result<Vec<Packet>> {
-    let Args { fec, dred_ms, .. } = *args;
-    let (bitrate_bps, redundant) = (args.bitrate_kbps.saturating_mul(1000), fec || dred_ms > 0);
-    let loss_percent = if redundant { loss_percent.clamp(1, 20) } else { 0 };
-    let format = Format::mono(48_000)?;
-    let mut encoder = OpusEncode { bitrate_bps, fec, dred_ms, loss_percent, ..OpusEncode::voip() }.prepare(format)?;
-    Ok(packets(&args.input, &mut encoder)?.0)
 }

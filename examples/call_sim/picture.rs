@@ -8,7 +8,7 @@ use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 use plotters::style::register_font;
 
-use crate::canvas::{Canvas, SCALE};
+use crate::common::canvas::{Canvas, SCALE};
 use crate::log::{Log, STEP_MS, Step};
 
 type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
@@ -59,13 +59,14 @@ pub fn draw(log: &Log) -> Result<Canvas> {
 
 fn delays<'a>(area: &Area<'a>, log: &Log, seconds: f64) -> Result {
     // Before the first packet is played there is no delay.
-    let played: Vec<_> = log.frames.iter().filter(|frame| frame.2.delay_ms > 0.0).collect();
-    let most = played.iter().map(|frame| frame.1.max(frame.2.target_ms.into())).fold(20.0, f64::max);
+    let played: Vec<_> = log.frames.iter().filter(|frame| frame.2.jitter_buffer_delay_ms > 0.0).collect();
+    let most =
+        played.iter().map(|frame| frame.1.max(frame.2.jitter_buffer_target_delay_ms.into())).fold(20.0, f64::max);
     let mut chart = panel(area, "Delay (ms)", seconds, 0.0..most * 1.05)?;
     let lines: [(&str, RGBColor, Vec<f64>); 3] = [
         ("end to end", BLUE, played.iter().map(|frame| frame.1).collect()),
-        ("waiting in the buffer", ORANGE, played.iter().map(|frame| frame.2.delay_ms.into()).collect()),
-        ("its target", GREY, played.iter().map(|frame| frame.2.target_ms.into()).collect()),
+        ("waiting in the buffer", ORANGE, played.iter().map(|frame| frame.2.jitter_buffer_delay_ms.into()).collect()),
+        ("its target", GREY, played.iter().map(|frame| frame.2.jitter_buffer_target_delay_ms.into()).collect()),
     ];
     for (name, colour, values) in lines {
         let points: Vec<(f64, f64)> = played.iter().map(|frame| frame.0 / 1000.0).zip(values).collect();

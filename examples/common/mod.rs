@@ -1,15 +1,19 @@
-//! What the examples share: files in and out, and how a failure is told.
+//! Command-line scaffolding of the examples: files in and out, and how a failure is told. None of it is needed to use
+//! the crate.
+//!
+//! It stands here and not in the test kit, because Ogg files and encoders need features of the crate, and a dependency
+//! of the tests cannot follow those they are built with.
 
 #![allow(dead_code, reason = "each example uses its part")]
 
+pub mod canvas;
+#[cfg(feature = "opus")]
+pub mod codec;
 #[cfg(feature = "ogg")]
 pub mod ogg_opus;
 pub mod output;
 #[cfg(feature = "ogg")]
 pub mod report;
-pub mod riff;
-#[cfg(feature = "opus")]
-pub mod sender;
 pub mod wav;
 
 use std::fmt::Display;
@@ -77,30 +81,4 @@ fn tell(kind: &str, text: &str) {
 pub fn rescale(samples: u64, from_hz: u32, to_hz: u32) -> u64 {
     let from_hz = u64::from(from_hz);
     (samples * u64::from(to_hz) + from_hz / 2) / from_hz
-}
-
-/// What a file is by its first bytes, if that is well known: helps those who gave the wrong one.
-pub fn kind_of(head: &[u8]) -> &'static str {
-    let known: [(usize, &[u8], &str); 14] = [
-        (0, b"RIFF", "a RIFF (WAV) file"),
-        (0, b"RIFX", "a big-endian RIFF (RIFX) file"),
-        (0, b"RF64", "an RF64 file"),
-        (0, b"BW64", "a BW64 file"),
-        (0, b"riff", "a Wave64 file"),
-        (0, b"OggS", "an Ogg file"),
-        (0, b"fLaC", "a FLAC file"),
-        (0, b"ID3", "an MP3 file"),
-        (0, b"FORM", "an AIFF file"),
-        (0, b".snd", "an AU file"),
-        (0, b"caff", "a CAF file"),
-        (0, &[0x1a, 0x45, 0xdf, 0xa3], "a Matroska or WebM file"),
-        (4, b"ftyp", "an MP4 file"),
-        (0, &[0xff, 0xfb], "an MP3 file"),
-    ];
-    let found = known.iter().find(|(at, magic, _)| head.get(*at..).is_some_and(|rest| rest.starts_with(magic)));
-    match found {
-        Some((_, _, name)) => name,
-        None if head.is_empty() => "empty",
-        None => "something else",
-    }
 }

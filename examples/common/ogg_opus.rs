@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 
 use voxframe::Packet;
 use voxframe::ogg::{OggDamage, OggError, OggHead, OggReader, OggWriter};
+use voxframe_testkit::file_kind::file_kind;
 
 use super::output::Output;
 use super::wav::WavInput;
-use super::{Of, Result, kind_of, note};
+use super::{Of, Result, note};
 
 /// An Ogg Opus file being read.
 pub struct OpusInput {
@@ -35,7 +36,7 @@ impl OpusInput {
             Err(OggError::NotOgg) => {
                 let mut head = Vec::new();
                 File::open(path).of(path)?.take(8).read_to_end(&mut head).of(path)?;
-                Err(format!("not an Ogg file but {}", kind_of(&head))).of(path)
+                Err(format!("not an Ogg file but {}", file_kind(&head))).of(path)
             }
             ogg => Ok(Self { path: path.to_owned(), ogg: ogg.of(path)? }),
         }
@@ -52,16 +53,16 @@ impl OpusInput {
     /// Tells what was wrong with the file.
     pub fn tell_damage(&self) {
         let damage = self.ogg.damage();
-        let OggDamage { skipped_bytes, lost_pages, bad_packets, .. } = damage;
-        if damage.cut_short {
+        let OggDamage { skipped_bytes, lost_pages, invalid_packets, .. } = damage;
+        if damage.truncated {
             note(&self.path, "cut short: its last Ogg page is not whole");
         } else if skipped_bytes > 0 {
             note(&self.path, format!("damaged: {skipped_bytes} bytes are in no whole Ogg page"));
         }
-        if lost_pages > 0 || bad_packets > 0 {
+        if lost_pages > 0 || invalid_packets > 0 {
             note(
                 &self.path,
-                format!("damaged: {lost_pages} Ogg pages are missing, {bad_packets} packets are not Opus"),
+                format!("damaged: {lost_pages} Ogg pages are missing, {invalid_packets} packets are not Opus"),
             );
         }
     }

@@ -1,20 +1,18 @@
 //! WAV files in and out, a block at a time: memory does not grow with the file.
 
 use std::fs::File;
-use std::io::{BufReader, BufWriter, IsTerminal, Seek};
+use std::io::{BufWriter, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use hound::{Sample, SampleFormat, WavSpec, WavWriter};
+use hound::{SampleFormat, WavSpec, WavWriter};
 use indicatif::{ProgressBar, ProgressStyle};
+use voxframe::device::InputSelection;
 use voxframe::{Capture, Format, Frame};
+use voxframe_testkit::wav::{Header, WavReader};
 
 use super::output::Output;
-use super::riff::{self, Header};
-use super::{Of, Result, rescale};
-
-/// Samples per channel that are read at a time.
-const BLOCK: u64 = 4096;
+use super::{Of, Result, note, rescale};
 
 /// Below this no progress is shown.
 const LONG_SECONDS: u64 = 60;
@@ -25,76 +23,49 @@ const TAIL_SECONDS: u32 = 2;
 /// A WAV file being read.
 pub struct WavInput {
     path: PathBuf,
-    header: Header,
-    reader: BufReader<File>,
-    /// Samples, all channels together, that are not read yet.
-    left: u64,
-    block: Vec<f32>,
+    wav: WavReader,
 }
 
 impl WavInput {
     /// Opens a file and reads its header.
     pub fn open(path: &Path) -> Result<Self> {
-        if !path.metadata().of(path)?.is_file() {
-            return Err("not a file").of(path);
-        }
-        let mut reader = BufReader::new(File::open(path).of(path)?);
-        let mut header = riff::read(&mut reader, path)?;
-        if (header.bytes, header.bits) == (4, 24) {
-            let first = reader.stream_position().of(path)?;
-            if !low_bits_count(&mut reader, &header).of(path)? {
-                header.bits = 32;
-            }
-            reader.seek(std::io::SeekFrom::Start(first)).of(path)?;
-        }
-        let left = header.samples * header.channels as u64;
-        Ok(Self { path: path.to_owned(), header, reader, left, block: Vec::new() })
+        let wav = WavReader::open(path).of(path)?;
+        wav.notes().iter().for_each(|what| note(path, what));
+        Ok(Self { path: path.to_owned(), wav })
     }
 
     pub fn header(&self) -> &Header {
-        &self.header
+        self.wav.header()
     }
 
     /// Whether 16-bit PCM can hold what is in it.
     pub fn fits_16_bits(&self) -> bool {
-        !self.header.float && self.header.bits <= 16
+        !self.header().float && self.header().bits <= 16
     }
 
     pub fn seconds(&self) -> f64 {
-        self.header.samples as f64 / f64::from(self.header.sample_rate_hz)
+        self.header().samples as f64 / f64::from(self.header().sample_rate_hz)
     }
 
     /// Its length in samples per channel at another rate.
     pub fn samples_at(&self, rate_hz: u32) -> u64 {
-        rescale(self.header.samples, self.header.sample_rate_hz, rate_hz)
+        rescale(self.header().samples, self.header().sample_rate_hz, rate_hz)
     }
 
     /// Frames for its sound: at its own rate, or at 48 kHz where that fits no frame; more than two channels mixed to
     /// stereo.
     pub fn capture(&self) -> Result<Capture> {
-        let Header { sample_rate_hz, channels, .. } = self.header;
+        let Header { sample_rate_hz, channels, .. } = *self.header();
         let rate_hz = if sample_rate_hz % 100 == 0 { sample_rate_hz } else { 48_000 };
         let format = Format::new(rate_hz, channels.min(2)).of(&self.path)?;
-        Capture::new(sample_rate_hz, channels, format).of(&self.path)
+        let mut capture = Capture::new(sample_rate_hz, channels, format).of(&self.path)?;
+        capture.select(InputSelection::SpeakerDownmix).of(&self.path)?;
+        Ok(capture)
     }
 
     /// The next samples, interleaved; none at the end.
     pub fn next_block(&mut self) -> Result<&[f32]> {
-        let Header { bytes, bits, float, channels, .. } = self.header;
-        let length = self.left.min(BLOCK * channels as u64);
-        // Narrower integers stand in the upper bits of their bytes.
-        let bits = if bits == 24 { 24 } else { 8 * bytes };
-        let scale = 0.5f32.powi(i32::from(bits) - 1);
-        self.block.clear();
-        for _ in 0..length {
-            let sample = match float {
-                true => f32::read(&mut self.reader, SampleFormat::Float, bytes, bits),
-                false => i32::read(&mut self.reader, SampleFormat::Int, bytes, bits).map(|s| s as f32 * scale),
-            };
-            self.block.push(sample.of(&self.path)?);
-        }
-        self.left -= length;
-        Ok(&self.block)
+        self.wav.next_block().of(&self.path)
     }
 
     /// Pushes all of it through `capture`, and then silence, until `each` has got a frame at which it returns `true`.
@@ -107,49 +78,39 @@ impl WavInput {
         let bar = self.progress();
         let mut own = Duration::ZERO;
         let mut done = false;
-        let silence = vec![0.0; self.header.channels * (self.header.sample_rate_hz as usize / 100)];
+        let silence = vec![0.0; self.header().channels * (self.header().sample_rate_hz as usize / 100)];
         let mut tail = 0;
-        while !(done && self.left == 0) {
-            self.next_block()?;
-            let block = if self.block.is_empty() { &silence } else { &self.block };
+        while !(done && self.wav.left() == 0) {
+            let read = self.wav.next_block().of(&self.path)?;
+            let is_tail = read.is_empty();
+            let block = if is_tail { &silence } else { read };
             let start = Instant::now();
             let mut inside = Duration::ZERO;
-            capture.push_interleaved(&block[..], |frame| -> Result {
+            capture.push_interleaved(block, |frame| -> Result {
                 let start = Instant::now();
                 done = each(frame)?;
                 inside += start.elapsed();
                 Ok(())
             })?;
             own += start.elapsed() - inside;
-            tail += u32::from(self.block.is_empty());
+            bar.inc(block.len() as u64);
+            tail += u32::from(is_tail);
             if tail > 100 * TAIL_SECONDS {
                 return Err(format!("its end has not come out after {TAIL_SECONDS} s of silence")).of(&self.path);
             }
-            bar.inc(self.block.len() as u64);
         }
         bar.finish_and_clear();
         Ok(own)
     }
 
     fn progress(&self) -> ProgressBar {
-        let long = self.header.samples > LONG_SECONDS * u64::from(self.header.sample_rate_hz);
+        let long = self.header().samples > LONG_SECONDS * u64::from(self.header().sample_rate_hz);
         if !long || !std::io::stderr().is_terminal() {
             return ProgressBar::hidden();
         }
         let style = ProgressStyle::with_template("{wide_bar} {percent} %, {eta} left");
-        ProgressBar::new(self.left).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+        ProgressBar::new(self.wav.left()).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
     }
-}
-
-/// Whether 24-bit samples in 4 bytes stand in the lower ones. The standard wants them in the upper; many files do not
-/// care. Read the wrong way, they are noise: so look for a lowest byte that is used.
-fn low_bits_count(reader: &mut BufReader<File>, header: &Header) -> hound::Result<bool> {
-    for _ in 0..header.samples * header.channels as u64 {
-        if i32::read(reader, SampleFormat::Int, 4, 32)? & 0xff != 0 {
-            return Ok(true);
-        }
-    }
-    Ok(false)
 }
 
 /// A WAV file being written: 16-bit PCM, or 32-bit floats, which lose nothing of what was finer or louder than that.

@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
+use voxframe::device::InputSelection;
 use voxframe::loudness::LoudnessMeter;
 use voxframe::spectrum::Spectrum;
 use voxframe::{Capture, Denoise, Format, Live, Processor, Stage, level};
+use voxframe_testkit::wav::Header;
 
-use crate::common::riff::Header;
 use crate::common::wav::WavInput;
 use crate::common::{Of, Result};
 
@@ -72,6 +73,7 @@ impl Track {
     fn listen(&mut self, samples: &[f32], rate_hz: u32, channels: usize, length: usize) -> Result<(), voxframe::Error> {
         let format = Format::mono(RATE_HZ)?;
         let mut capture = Capture::new(rate_hz, channels, format)?;
+        capture.select(InputSelection::SpeakerDownmix)?;
         let (spectrum, mut analyser) = Spectrum { fft_size: FFT_SIZE, smoothing: 0.0, ..Spectrum::default() }.live();
         let (loudness, readings) = LoudnessMeter::default().live();
         // The denoiser is here for the speech probability alone: what it puts out is not drawn.

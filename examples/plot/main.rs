@@ -3,7 +3,6 @@
 //! `cargo run --release --example plot -- fixtures/speech_noisy.wav target/clean.wav target/plot.png`
 
 mod analysis;
-mod canvas;
 #[path = "../common/mod.rs"]
 mod common;
 mod sheet;
@@ -13,6 +12,7 @@ use std::process::ExitCode;
 
 use analysis::Track;
 use clap::Parser;
+use common::output::{all_different, commit};
 use common::{Of, Result};
 
 /// Draws what has become of a recording: waveform, spectrogram, level, speech probability and gain, before and after.
@@ -33,6 +33,8 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> Result {
-    let picture = sheet::draw(&Track::load(&args.before)?, &Track::load(&args.after)?);
-    picture.and_then(|picture| picture.save(&args.picture)).of(&args.picture)
+    all_different([&args.before, &args.picture])?;
+    all_different([&args.after, &args.picture])?;
+    let picture = sheet::draw(&Track::load(&args.before)?, &Track::load(&args.after)?).of(&args.picture)?;
+    commit(vec![picture.save(&args.picture)?])
 }

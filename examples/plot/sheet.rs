@@ -10,7 +10,7 @@ use plotters::style::register_font;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use crate::analysis::{BIN_HZ, RATE_HZ, Track, when};
-use crate::canvas::{Canvas, SCALE, magma};
+use crate::common::canvas::{Canvas, SCALE, magma};
 
 type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
 type Area<'a> = DrawingArea<BitMapBackend<'a>, Shift>;

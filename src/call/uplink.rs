@@ -1,7 +1,7 @@
 //! Uplinks: the stages of a profile and its encoder, running, with a handle for each.
 
 use super::profile::Profile;
-use crate::control::{Handle, Live};
+use crate::control::{Handle, LiveStage};
 use crate::core::{Chain, Format, Frame, Packet, Pipeline, Processor, Result, Stage};
 use crate::device::Capture;
 use crate::opus::{OpusEncode, OpusEncodeProcessor};
@@ -106,13 +106,14 @@ impl Profile {
         Ok(UplinkProcessor { chain: Chain::new(frames, encoder) })
     }
 
-    /// Capture and uplink of a device, made together: the frames have the device's rate where a frame can have it, and
-    /// are mono.
+    /// Capture and uplink of a device, made together: [`Capture::for_device`], and the [`uplink`](Self::uplink) for its
+    /// frames.
     ///
     /// ```
     /// # #[cfg(all(feature = "resample", feature = "denoise", feature = "opus"))] {
     /// use voxframe::Profile;
-    /// let (capture, uplink, controls) = Profile::balanced().uplink_for(44_100, 2)?;
+    /// let (mut capture, mut uplink, controls) = Profile::balanced().uplink_for(44_100, 2)?;
+    /// capture.run(&[0i16; 2 * 1024], &mut uplink, |packet| println!("{} bytes", packet.as_bytes().len()))?;
     /// # }
     /// # Ok::<(), voxframe::Error>(())
     /// ```
@@ -120,9 +121,8 @@ impl Profile {
     /// # Errors
     /// Those of [`Capture::new`] and [`uplink`](Self::uplink).
     pub fn uplink_for(&self, sample_rate_hz: u32, channels: usize) -> Result<(Capture, UplinkProcessor, Controls)> {
-        let microphone = Format::mono(sample_rate_hz).or_else(|_| Format::mono(DENOISE_RATE_HZ))?;
-        let capture = Capture::new(sample_rate_hz, channels, microphone)?;
-        let (uplink, controls) = self.uplink(microphone)?;
+        let capture = Capture::for_device(sample_rate_hz, channels)?;
+        let (uplink, controls) = self.uplink(capture.output_format())?;
         Ok((capture, uplink, controls))
     }
 
@@ -153,7 +153,7 @@ impl Profile {
 /// Adds a stage that may be left out.
 fn push<S>(pipeline: &mut Pipeline, name: &'static str, handle: &Handle<S>, settings: Option<S>) -> Result<()>
 where
-    S: Live<Processor: Processor<Input = Frame, Output = Frame> + Send + 'static>,
+    S: LiveStage<Processor: Processor<Input = Frame, Output = Frame> + Send + 'static>,
 {
     settings.map_or(Ok(()), |settings| pipeline.push(name, handle.attach_with(settings)))
 }

@@ -1,14 +1,16 @@
-//! Handles, and the stages that can have one.
+//! Handles, and what can have one.
 
 use std::fmt::Debug;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::port::{ControlPort, Link};
+use super::port::{Link, Port, channel};
 use crate::core::{Format, Result, Stage};
 
-/// Stage that can be changed and watched while it runs.
+/// Settings that can be changed, and whose processor can be watched, while it runs: those of every stage, and of the
+/// [`JitterBuffer`](crate::JitterBuffer).
 ///
-/// Settings and readings are plain `Copy` values of any size and any fields.
+/// Settings and readings are plain `Copy` values of any size and any fields. A stage of one's own implements
+/// [`LiveStage`] too.
 ///
 /// ```
 /// use voxframe::{Format, Frame, Gain, Live, Processor, Stage};
@@ -21,48 +23,65 @@ use crate::core::{Format, Result, Stage};
 /// assert!(faded.samples()[0] > 0.49 && faded.samples()[479] == 0.0);
 /// # Ok::<(), voxframe::Error>(())
 /// ```
-pub trait Live: Stage + Copy + Debug + PartialEq + Send {
-    /// State of the running stage, for meters and displays.
+pub trait Live: Copy + Debug + PartialEq + Send {
+    /// State of the processor, for meters and displays.
     type Reading: Copy + Default + Send;
 
-    /// Checks the settings, as far as they do not depend on the format.
+    /// Checks the settings, as far as they do not depend on the format. [`error::in_range`](crate::error::in_range)
+    /// helps.
     ///
     /// # Errors
-    /// The setting that is out of range.
+    /// [`Error::OutOfRange`](crate::Error::OutOfRange) and the like, for the first setting that is refused.
     fn validate(&self) -> Result<()>;
 
-    /// Checks whether a processor that was prepared with `prepared` for `format` can take these settings on while it
-    /// runs. By default it can.
+    /// Checks whether a processor that was prepared with `prepared` for `format` can take these settings while it runs.
+    /// By default it can. [`error::fixed`](crate::error::fixed) helps.
     ///
     /// # Errors
-    /// [`Error::Fixed`](crate::Error::Fixed) for a setting that only a new processor can take.
+    /// [`Error::Fixed`](crate::Error::Fixed) for a setting that only a new processor can take; others for a setting
+    /// that does not go with the format.
     fn validate_change(&self, prepared: &Self, format: Format) -> Result<()> {
         let _ = (prepared, format);
         Ok(())
     }
 
-    /// [`Stage::prepare`] for a processor that obeys `port` and reports to it.
-    ///
-    /// # Errors
-    /// Those of [`Stage::prepare`].
-    fn prepare_with(self, input: Format, port: ControlPort<Self>) -> Result<Self::Processor>;
-
-    /// This stage, and a handle to it for other threads. Short for [`Handle::new`] and [`Handle::attach`].
+    /// These settings, and a handle to them for other threads. Short for [`Handle::new`] and [`Handle::attach`].
     fn live(self) -> (WithHandle<Self>, Handle<Self>) {
         let handle = Handle::new(self);
         (handle.attach(), handle)
     }
 }
 
-/// Handle to a stage: changes its settings and reads its state from any control thread.
+/// [`Stage`] whose processor a [`Handle`] controls.
+pub trait LiveStage: Stage + Live {
+    /// [`Stage::prepare`] for a processor that takes its settings from `port` and publishes its readings there.
+    ///
+    /// # Errors
+    /// Those of [`Stage::prepare`].
+    fn prepare_with(self, input: Format, port: ControlPort<Self>) -> Result<Self::Processor>;
+}
+
+/// Port of a processor with the settings `S`: what [`LiveStage::prepare_with`] is given.
+pub type ControlPort<S> = Port<S, <S as Live>::Reading>;
+
+/// Handle to a stage or a jitter buffer: changes its settings and reads its state from any control thread.
 ///
 /// A handle outlives the processors it controls. Each processor prepared from [`attach`](Self::attach) takes over from
 /// the one before, with the settings the handle holds. Settings made while no processor exists wait for the next one.
+/// The output of a jitter buffer counts as a processor.
 ///
 /// # Changes
 /// [`update`](Self::update) commits a whole value or nothing, whoever else writes. What was committed takes effect with
-/// the next frame, smoothed, so that nothing clicks. A change that the running processor cannot take is refused with
-/// [`Error::Fixed`](crate::Error::Fixed); it is accepted while no processor exists.
+/// the next frame, smoothed, so that nothing clicks.
+///
+/// One rule holds for all stages: a change that the running processor cannot take is refused. Nothing is accepted that
+/// has no effect, or that makes `process` fail later.
+/// - [`Error::Fixed`](crate::Error::Fixed): the setting fixes latency, buffers or a network when the processor is
+///   prepared. These are `lookahead_ms` of `Limiter` and `NoiseGate`, `dual_mono` of `LoudnessMeter`, and `engine` of
+///   `Denoise`. Prepare a new processor with [`attach_with`](Self::attach_with). A handle without a processor takes
+///   every valid setting.
+/// - [`Error::OutOfRange`](crate::Error::OutOfRange): the setting does not go with the format of the running processor.
+///   This is `packet_ms` of `OpusEncode` at 10 ms, in frames of 20 ms.
 ///
 /// # Realtime safety
 /// For control threads. A call may wait for another control thread that uses the same handle; it never makes the
@@ -73,30 +92,37 @@ pub struct Handle<S: Live> {
 
 struct State<S: Live> {
     settings: S,
-    /// The processor attached last.
-    link: Option<Link<S>>,
+    /// Processor attached last.
+    attached: Option<Attached<S>>,
+}
+
+struct Attached<S: Live> {
+    link: Link<S, S::Reading>,
+    /// Settings and format that the processor was prepared with.
+    prepared: S,
+    format: Format,
 }
 
 impl<S: Live> State<S> {
     fn validate(&self, settings: &S) -> Result<()> {
         settings.validate()?;
-        match self.link.as_ref().filter(|link| link.is_running()) {
-            Some(link) => settings.validate_change(&link.prepared, link.format),
+        match self.attached.as_ref().filter(|attached| attached.link.is_running()) {
+            Some(attached) => settings.validate_change(&attached.prepared, attached.format),
             None => Ok(()),
         }
     }
 }
 
 impl<S: Live> Handle<S> {
-    /// A handle to no processor yet. Settings out of range are reported by [`Stage::prepare`].
+    /// Handle to no processor yet. Settings out of range are reported by [`Stage::prepare`].
     pub fn new(settings: S) -> Self {
-        Self { state: Arc::new(Mutex::new(State { settings, link: None })) }
+        Self { state: Arc::new(Mutex::new(State { settings, attached: None })) }
     }
 
-    /// A stage whose processor obeys this handle.
+    /// Stage whose processor this handle controls.
     ///
-    /// The processor takes over when it is prepared: the one before keeps the settings it has, and is no longer read. If
-    /// preparing fails, nothing changes.
+    /// The processor takes over when it is prepared: the one before keeps the settings it has, and is no longer read.
+    /// If preparing fails, nothing changes.
     pub fn attach(&self) -> WithHandle<S> {
         WithHandle { handle: self.clone(), settings: None }
     }
@@ -106,12 +132,12 @@ impl<S: Live> Handle<S> {
         WithHandle { handle: self.clone(), settings: Some(settings) }
     }
 
-    /// Whether a processor that obeys this handle exists.
+    /// Whether a processor that this handle controls exists.
     pub fn is_attached(&self) -> bool {
-        self.state().link.as_ref().is_some_and(Link::is_running)
+        self.state().attached.as_ref().is_some_and(|attached| attached.link.is_running())
     }
 
-    /// The settings in force, or waiting for the next processor.
+    /// Settings in force, or waiting for the next processor.
     pub fn settings(&self) -> S {
         self.state().settings
     }
@@ -121,22 +147,29 @@ impl<S: Live> Handle<S> {
     /// `change` must not use this handle.
     ///
     /// # Errors
-    /// A setting out of range, or [`Error::Fixed`](crate::Error::Fixed); then nothing is changed.
+    /// Those of [`Live::validate`] and, while a processor exists, of [`Live::validate_change`]; then nothing is
+    /// changed.
     pub fn update(&self, change: impl FnOnce(&mut S)) -> Result<()> {
         let mut state = self.state();
         let mut settings = state.settings;
         change(&mut settings);
         state.validate(&settings)?;
         state.settings = settings;
-        if let Some(link) = &mut state.link {
-            link.send(settings);
+        if let Some(attached) = &mut state.attached {
+            attached.link.send(settings);
         }
         Ok(())
     }
 
-    /// The newest reading, all of it from the same frame. The default before the first frame.
+    /// Newest reading, all of it from the same frame. The default before the first frame.
     pub fn reading(&self) -> S::Reading {
-        self.state().link.as_mut().map(Link::reading).unwrap_or_default()
+        self.state().attached.as_mut().map(|attached| attached.link.reading()).unwrap_or_default()
+    }
+
+    /// Object that the processor attached last shares, if it is a `T`.
+    #[cfg_attr(not(feature = "spectrum"), allow(dead_code))]
+    pub(crate) fn shared<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
+        self.state().attached.as_ref()?.link.shared()
     }
 
     /// A panic in `change` leaves the state as it was, so a poisoned lock is as good as any.
@@ -157,37 +190,47 @@ impl<S: Live> Debug for Handle<S> {
     }
 }
 
-/// Stage with a [`Handle`]: what [`Handle::attach`] returns.
+/// Settings with a [`Handle`]: what [`Handle::attach`] returns. A [`Stage`] where the settings are one.
 #[derive(Debug)]
 pub struct WithHandle<S: Live> {
     handle: Handle<S>,
-    /// What is to become the handle's settings.
+    /// Settings that are to become the handle's.
     settings: Option<S>,
 }
 
-impl<S: Live> Stage for WithHandle<S> {
-    type Processor = S::Processor;
-
-    fn prepare(self, input: Format) -> Result<S::Processor> {
+impl<S: Live> WithHandle<S> {
+    /// Makes a processor from the newest settings and a port, and attaches it to the handle.
+    pub(crate) fn take_over<T>(
+        self,
+        format: Format,
+        mut make: impl FnMut(S, ControlPort<S>) -> Result<T>,
+    ) -> Result<T> {
         loop {
-            let before = self.handle.settings();
-            let settings = self.settings.unwrap_or(before);
-            let (port, mut link) = Link::new(settings, input);
-            let processor = settings.prepare_with(input, port)?;
+            let prepared = self.settings.unwrap_or_else(|| self.handle.settings());
+            let (port, mut link) = channel(prepared);
+            let made = make(prepared, port)?;
 
             let mut state = self.handle.state();
-            let newest = if self.settings.is_some() { settings } else { state.settings };
-            if newest != settings {
-                // Changed while the processor was made: it can take that on, or must be made again.
-                if newest.validate_change(&settings, input).is_err() {
+            let newest = if self.settings.is_some() { prepared } else { state.settings };
+            if newest != prepared {
+                // Changed meanwhile: what was made can take that, or must be made again.
+                if newest.validate_change(&prepared, format).is_err() {
                     continue;
                 }
                 link.send(newest);
             }
             state.settings = newest;
-            state.link = Some(link);
-            return Ok(processor);
+            state.attached = Some(Attached { link, prepared, format });
+            return Ok(made);
         }
+    }
+}
+
+impl<S: LiveStage> Stage for WithHandle<S> {
+    type Processor = S::Processor;
+
+    fn prepare(self, input: Format) -> Result<S::Processor> {
+        self.take_over(input, |settings, port| settings.prepare_with(input, port))
     }
 }
 
@@ -248,7 +291,9 @@ mod tests {
         fn validate_change(&self, prepared: &Self, _: Format) -> Result<()> {
             if self.fixed == prepared.fixed { Ok(()) } else { Err(Error::Fixed { setting: "Wide::fixed" }) }
         }
+    }
 
+    impl LiveStage for Wide {
         fn prepare_with(self, format: Format, port: ControlPort<Self>) -> Result<WideProcessor> {
             self.validate()?;
             Ok(WideProcessor { format, port, seen: self, frames: 0 })

@@ -1,6 +1,6 @@
 //! The one error type of the crate.
 
-use std::fmt;
+use std::{fmt, io};
 
 use super::format::{Format, FormatError};
 
@@ -12,7 +12,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// `Copy` and without heap data, so that returning one is realtime safe.
 ///
 /// There are two kinds, told apart by [`is_setup`](Self::is_setup). A *set-up* error comes from settings or wiring: it
-/// comes back until they are changed. A *transient* one concerns a single frame, buffer or packet: drop that, and go on.
+/// comes back until they are changed. A *transient* one concerns a single frame, buffer or packet: drop that, and go
+/// on.
 ///
 /// ```
 /// use voxframe::{Error, Format, Frame, Gain, Processor, Stage};
@@ -32,7 +33,8 @@ pub enum Error {
     /// `Playout` convert from and to what a device has.
     Format(FormatError),
     /// Setting outside its range, or not a number. Returned by `prepare`, by constructors and by
-    /// [`Handle::update`](crate::Handle::update), which then change nothing. Set-up: choose a value from `min` to `max`.
+    /// [`Handle::update`](crate::Handle::update), which then change nothing. Set-up: choose a value from `min` to
+    /// `max`.
     OutOfRange {
         /// Stage and field.
         setting: &'static str,
@@ -117,8 +119,8 @@ pub enum Error {
     Full,
     /// Refusal by the codec, whose state is unchanged. Transient, but for [`CodecError::InvalidSettings`].
     Codec(CodecError),
-    /// Datagram that is no RTP packet of Opus, or a buffer too short to write one. Transient: drop the datagram, or call
-    /// again with a longer buffer.
+    /// Datagram that is no RTP packet of Opus, or a buffer too short to write one. Transient: drop the datagram, or
+    /// call again with a longer buffer.
     Rtp(RtpError),
     /// Datagram that is no RTCP packet, or a buffer too short to write one. Transient: drop the datagram, or call again
     /// with a longer buffer.
@@ -132,8 +134,8 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether the error comes from settings or wiring, and so comes back until they are changed. The others concern one
-    /// frame, buffer or packet: drop it and go on.
+    /// Whether the error comes from settings or wiring, and so comes back until they are changed. The others concern
+    /// one frame, buffer or packet: drop it and go on.
     pub fn is_setup(&self) -> bool {
         match self {
             Error::Format(_)
@@ -165,7 +167,8 @@ pub enum CodecError {
     InvalidPacket,
     /// Settings that libopus refuses in this combination. Set-up: choose others.
     InvalidSettings,
-    /// Any other failure inside libopus, with its error code (`OPUS_*` in `opus_defines.h`). Transient: drop the packet.
+    /// Any other failure inside libopus, with its error code (`OPUS_*` in `opus_defines.h`). Transient: drop the
+    /// packet.
     Internal(i32),
 }
 
@@ -217,6 +220,21 @@ pub enum RtcpError {
 impl From<RtcpError> for Error {
     fn from(error: RtcpError) -> Self {
         Error::Rtcp(error)
+    }
+}
+
+impl From<Error> for io::Error {
+    /// For functions and closures that return `io::Result`: `InvalidInput` for a [set-up](Error::is_setup) error, else
+    /// `InvalidData`, with the error inside. Allocates.
+    fn from(error: Error) -> Self {
+        let kind = if error.is_setup() { io::ErrorKind::InvalidInput } else { io::ErrorKind::InvalidData };
+        Self::new(kind, error)
+    }
+}
+
+impl From<FormatError> for io::Error {
+    fn from(error: FormatError) -> Self {
+        Error::from(error).into()
     }
 }
 

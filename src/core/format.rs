@@ -1,11 +1,11 @@
-//! What every edge between two stages agrees on.
+//! Formats: what two stages that are put together agree on.
 
 use std::fmt;
 
-/// Sample rate, channels and frame length of a stream of [`Frame`](crate::Frame)s.
+/// Format of a stream of [`Frame`](crate::Frame)s: sample rate, channels and frame length.
 ///
-/// Every value of this type is valid: the rate is a multiple of 100 Hz from 8 to 192 kHz (so that 10 ms is a whole
-/// number of samples), there are 1 or 2 channels, and a frame lasts 10 or 20 ms.
+/// Every value of this type is valid. The rate is a multiple of 100 Hz from 8 to 192 kHz, so that 10 ms is a whole
+/// number of samples. There are 1 or 2 channels, and a frame lasts 10 or 20 ms.
 ///
 /// ```
 /// use voxframe::Format;
@@ -22,10 +22,10 @@ pub struct Format {
 }
 
 impl Format {
-    /// The most channels a frame can have.
+    /// Maximum number of channels.
     pub const MAX_CHANNELS: usize = 2;
 
-    /// One channel, frames of 10 ms.
+    /// Mono, in frames of 10 ms.
     ///
     /// # Errors
     /// [`FormatError::SampleRate`].
@@ -33,7 +33,7 @@ impl Format {
         Self::new(sample_rate_hz, 1)
     }
 
-    /// Two channels, left then right, frames of 10 ms.
+    /// Stereo, left then right, in frames of 10 ms.
     ///
     /// # Errors
     /// [`FormatError::SampleRate`].
@@ -41,7 +41,7 @@ impl Format {
         Self::new(sample_rate_hz, 2)
     }
 
-    /// `channels` channels, frames of 10 ms.
+    /// Mono or stereo by the number of channels, in frames of 10 ms.
     ///
     /// # Errors
     /// [`FormatError::SampleRate`], [`FormatError::Channels`].
@@ -50,7 +50,7 @@ impl Format {
         format.with_sample_rate_hz(sample_rate_hz)?.with_channels(channels)
     }
 
-    /// The same with another sample rate.
+    /// The same format with another sample rate.
     ///
     /// # Errors
     /// [`FormatError::SampleRate`].
@@ -62,7 +62,7 @@ impl Format {
         }
     }
 
-    /// The same with another number of channels.
+    /// The same format with another number of channels.
     ///
     /// # Errors
     /// [`FormatError::Channels`].
@@ -73,7 +73,7 @@ impl Format {
         }
     }
 
-    /// The same with frames of 10 or 20 ms.
+    /// The same format with frames of 10 or 20 ms.
     ///
     /// # Errors
     /// [`FormatError::FrameLength`].
@@ -84,32 +84,32 @@ impl Format {
         }
     }
 
-    /// Samples a second in each channel, in Hz.
+    /// Sample rate in Hz.
     pub const fn sample_rate_hz(self) -> u32 {
         self.sample_rate_hz
     }
 
-    /// The number of channels, 1 or 2.
+    /// Number of channels, 1 or 2.
     pub const fn channels(self) -> usize {
         self.channels as usize
     }
 
-    /// The length of a frame in ms, 10 or 20.
+    /// Frame length in ms, 10 or 20.
     pub const fn frame_ms(self) -> u32 {
         self.frame_ms as u32
     }
 
-    /// The number of samples in each channel of a frame.
+    /// Frame length in samples per channel.
     pub const fn samples_per_channel(self) -> usize {
         (self.sample_rate_hz / 100 * self.frame_ms as u32 / 10) as usize
     }
 
-    /// A time in ms as samples per channel, rounded to the nearest.
+    /// Time in ms as samples per channel, rounded to the nearest.
     pub fn samples_in_ms(self, ms: f32) -> usize {
         (f64::from(ms) * f64::from(self.sample_rate_hz) / 1000.0).round() as usize
     }
 
-    /// A number of samples per channel as a time in ms.
+    /// Samples per channel as a time in ms.
     pub fn ms(self, samples: usize) -> f64 {
         samples as f64 * 1000.0 / f64::from(self.sample_rate_hz)
     }
@@ -126,8 +126,8 @@ impl fmt::Display for Format {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum FormatError {
-    /// Sample rate that is not a multiple of 100 Hz from 8 to 192 kHz. For devices at 11 025 or 22 050 Hz, let `Capture`
-    /// or `Playout` resample.
+    /// Sample rate that is not a multiple of 100 Hz from 8 to 192 kHz. For devices at 11 025 or 22 050 Hz, let
+    /// `Capture` or `Playout` resample.
     SampleRate {
         /// The rate asked for, in Hz.
         rate_hz: u32,
@@ -160,7 +160,7 @@ impl fmt::Display for FormatError {
 
 impl std::error::Error for FormatError {}
 
-/// A position or length at one rate as the nearest one at another.
+/// Position or length at one sample rate, as the nearest one at another.
 pub(crate) fn rescale(samples: i64, from_hz: u32, to_hz: u32) -> i64 {
     let scaled = 2 * i128::from(samples) * i128::from(to_hz) + i128::from(from_hz);
     scaled.div_euclid(2 * i128::from(from_hz)) as i64

@@ -1,13 +1,14 @@
-//! One block of sound.
+//! Frames: one block of sound.
 
 use super::error::{Error, Result};
 use super::format::Format;
 use crate::dsp::kernels;
 
-/// 10 or 20 ms of all channels, as `f32` with full scale at ±1.0.
+/// Frame: 10 or 20 ms of all channels, as `f32` with full scale at ±1.0.
 ///
-/// Samples are planar: all of the left channel, then all of the right. A frame knows where in the stream it belongs
-/// ([`position`](Self::position)) and, once a detector has looked at it, how likely it holds speech.
+/// Samples are planar: all of the left channel, then all of the right. A frame carries its
+/// [`position`](Self::position) in the stream and, behind a detector, its
+/// [`speech_probability`](Self::speech_probability).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Frame {
     format: Format,
@@ -17,22 +18,23 @@ pub struct Frame {
 }
 
 impl Frame {
-    /// A silent frame at position 0. Allocates.
+    /// Silent frame at position 0. Allocates.
     pub fn new(format: Format) -> Self {
         let samples = vec![0.0; format.samples_per_channel() * format.channels()].into_boxed_slice();
         Self { format, position: 0, speech_probability: None, samples }
     }
 
-    /// Sample rate, channels and length.
+    /// Format: sample rate, channels and length.
     pub fn format(&self) -> Format {
         self.format
     }
 
-    /// Where the first sample belongs, in samples per channel of this frame's rate since the first captured sample.
+    /// Position: capture time of the first sample, in samples per channel at this frame's rate since the first captured
+    /// sample.
     ///
-    /// A stage that delays takes its delay off, so the number names the moment at which the sound in this frame was
-    /// captured, however many stages it went through. It is negative while a delay is filling up: what stands before
-    /// position 0 was never captured and can be dropped.
+    /// A stage that delays takes its delay off, so the position stays the capture time, however many stages the sound
+    /// went through. It is negative while a delay fills up: sound before position 0 was never captured and can be
+    /// dropped.
     pub fn position(&self) -> i64 {
         self.position
     }
@@ -42,7 +44,7 @@ impl Frame {
         self.position = position;
     }
 
-    /// How likely this frame holds speech, 0 to 1; `None` until a detector has said so.
+    /// Speech probability, 0 to 1; `None` until a detector has set it.
     pub fn speech_probability(&self) -> Option<f32> {
         self.speech_probability
     }
@@ -52,29 +54,29 @@ impl Frame {
         self.speech_probability = probability;
     }
 
-    /// All samples, one channel after the other.
+    /// All samples, planar: one channel after the other.
     pub fn samples(&self) -> &[f32] {
         &self.samples
     }
 
-    /// All samples, one channel after the other.
+    /// All samples, planar: one channel after the other.
     pub fn samples_mut(&mut self) -> &mut [f32] {
         &mut self.samples
     }
 
-    /// The channels in order, a slice each.
+    /// Channels in order, a slice each.
     pub fn channels(&self) -> std::slice::ChunksExact<'_, f32> {
         self.samples.chunks_exact(self.format.samples_per_channel())
     }
 
-    /// The channels in order, a slice each.
+    /// Channels in order, a slice each.
     pub fn channels_mut(&mut self) -> std::slice::ChunksExactMut<'_, f32> {
         self.samples.chunks_exact_mut(self.format.samples_per_channel())
     }
 
-    /// What every processor does first with a frame it was given: fails if the frame is not of the `expected` format,
-    /// and silences what is no sound (NaN, infinities, and magnitudes over 2³², which no integer PCM taken for float
-    /// reaches), so that nothing after it has to think of them.
+    /// Input check of every processor: fails if the frame is not of the `expected` format, and silences invalid
+    /// samples, so that no filter behind it is poisoned. Invalid are NaN, infinities, and magnitudes over 2³², which no
+    /// integer PCM taken for float reaches.
     ///
     /// # Errors
     /// [`Error::WrongFormat`]; the frame is unchanged.
@@ -82,17 +84,17 @@ impl Frame {
     /// # Realtime safety
     /// Safe.
     pub fn check_and_sanitize(&mut self, expected: Format) -> Result<()> {
-        self.expect(expected)?;
-        kernels::sanitise(&mut self.samples);
+        self.check_format(expected)?;
+        kernels::sanitize(&mut self.samples);
         Ok(())
     }
 
-    /// The first half of [`check_and_sanitize`](Self::check_and_sanitize).
-    pub(crate) fn expect(&self, expected: Format) -> Result<()> {
+    /// First half of [`check_and_sanitize`](Self::check_and_sanitize).
+    pub(crate) fn check_format(&self, expected: Format) -> Result<()> {
         if self.format == expected { Ok(()) } else { Err(Error::WrongFormat { expected, actual: self.format }) }
     }
 
-    /// Makes this frame equal to `other`.
+    /// Copies samples, position and speech probability of `other`.
     ///
     /// # Errors
     /// [`Error::WrongFormat`]; the frame is unchanged.
@@ -100,16 +102,14 @@ impl Frame {
     /// # Realtime safety
     /// Safe.
     pub fn copy_from(&mut self, other: &Frame) -> Result<()> {
-        if self.format != other.format {
-            return Err(Error::WrongFormat { expected: self.format, actual: other.format });
-        }
+        other.check_format(self.format)?;
         self.samples.copy_from_slice(&other.samples);
         self.position = other.position;
         self.speech_probability = other.speech_probability;
         Ok(())
     }
 
-    /// Fills the frame from interleaved samples.
+    /// Copies interleaved samples in.
     ///
     /// # Errors
     /// [`Error::WrongLength`]; the frame is unchanged.
@@ -117,7 +117,7 @@ impl Frame {
     /// # Realtime safety
     /// Safe.
     pub fn copy_from_interleaved(&mut self, interleaved: &[f32]) -> Result<()> {
-        self.same_length(interleaved)?;
+        self.check_length(interleaved)?;
         let channels = self.format.channels();
         for (index, channel) in self.channels_mut().enumerate() {
             for (sample, group) in channel.iter_mut().zip(interleaved.chunks_exact(channels)) {
@@ -127,7 +127,7 @@ impl Frame {
         Ok(())
     }
 
-    /// Writes the samples out interleaved.
+    /// Copies the samples out, interleaved.
     ///
     /// # Errors
     /// [`Error::WrongLength`]; nothing is written.
@@ -135,7 +135,7 @@ impl Frame {
     /// # Realtime safety
     /// Safe.
     pub fn copy_to_interleaved(&self, interleaved: &mut [f32]) -> Result<()> {
-        self.same_length(interleaved)?;
+        self.check_length(interleaved)?;
         let channels = self.format.channels();
         for (index, channel) in self.channels().enumerate() {
             for (sample, group) in channel.iter().zip(interleaved.chunks_exact_mut(channels)) {
@@ -145,7 +145,7 @@ impl Frame {
         Ok(())
     }
 
-    fn same_length(&self, samples: &[f32]) -> Result<()> {
+    fn check_length(&self, samples: &[f32]) -> Result<()> {
         if samples.len() == self.samples.len() {
             Ok(())
         } else {
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_frame_of_the_right_format_is_admitted() {
+    fn only_a_frame_of_the_right_format_is_accepted() {
         let format = Format::mono(48_000).unwrap();
         let mut frame = Frame::new(format);
         frame.samples_mut()[..4].copy_from_slice(&[f32::NAN, f32::INFINITY, -1e30, 40_000.0]);

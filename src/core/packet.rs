@@ -3,19 +3,31 @@
 use super::error::{Error, Result};
 use crate::opus::packet::ticks_of;
 
-/// One Opus packet, or a gap between packets: lost ones, or a silence in which none was sent.
+/// Opus packet, or a gap between packets: lost ones, or a silence in which none was sent.
 ///
 /// Position and duration are in ticks of 48 kHz, as in RTP (RFC 7587, section 4.1), whatever the audio's rate.
-#[derive(Clone, Debug, PartialEq, Eq)]
+///
+/// A processor lends its packet until it is called again. To keep one, [`copy_from`](Self::copy_from) it into a packet of
+/// one's own, which does not allocate; cloning does. Two packets are equal if they have the same bytes and the same
+/// description.
+#[derive(Clone, Debug)]
 pub struct Packet {
     bytes: Box<[u8; Packet::MAX_BYTES]>,
     len: usize,
+    about: About,
+}
+
+/// Description of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct About {
     position: i64,
     duration: u32,
     kind: Kind,
     /// For a gap: the position of the packet whose bytes these are.
     later: i64,
     speech: bool,
+    /// Magnitude of the level in dBov, if known.
+    level: Option<u8>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,23 +38,43 @@ enum Kind {
 }
 
 impl Packet {
-    /// The most bytes a packet holds: six Opus frames of 1275 bytes with their lengths (RFC 6716, section 3.2).
+    /// Largest packet in bytes: six Opus frames of 1275 bytes with their lengths (RFC 6716, section 3.2).
     pub const MAX_BYTES: usize = 6 * (1275 + 2) + 2;
 
-    /// Ticks a second of [`position`](Self::position) and [`duration`](Self::duration).
+    /// Clock of [`position`](Self::position) and [`duration`](Self::duration), in ticks a second.
     pub const CLOCK_HZ: u32 = 48_000;
 
     /// An empty packet: no bytes, no duration. Allocates.
     pub fn new() -> Self {
-        Self {
-            bytes: Box::new([0; Self::MAX_BYTES]),
-            len: 0,
-            position: 0,
-            duration: 0,
-            kind: Kind::Received,
-            later: 0,
-            speech: false,
-        }
+        let about = About { position: 0, duration: 0, kind: Kind::Received, later: 0, speech: false, level: None };
+        Self { bytes: Box::new([0; Self::MAX_BYTES]), len: 0, about }
+    }
+
+    /// Makes this the same packet as `other`: what a clone would be, without an allocation.
+    ///
+    /// ```
+    /// use voxframe::{Packet, Processor, Result};
+    /// # use voxframe::Frame;
+    /// struct Voice<P> {
+    ///     uplink: P,
+    ///     kept: Packet, // made once, with `Packet::new`
+    /// }
+    /// impl<P: Processor<Input = Frame, Output = Packet>> Voice<P> {
+    ///     /// The packet does not borrow the uplink, so that `self` can be used while it is there.
+    ///     fn tick(&mut self, frame: &mut Frame) -> Result<Option<&Packet>> {
+    ///         let Some(packet) = self.uplink.process(frame)? else { return Ok(None) };
+    ///         self.kept.copy_from(packet);
+    ///         Ok(Some(&self.kept))
+    ///     }
+    /// }
+    /// ```
+    ///
+    /// # Realtime safety
+    /// Safe.
+    pub fn copy_from(&mut self, other: &Packet) {
+        self.bytes[..other.len].copy_from_slice(other.as_bytes());
+        self.len = other.len;
+        self.about = other.about;
     }
 
     /// Makes this the packet with these bytes, received for `position`.
@@ -54,22 +86,26 @@ impl Packet {
     /// Safe.
     pub fn set_bytes(&mut self, bytes: &[u8], position: i64) -> Result<()> {
         self.store(bytes)?;
-        self.position = position;
-        self.duration = ticks_of(bytes);
-        self.kind = Kind::Received;
-        self.speech = bytes.len() > 2;
+        self.about = About {
+            position,
+            duration: ticks_of(bytes),
+            kind: Kind::Received,
+            later: 0,
+            speech: bytes.len() > 2,
+            level: None,
+        };
         Ok(())
     }
 
-    /// Makes this a gap of `duration` ticks, left by one or more lost packets: a decoder fills it.
+    /// Makes this a gap of `duration` ticks, left by one or more lost packets, which a decoder fills.
     ///
-    /// `later` are the bytes of the first packet after the gap that has arrived, and `later_position` is the position
-    /// of that packet: what its sender put into it against losses (in-band FEC, DRED) rebuilds the sound, the older
-    /// the further apart the two are. Where none has arrived, pass an empty slice; the position is then of no account.
+    /// `later` is the payload of the first packet after the gap that has arrived, and `later_position` the position
+    /// of that packet. Its redundancy (in-band FEC, DRED) rebuilds the sound; the further apart the two positions are,
+    /// the older the sound. Where none has arrived, pass an empty slice; the position then does not count.
     ///
     /// A gap of several packets can be given as a whole, if `later` is known, or packet by packet. As a whole is
     /// better: the decoder then fills it 20 ms at a time, and knows how far redundancy reaches. A gap may be given up
-    /// half way: its [`position`](Self::position) and [`duration`](Self::duration) say what of it is still to come.
+    /// half way: its [`position`](Self::position) and [`duration`](Self::duration) tell the part still to come.
     ///
     /// # Errors
     /// [`Error::PacketTooLong`]; the packet is unchanged.
@@ -78,15 +114,11 @@ impl Packet {
     /// Safe.
     pub fn set_lost(&mut self, position: i64, duration: u32, later: &[u8], later_position: i64) -> Result<()> {
         self.store(later)?;
-        self.position = position;
-        self.duration = duration;
-        self.kind = Kind::Lost;
-        self.later = later_position;
-        self.speech = false;
+        self.about = About { position, duration, kind: Kind::Lost, later: later_position, speech: false, level: None };
         Ok(())
     }
 
-    /// Makes this a gap of `duration` ticks in which the sender was silent (DTX): a decoder fills it with comfort
+    /// Makes this a gap of `duration` ticks in which the sender was silent (DTX), which a decoder fills with comfort
     /// noise.
     ///
     /// In RTP, such a gap is one in the timestamps but not in the sequence numbers.
@@ -95,10 +127,7 @@ impl Packet {
     /// Safe.
     pub fn set_silence(&mut self, position: i64, duration: u32) {
         self.len = 0;
-        self.position = position;
-        self.duration = duration;
-        self.kind = Kind::Silence;
-        self.speech = false;
+        self.about = About { position, duration, kind: Kind::Silence, later: 0, speech: false, level: None };
     }
 
     fn store(&mut self, bytes: &[u8]) -> Result<()> {
@@ -108,49 +137,64 @@ impl Packet {
         Ok(())
     }
 
-    /// What goes over the network.
+    /// Bytes of the packet: the payload that goes over the network.
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes[..self.len]
     }
 
-    /// When the first sample of this packet was captured, in ticks of 48 kHz since the first captured sample.
+    /// Capture time of the first sample, in ticks of 48 kHz since the first captured sample.
     ///
     /// All delay so far is taken off, the codec's lookahead included, so the number is negative at first: a packet
     /// at −1032 starts with 1032 ticks of sound that was never captured (the pre-skip of RFC 7845).
     pub fn position(&self) -> i64 {
-        self.position
+        self.about.position
     }
 
-    /// The length of its sound in ticks of 48 kHz; 0 if its bytes are not an Opus packet, and when a decoder has handed
-    /// out all of its sound.
+    /// Length of the sound in ticks of 48 kHz; 0 if the bytes are not an Opus packet, and when a decoder has handed
+    /// out all of the sound.
     pub fn duration(&self) -> u32 {
-        self.duration
+        self.about.duration
+    }
+
+    /// Capture time of the end, in ticks: [`position`](Self::position) and [`duration`](Self::duration).
+    pub fn end(&self) -> i64 {
+        self.about.position.saturating_add(self.about.duration.into())
     }
 
     /// Whether this stands for packets that were lost.
     pub fn is_lost(&self) -> bool {
-        self.kind == Kind::Lost
+        self.about.kind == Kind::Lost
     }
 
     /// Whether this packet need not be sent, or was not: the encoder is silent (DTX), and the far side fills the gap
     /// with comfort noise.
     pub fn is_dtx(&self) -> bool {
-        match self.kind {
+        match self.about.kind {
             Kind::Received => (1..=2).contains(&self.len),
             Kind::Lost => false,
             Kind::Silence => true,
         }
     }
 
-    /// Whether it holds speech: what a detector before the encoder said, or, where there was none, that it is not a
-    /// DTX packet.
+    /// Voice activity of the packet: the verdict of a detector before the encoder, or, where there was none, that it is
+    /// not a DTX packet. The V bit of the RTP audio level (RFC 6464, section 3).
     pub fn holds_speech(&self) -> bool {
-        self.speech
+        self.about.speech
     }
 
-    /// Whether nothing is left in it: no bytes, or a decoder has handed out all of its sound.
+    /// Audio level of the packet's own sound in −dBov, 0 (full scale) to 127 (digital silence), as RTP carries it
+    /// (RFC 6464, section 3); `None` for packets that were received, and for gaps.
+    ///
+    /// It is the RMS of all samples that the encoder took in for this packet, all channels together, rounded to 1 dB. 0
+    /// dBov is the RMS of a full-scale square wave, as everywhere in this crate. The byte of the
+    /// header extension is `level | u8::from(packet.holds_speech()) << 7`.
+    pub fn level_dbov(&self) -> Option<u8> {
+        self.about.level
+    }
+
+    /// Whether nothing is left: no bytes, or a decoder has handed out all of the sound.
     pub fn is_empty(&self) -> bool {
-        self.len == 0 && self.duration == 0
+        self.len == 0 && self.about.duration == 0
     }
 
     #[cfg(feature = "opus")]
@@ -158,46 +202,58 @@ impl Packet {
         &mut self.bytes[..]
     }
 
-    /// Declares the first `len` bytes of the buffer to be the packet.
+    /// Declares the first `len` bytes of the buffer to be the packet, of sound with this mean power.
     #[cfg(feature = "opus")]
-    pub(crate) fn fill(&mut self, len: usize, position: i64, duration: u32, speech: bool) {
+    pub(crate) fn fill(&mut self, len: usize, position: i64, duration: u32, speech: bool, power: f32) {
         self.len = len;
-        self.position = position;
-        self.duration = duration;
-        self.kind = Kind::Received;
-        self.speech = speech;
+        self.about = About { position, duration, kind: Kind::Received, later: 0, speech, level: Some(dbov(power)) };
     }
 
     /// Takes the bytes out, leaving `left` ticks of decoded sound to be handed out.
     #[cfg(feature = "opus")]
     pub(crate) fn consume(&mut self, left: u32) {
         self.len = 0;
-        self.kind = Kind::Received;
-        self.duration = left;
+        self.about.kind = Kind::Received;
+        self.about.duration = left;
     }
 
     /// Whether this is a gap of either kind.
     #[cfg(feature = "opus")]
     pub(crate) fn is_gap(&self) -> bool {
-        self.kind != Kind::Received
+        self.about.kind != Kind::Received
     }
 
-    /// How far ahead of this gap's position the packet is whose bytes it has.
+    /// Distance from this gap's position to the packet whose bytes it has, in ticks.
     #[cfg(feature = "opus")]
     pub(crate) fn until_later(&self) -> i64 {
-        self.later.saturating_sub(self.position)
+        self.about.later.saturating_sub(self.about.position)
     }
 
     /// Takes the first `ticks` off a gap.
     #[cfg(feature = "opus")]
     pub(crate) fn shorten(&mut self, ticks: u32) {
-        self.position = self.position.saturating_add(ticks.into());
-        self.duration = self.duration.saturating_sub(ticks);
-        if self.duration == 0 {
+        self.about.position = self.about.position.saturating_add(ticks.into());
+        self.about.duration = self.about.duration.saturating_sub(ticks);
+        if self.about.duration == 0 {
             self.consume(0);
         }
     }
 }
+
+/// Level of a mean power in −dBov, 0 to 127 (the reference of RFC 6465, appendix A).
+#[cfg(feature = "opus")]
+fn dbov(power: f32) -> u8 {
+    // The cast makes 0 of what is above full scale. The power 0 is −∞ dBov.
+    (-10.0 * power.log10()).round().min(127.0) as u8
+}
+
+impl PartialEq for Packet {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_bytes() == other.as_bytes() && self.about == other.about
+    }
+}
+
+impl Eq for Packet {}
 
 impl Default for Packet {
     fn default() -> Self {
@@ -246,5 +302,33 @@ mod tests {
             packet.set_bytes(bytes, 7).unwrap();
             assert_eq!(packet.duration(), ticks, "{bytes:?}");
         }
+    }
+    #[test]
+    fn a_copy_is_equal_whatever_was_there_before() {
+        let (mut packet, mut copy) = (Packet::new(), Packet::new());
+        copy.set_bytes(&[9; 100], 5).unwrap();
+        packet.set_lost(1920, 960, &[1, 2, 3], 2880).unwrap();
+        assert_ne!(copy, packet);
+        copy.copy_from(&packet);
+        assert_eq!(copy, packet);
+        assert_eq!((copy.as_bytes(), copy.end()), (&[1, 2, 3][..], 2880));
+        packet.set_bytes(&[1, 2, 3], 1920).unwrap();
+        assert_ne!(copy, packet, "a gap is no packet");
+    }
+
+    #[cfg(feature = "opus")]
+    #[test]
+    fn levels_are_those_of_rfc_6464() {
+        // Full-scale square and sine, 0.1, half a dB on either side of a rounding, the least number, silence.
+        let cases = [(1.0, 0), (0.5, 3), (0.01, 20), (0.0113, 19), (0.0112, 20), (4.0, 0), (1e-12, 120), (0.0, 127)];
+        let mut packet = Packet::new();
+        for (power, level) in cases {
+            packet.fill(3, 0, 960, true, power);
+            assert_eq!(packet.level_dbov(), Some(level), "{power}");
+        }
+        packet.fill(3, 0, 960, true, f32::MIN_POSITIVE);
+        assert_eq!(packet.level_dbov(), Some(127));
+        packet.set_bytes(&[8, 1, 2], 0).unwrap();
+        assert_eq!(packet.level_dbov(), None);
     }
 }

@@ -1,4 +1,4 @@
-//! Stages chosen at run time.
+//! Composition of stages at run time.
 
 use super::error::Result;
 use super::format::Format;
@@ -6,13 +6,13 @@ use super::frame::Frame;
 use super::processor::Processor;
 use super::stage::{Stage, latency_after};
 
-/// Any processor from frames to frames.
+/// Any processor from frames to frames, that can be sent to the audio thread.
 pub type FrameProcessor = dyn Processor<Input = Frame, Output = Frame> + Send;
 
-/// A chain of named frame processors that is put together at run time.
+/// Pipeline: named frame processors in series, composed at run time.
 ///
-/// The same stages give the same sound as when they are put together with [`Stage::then`]; a pipeline costs one
-/// virtual call a stage more, and an empty one passes frames through.
+/// The same stages give the same sound as when they are composed with [`Stage::then`]. A pipeline costs one virtual
+/// call a stage more. An empty one passes frames unchanged.
 ///
 /// ```
 /// use voxframe::{Format, Gain, LevelMeter, Pipeline, Processor};
@@ -28,12 +28,12 @@ pub struct Pipeline {
 }
 
 impl Pipeline {
-    /// An empty pipeline.
+    /// Empty pipeline for frames of the format `input`.
     pub fn new(input: Format) -> Self {
         Self { input, stages: Vec::new() }
     }
 
-    /// Prepares `stage` for what comes out of the pipeline so far, and puts it at the end.
+    /// Prepares `stage` for the output of the pipeline so far, and appends it.
     ///
     /// # Errors
     /// Those of [`Stage::prepare`]; the pipeline is unchanged.
@@ -46,12 +46,12 @@ impl Pipeline {
         Ok(())
     }
 
-    /// The stages in order, with their names.
+    /// Processors in order, with their names.
     pub fn stages(&self) -> impl Iterator<Item = (&'static str, &FrameProcessor)> {
         self.stages.iter().map(|(name, stage)| (*name, &**stage))
     }
 
-    /// The stages in order, with their names, to be run one at a time (and timed, say).
+    /// Processors in order, with their names, to be run one at a time (and timed, say).
     pub fn stages_mut(&mut self) -> impl Iterator<Item = (&'static str, &mut FrameProcessor)> {
         self.stages.iter_mut().map(|(name, stage)| (*name, &mut **stage))
     }

@@ -1,16 +1,16 @@
-//! A running step.
+//! Processors.
 
 use super::error::Result;
 use super::format::Format;
 
-/// A running step of a voice pipeline.
+/// Processor: a running step of a voice pipeline, which owns every buffer it will ever need.
 ///
-/// A processor is made by [`Stage::prepare`](crate::Stage::prepare), which checks every setting and allocates every
-/// buffer: one that is not prepared cannot exist.
+/// It is made by [`Stage::prepare`](crate::Stage::prepare), which checks every setting and allocates every buffer: a
+/// processor that is not prepared cannot exist.
 pub trait Processor {
-    /// What goes in: [`Frame`](crate::Frame), or [`Packet`](crate::Packet) for decoders.
+    /// Input: [`Frame`](crate::Frame), or [`Packet`](crate::Packet) for decoders.
     type Input: ?Sized;
-    /// What comes out: [`Frame`](crate::Frame), or [`Packet`](crate::Packet) for encoders.
+    /// Output: [`Frame`](crate::Frame), or [`Packet`](crate::Packet) for encoders.
     type Output: ?Sized;
 
     /// Takes one input and lends at most one output; `None` means "not yet".
@@ -21,10 +21,10 @@ pub trait Processor {
     ///
     /// # Errors
     /// [`Error::WrongFormat`](crate::Error::WrongFormat) if the frame is not of the input format, and what the stage
-    /// documents. The input stays finite and the processor goes on with the next one as if this one had not been.
+    /// documents. The processor goes on with the next input as if this one had not been.
     ///
     /// # Realtime safety
-    /// After the first frame on a thread it never allocates, locks, blocks or makes a system call.
+    /// Never allocates, locks, blocks or makes a system call.
     fn process<'a>(&'a mut self, input: &'a mut Self::Input) -> Result<Option<&'a mut Self::Output>>;
 
     /// Forgets all past sound; keeps settings and buffers.
@@ -33,16 +33,16 @@ pub trait Processor {
     /// Safe.
     fn reset(&mut self);
 
-    /// The format prepared for.
+    /// Format that the processor was prepared for.
     fn input_format(&self) -> Format;
 
-    /// The format that comes out. For an encoder: what its decoder gives back.
+    /// Format of the output. For an encoder: what its decoder gives back.
     fn output_format(&self) -> Format {
         self.input_format()
     }
 
-    /// How much later sound comes out than it went in, in samples per channel at the output rate. Exact to a sample;
-    /// where the delay is no whole number, the nearest one.
+    /// Latency: delay from input to output, in samples per channel at the output rate. Exact to a sample; where the
+    /// delay is no whole number, the nearest one.
     ///
     /// The time to fill a packet is not in it: from microphone to packet it is the packet's length plus this.
     fn latency(&self) -> usize {

@@ -27,7 +27,7 @@ pub trait Source {
     /// takes the place of a frame that cannot be made is documented by the source.
     ///
     /// # Realtime safety
-    /// After the first frame on a thread it never allocates, locks, blocks or makes a system call.
+    /// Never allocates, locks, blocks or makes a system call.
     fn pull(&mut self) -> &mut Frame;
 
     /// Format of the frames.

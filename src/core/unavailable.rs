@@ -1,4 +1,4 @@
-//! What stands in for a processor that was not built.
+//! Stand-in for a processor that was not built.
 
 use std::convert::Infallible;
 use std::marker::PhantomData;

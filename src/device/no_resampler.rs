@@ -1,20 +1,20 @@
-//! Stands in for the resampler where the feature `resample` is off: there is none, and asking for one says so.
+//! Stand-in for the resampler where the feature `resample` is off: there is none, and asking for one is an error.
 
 use crate::core::{Error, Format, Result};
 
-/// Never exists.
-pub(super) enum Rate {}
+/// Resampler that never exists.
+pub(super) enum DeviceResampler {}
 
-impl Rate {
+impl DeviceResampler {
     pub fn capture(device_hz: u32, _: Format) -> Result<Self> {
-        Self::playout_or_capture(device_hz)
+        Self::refuse(device_hz)
     }
 
     pub fn playout(_: Format, device_hz: u32) -> Result<Self> {
-        Self::playout_or_capture(device_hz)
+        Self::refuse(device_hz)
     }
 
-    fn playout_or_capture(rate_hz: u32) -> Result<Self> {
+    fn refuse(rate_hz: u32) -> Result<Self> {
         let advice = "frames of another rate need the feature `resample`";
         Err(Error::UnsupportedRate { stage: "device", rate_hz, advice })
     }

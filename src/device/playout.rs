@@ -2,43 +2,62 @@
 
 use std::collections::VecDeque;
 
-use super::resampler::Rate;
-use super::{SamplesMut, check_device};
-use crate::core::{Error, Format, Frame, Result};
+use super::check_device;
+use super::resampler::DeviceResampler;
+use super::samples::{DeviceSample, put};
+use crate::core::{Error, Format, Frame, Result, Source};
 
-/// How long sound takes to fade out when frames run dry, and to fade in when they come again, in ms.
+/// Fade time when frames run dry, and when they come again, in ms.
 const FADE_MS: f32 = 5.0;
 
 /// Samples per channel that are handed out in one go.
 const RUN: usize = 256;
 
-/// Hands frames to a device, in slices of any length.
+/// Playout edge: [`Frame`]s handed to a device in buffers of any length; the mirror of [`Capture`](super::Capture).
 ///
-/// It gives 1 to 8 channels at any rate from 8 to 192 kHz, as 16, 24 or 32-bit integers or floats, interleaved or
-/// planar. Mono goes to the first two channels, stereo to mono is the mean of both, and channels beyond the second are
-/// silent. Where the device's rate is not that of the frames it is resampled (feature `resample`).
+/// Devices have 1 to 8 channels at 8 to 192 kHz, interleaved or planar, of any [`DeviceSample`] type; slices, arrays and
+/// vectors will do. Mono goes to the first two channels, stereo to mono is the mean of both, and channels beyond the
+/// second are silent. Where the device's rate is not that of the frames it is resampled (feature `resample`).
 ///
-/// When frames run dry the sound fades out within 5 ms, and fades in again with the next frame: no click.
+/// [`fill`](Self::fill) fetches frames from a [`Source`] as the device needs them: a jitter buffer's output, alone or
+/// with stages behind it.
 ///
 /// ```
-/// # #[cfg(feature = "resample")] {
-/// use voxframe::{Format, Frame, Playout};
-/// let mut playout = Playout::new(Format::mono(48_000)?, 48_000, 2)?;
-/// let mut frame = Frame::new(playout.input_format());
-/// let mut device = [0i16; 2 * 256];
-/// while playout.available() < 256 {
-///     playout.push(&mut frame)?; // the next frame of the call
-/// }
-/// assert_eq!(playout.pull_interleaved(&mut device[..])?, 256);
+/// # #[cfg(all(feature = "opus", feature = "resample"))] {
+/// use voxframe::{Format, Gain, JitterBuffer, Limiter, Playout, Source};
+/// let (_network, output) = JitterBuffer::default().open(Format::mono(48_000)?)?;
+/// let mut downlink = output.then(Gain::db(6.0))?.then(Limiter::default())?;
+/// let mut playout = Playout::new(downlink.output_format(), 44_100, 2)?;
+/// let mut buffer = [0i16; 2 * 16_384]; // 372 ms, what some Bluetooth devices ask for
+/// playout.fill(&mut buffer, &mut downlink)?;
 /// # }
 /// # Ok::<(), voxframe::Error>(())
 /// ```
 ///
-/// Realtime safety: everything but `new` is safe. Latency: none without resampling, else [`latency`](Self::latency);
-/// and whatever [`available`](Self::available) was left to wait.
+/// [`push`](Self::push) and [`pull_interleaved`](Self::pull_interleaved) are for frames that come by themselves: from
+/// another thread, or a file. When those run dry the sound fades out within 5 ms, and fades in again with the next
+/// frame: no click.
+///
+/// ```
+/// use voxframe::{Format, Frame, Playout};
+/// let mut playout = Playout::new(Format::mono(48_000)?, 48_000, 2)?;
+/// let mut frame = Frame::new(playout.input_format());
+/// let mut buffer = [0i16; 2 * 256];
+/// playout.push(&mut frame)?;
+/// assert_eq!(playout.pull_interleaved(&mut buffer)?, 256);
+/// assert_eq!(playout.pull_interleaved(&mut buffer)?, 224); // the rest is silence
+/// # Ok::<(), voxframe::Error>(())
+/// ```
+///
+/// # Realtime safety
+/// Everything but `new` is safe, as far as the source is.
+///
+/// # Latency
+/// None without resampling, else [`latency`](Self::latency); and what of the last frame waits for the next buffer.
 pub struct Playout {
     channels: usize,
-    rate: Option<Rate>,
+    rate_hz: u32,
+    resampler: Option<DeviceResampler>,
     input: Format,
     /// Resampled sound, planar.
     resampled: Box<[f32]>,
@@ -48,7 +67,7 @@ pub struct Playout {
     most_waiting: usize,
     /// The last sample played, of each channel of the frames.
     last: [f32; Format::MAX_CHANNELS],
-    /// What decays after the last sample when frames run dry.
+    /// Decaying rest of the last sample when frames run dry.
     tail: [f32; Format::MAX_CHANNELS],
     decay: f32,
     fade_in: f32,
@@ -57,20 +76,22 @@ pub struct Playout {
 }
 
 impl Playout {
-    /// From frames of `input` to a device with this rate and these channels. Room for 200 ms. Allocates.
+    /// Playout from frames of `input` to a device with this rate and these channels. Allocates.
     ///
     /// # Errors
     /// [`Error::UnsupportedRate`], and [`Error::OutOfRange`] for the channels.
     pub fn new(input: Format, sample_rate_hz: u32, channels: usize) -> Result<Self> {
         check_device(sample_rate_hz, channels)?;
-        let rate =
-            (sample_rate_hz != input.sample_rate_hz()).then(|| Rate::playout(input, sample_rate_hz)).transpose()?;
-        let most = rate.as_ref().map_or(0, Rate::most);
+        let resampler = (sample_rate_hz != input.sample_rate_hz())
+            .then(|| DeviceResampler::playout(input, sample_rate_hz))
+            .transpose()?;
+        let most = resampler.as_ref().map_or(0, DeviceResampler::most);
         let most_waiting = sample_rate_hz as usize / 5 + most;
         let fade_samples = FADE_MS * sample_rate_hz as f32 / 1000.0;
         Ok(Self {
             channels,
-            rate,
+            rate_hz: sample_rate_hz,
+            resampler,
             input,
             resampled: vec![0.0; most * input.channels()].into_boxed_slice(),
             waiting: std::array::from_fn(|_| VecDeque::with_capacity(most_waiting)),
@@ -85,14 +106,20 @@ impl Playout {
         })
     }
 
-    /// The format of the frames.
+    /// Format of the frames.
     pub fn input_format(&self) -> Format {
         self.input
     }
 
     /// Delay of the resampler in samples per channel at the device's rate; 0 where there is none.
     pub fn latency(&self) -> usize {
-        self.rate.as_ref().map_or(0, Rate::latency)
+        self.resampler.as_ref().map_or(0, DeviceResampler::latency)
+    }
+
+    /// Delay of the next frame until the device takes its first sample, in ms: the [`latency`](Self::latency) and what is
+    /// [`available`](Self::available) now. A term of the [delay from mouth to ear](crate::device#delay).
+    pub fn latency_ms(&self) -> f64 {
+        (self.latency() + self.available()) as f64 * 1000.0 / f64::from(self.rate_hz)
     }
 
     /// Samples per channel, at the device's rate, that are ready to be pulled.
@@ -100,9 +127,34 @@ impl Playout {
         self.waiting[0].len()
     }
 
-    /// How many samples per channel were pulled while nothing was there.
+    /// Count of samples per channel that were pulled while none was there, since the start or the last reset.
     pub fn missing(&self) -> u64 {
         self.missing
+    }
+
+    /// Fills `out`, of any length, with interleaved samples, and pulls frames from `source` as they are needed.
+    ///
+    /// # Errors
+    /// [`Error::WrongLength`] unless there is room for a whole number of samples per channel; nothing is written.
+    /// [`Error::WrongFormat`] for a frame of another format; the sound fades out there, and the rest is silence.
+    pub fn fill<S: DeviceSample>(&mut self, out: &mut [S], source: &mut (impl Source + ?Sized)) -> Result<()> {
+        let channels = self.channels;
+        let length = self.interleaved_length(out.len())?;
+        self.fetch(length, source, |start, channel, run| put(&mut out[start * channels + channel..], channels, run))
+    }
+
+    /// [`fill`](Self::fill) for planar samples, a slice for each channel.
+    ///
+    /// # Errors
+    /// As [`fill`](Self::fill); [`Error::WrongChannels`], or [`Error::WrongLength`] unless all have the same length, with
+    /// nothing written.
+    pub fn fill_planar<S: DeviceSample>(
+        &mut self,
+        out: &mut [impl AsMut<[S]>],
+        source: &mut (impl Source + ?Sized),
+    ) -> Result<()> {
+        let length = self.planar_length(out)?;
+        self.fetch(length, source, |start, channel, run| put(&mut out[channel].as_mut()[start..], 1, run))
     }
 
     /// Takes a frame.
@@ -112,15 +164,15 @@ impl Playout {
     pub fn push(&mut self, frame: &mut Frame) -> Result<()> {
         frame.check_and_sanitize(self.input)?;
         let length = self.input.samples_per_channel();
-        let most = self.rate.as_ref().map_or(length, Rate::most);
+        let most = self.resampler.as_ref().map_or(length, DeviceResampler::most);
         if self.available() + most > self.most_waiting {
             return Err(Error::Full);
         }
-        let (planes, stride, given) = match &mut self.rate {
+        let (planes, stride, given) = match &mut self.resampler {
             None => (frame.samples(), length, length),
-            Some(rate) => {
+            Some(resampler) => {
                 let given =
-                    rate.process(self.input.channels(), (frame.samples(), length), (&mut self.resampled, most))?;
+                    resampler.process(self.input.channels(), (frame.samples(), length), (&mut self.resampled, most))?;
                 (&*self.resampled, most, given)
             }
         };
@@ -130,33 +182,61 @@ impl Playout {
         Ok(())
     }
 
-    /// Fills `out` with interleaved samples; how many of them per channel were there to be played.
+    /// Fills `out` with interleaved samples of the frames that were pushed. Returns how many of them per channel were
+    /// there to be played.
     ///
     /// # Errors
     /// [`Error::WrongLength`] unless there is room for a whole number of samples per channel; nothing is written.
-    pub fn pull_interleaved<'a>(&mut self, out: impl Into<SamplesMut<'a>>) -> Result<usize> {
-        let mut out = out.into();
+    pub fn pull_interleaved<S: DeviceSample>(&mut self, out: &mut [S]) -> Result<usize> {
         let channels = self.channels;
-        let length = out.len() / channels;
-        if length * channels != out.len() {
-            return Err(Error::WrongLength { expected: length * channels, actual: out.len() });
-        }
-        Ok(self.pull(length, |start, channel, run| out.put(start * channels + channel, channels, run)))
+        let length = self.interleaved_length(out.len())?;
+        Ok(self.pull(length, |start, channel, run| put(&mut out[start * channels + channel..], channels, run)))
     }
 
-    /// Fills the slices in `out`, one for each channel; how many samples of each were there to be played.
+    /// [`pull_interleaved`](Self::pull_interleaved) for planar samples, a slice for each channel.
     ///
     /// # Errors
     /// [`Error::WrongChannels`], or [`Error::WrongLength`] unless all have the same length; nothing is written.
-    pub fn pull_planar(&mut self, out: &mut [SamplesMut<'_>]) -> Result<usize> {
+    pub fn pull_planar<S: DeviceSample>(&mut self, out: &mut [impl AsMut<[S]>]) -> Result<usize> {
+        let length = self.planar_length(out)?;
+        Ok(self.pull(length, |start, channel, run| put(&mut out[channel].as_mut()[start..], 1, run)))
+    }
+
+    /// Samples per channel of an interleaved buffer.
+    fn interleaved_length(&self, samples: usize) -> Result<usize> {
+        let length = samples / self.channels;
+        let expected = length * self.channels;
+        if expected == samples { Ok(length) } else { Err(Error::WrongLength { expected, actual: samples }) }
+    }
+
+    /// Samples per channel of planar buffers.
+    fn planar_length<S: DeviceSample>(&self, out: &mut [impl AsMut<[S]>]) -> Result<usize> {
         if out.len() != self.channels {
             return Err(Error::WrongChannels { expected: self.channels, actual: out.len() });
         }
-        let length = out[0].len();
-        if let Some(other) = out.iter().map(SamplesMut::len).find(|&other| other != length) {
-            return Err(Error::WrongLength { expected: length, actual: other });
+        let expected = out[0].as_mut().len();
+        match out.iter_mut().map(|plane| plane.as_mut().len()).find(|&length| length != expected) {
+            None => Ok(expected),
+            Some(actual) => Err(Error::WrongLength { expected, actual }),
         }
-        Ok(self.pull(length, |start, channel, run| out[channel].put(start, 1, run)))
+    }
+
+    /// [`pull`](Self::pull), with frames from `source` where none are waiting.
+    fn fetch(
+        &mut self,
+        length: usize,
+        source: &mut (impl Source + ?Sized),
+        mut put: impl FnMut(usize, usize, &[f32]),
+    ) -> Result<()> {
+        let mut filled = 0;
+        while filled < length {
+            let fetched = if self.available() == 0 { self.push(source.pull()) } else { Ok(()) };
+            let run = if fetched.is_ok() { self.available().min(length - filled) } else { length - filled };
+            self.pull(run, |start, channel, run| put(filled + start, channel, run));
+            filled += run;
+            fetched?;
+        }
+        Ok(())
     }
 
     /// `put(start, channel, run)` writes the samples of a device channel from `start` on.
@@ -222,8 +302,8 @@ impl Playout {
 
     /// Forgets all past sound and what is waiting.
     pub fn reset(&mut self) {
-        if let Some(rate) = &mut self.rate {
-            rate.reset();
+        if let Some(resampler) = &mut self.resampler {
+            resampler.reset();
         }
         self.waiting.iter_mut().for_each(VecDeque::clear);
         self.last = Default::default();
@@ -265,7 +345,7 @@ mod tests {
                 pushed += 480;
             }
             let mut out = vec![9.0f32; length * 4];
-            assert_eq!(playout.pull_interleaved(&mut out[..]).unwrap(), length);
+            assert_eq!(playout.pull_interleaved(&mut out).unwrap(), length);
             all.extend(out);
         }
         for (index, group) in all.chunks_exact(4).enumerate() {
@@ -304,11 +384,11 @@ mod tests {
         }
         assert_eq!(playout.push(&mut frame), Err(Error::Full));
         assert_eq!(playout.available(), 9600);
-        assert!(playout.pull_interleaved(&mut [0i16; 3][..]).is_err());
-        let (mut left, mut right) = ([1i16; 10], [1i32; 10]);
-        let mut planes = [SamplesMut::I16(&mut left), SamplesMut::I24(&mut right)];
+        assert!(playout.pull_interleaved(&mut [0i16; 3]).is_err());
+        let mut planes = [[1i16; 10]; 2];
         assert_eq!(playout.pull_planar(&mut planes).unwrap(), 10);
-        assert_eq!((left, right), ([0; 10], [0; 10]));
-        assert!(playout.pull_planar(&mut [SamplesMut::F32(&mut [0.0])]).is_err());
+        assert_eq!(planes, [[0; 10]; 2]);
+        assert!(playout.pull_planar(&mut [[0.0f32]]).is_err());
+        assert!(playout.pull_planar(&mut [vec![0.0f32; 2], vec![0.0; 3]]).is_err());
     }
 }

@@ -1,23 +1,23 @@
-//! Any rate to any rate, for devices whose rate fits no frame.
+//! Resampler for devices whose rate fits no frame: any rate to any rate.
 
 use rubato::audioadapter_buffers::direct::SequentialSlice;
 use rubato::{Async, FixedAsync, Resampler as _, SincInterpolationParameters};
 
 use crate::core::{Error, Format, Result};
 
-/// A windowed-sinc resampler (rubato) with one side of fixed length: a frame.
-pub(super) struct Rate {
+/// Windowed-sinc resampler (rubato) with one side of fixed length: a frame.
+pub(super) struct DeviceResampler {
     engine: Async<f32>,
     latency: usize,
 }
 
-impl Rate {
-    /// From a device into frames: consumes what [`needed`](Self::needed) says, gives exactly a frame.
+impl DeviceResampler {
+    /// Resampler from a device to frames: consumes [`needed`](Self::needed) samples, gives exactly a frame.
     pub fn capture(device_hz: u32, frames: Format) -> Result<Self> {
         Self::new(device_hz, frames.sample_rate_hz(), frames, FixedAsync::Output)
     }
 
-    /// From frames to a device: consumes exactly a frame, gives at most [`most`](Self::most).
+    /// Resampler from frames to a device: consumes exactly a frame, gives at most [`most`](Self::most).
     pub fn playout(frames: Format, device_hz: u32) -> Result<Self> {
         Self::new(frames.sample_rate_hz(), device_hz, frames, FixedAsync::Input)
     }
@@ -34,17 +34,17 @@ impl Rate {
         Ok(Self { engine, latency })
     }
 
-    /// Samples per channel for the next call.
+    /// Samples per channel that the next call consumes.
     pub fn needed(&self) -> usize {
         self.engine.input_frames_next()
     }
 
-    /// The most samples per channel ever needed.
+    /// Upper bound on [`needed`](Self::needed).
     pub fn most_needed(&self) -> usize {
         self.engine.input_frames_max()
     }
 
-    /// The most samples per channel ever given.
+    /// Upper bound on the samples per channel that a call gives.
     pub fn most(&self) -> usize {
         self.engine.output_frames_max()
     }
@@ -58,7 +58,8 @@ impl Rate {
         self.engine.reset();
     }
 
-    /// Resamples planar channels that lie `from_stride` and `to_stride` apart; how many samples per channel came out.
+    /// Resamples planar channels that lie `from_stride` and `to_stride` apart. Returns how many samples per channel came
+    /// out.
     pub fn process(
         &mut self,
         channels: usize,
@@ -75,10 +76,10 @@ impl Rate {
 
 #[cfg(test)]
 mod tests {
-    use crate::core::{Format, Frame, Result};
+    use crate::core::{Format, Frame};
     use crate::device::{Capture, Playout};
 
-    /// Where the middle of an impulse response is.
+    /// Centre of gravity of an impulse response.
     fn centre(response: &[f32]) -> f64 {
         let sum = |weight: fn(usize) -> f64| -> f64 {
             response.iter().enumerate().map(|(index, sample)| weight(index) * f64::from(*sample)).sum()
@@ -102,11 +103,7 @@ mod tests {
             impulse[0] = 1.0;
             let mut capture = Capture::new(device_hz, 1, format).unwrap();
             let mut response = Vec::new();
-            let pushed = capture.push_interleaved(&impulse[..], |frame| -> Result<()> {
-                response.extend_from_slice(frame.samples());
-                Ok(())
-            });
-            pushed.unwrap();
+            capture.push_interleaved(&impulse, |frame| response.extend_from_slice(frame.samples())).unwrap();
             let off = centre(&response) - capture.latency() as f64;
             assert!(off.abs() < 0.55, "capture {device_hz} -> {frame_hz}: {off}");
 
@@ -118,7 +115,7 @@ mod tests {
                 playout.push(&mut frame).unwrap();
                 frame.samples_mut().fill(0.0);
                 let mut out = vec![0.0; playout.available()];
-                playout.pull_interleaved(&mut out[..]).unwrap();
+                playout.pull_interleaved(&mut out).unwrap();
                 response.extend(out);
             }
             let off = centre(&response) - playout.latency() as f64;

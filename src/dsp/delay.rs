@@ -1,34 +1,35 @@
-//! A delay line.
+//! Delay line.
 
 use crate::core::{Format, Frame};
 
-/// Delays frames by a fixed number of samples.
+/// Delay line of a fixed length for all channels of a frame.
 #[derive(Clone, Debug)]
 pub(crate) struct Delay {
     samples: usize,
-    /// `samples` of each channel, one channel after the other.
-    held: Box<[f32]>,
+    /// Ring buffers of `samples` each, one channel after the other.
+    buffers: Box<[f32]>,
+    /// Index of the oldest sample in each ring buffer.
     oldest: usize,
 }
 
 impl Delay {
     pub fn new(format: Format, samples: usize) -> Self {
-        Self { samples, held: vec![0.0; samples * format.channels()].into_boxed_slice(), oldest: 0 }
+        Self { samples, buffers: vec![0.0; samples * format.channels()].into_boxed_slice(), oldest: 0 }
     }
 
-    /// Swaps each sample for the one that came `samples` before it.
+    /// Replaces each sample by the one that came `samples` before it.
     pub fn process(&mut self, frame: &mut Frame) {
         if self.samples == 0 {
             return;
         }
         let mut oldest = self.oldest;
-        for (channel, held) in frame.channels_mut().zip(self.held.chunks_exact_mut(self.samples)) {
+        for (channel, buffer) in frame.channels_mut().zip(self.buffers.chunks_exact_mut(self.samples)) {
             oldest = self.oldest;
             let mut rest = channel;
             while !rest.is_empty() {
                 let run = rest.len().min(self.samples - oldest);
                 let (now, later) = rest.split_at_mut(run);
-                now.swap_with_slice(&mut held[oldest..oldest + run]);
+                now.swap_with_slice(&mut buffer[oldest..oldest + run]);
                 rest = later;
                 oldest = (oldest + run) % self.samples;
             }
@@ -37,7 +38,7 @@ impl Delay {
     }
 
     pub fn reset(&mut self) {
-        self.held.fill(0.0);
+        self.buffers.fill(0.0);
         self.oldest = 0;
     }
 }

@@ -1,7 +1,7 @@
 //! Run-time dispatch of inner loops by instruction set.
 
-/// Defines functions that are compiled twice, the second time for AVX2, which is chosen at run time where the machine has
-/// it. The only unsafe code of the crate.
+/// Definition of functions that are compiled twice, the second time for AVX2, which is chosen at run time where the
+/// machine has it. The only unsafe code of the crate.
 macro_rules! kernels {
     ($($(#[$doc:meta])* fn $name:ident($($arg:ident: $ty:ty),* $(,)?) $(-> $ret:ty)? $body:block)*) => {$(
         $(#[$doc])*

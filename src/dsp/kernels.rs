@@ -1,8 +1,8 @@
-//! The inner loops over samples: each written once, for all stages.
+//! Kernels: the inner loops over samples, each written once, for all stages.
 //!
-//! On x86-64 every kernel is compiled twice, and the AVX2 one is chosen at run time, so that a stock
-//! `cargo build --release` gets it. Sums run in the same lanes whatever the machine, so that the results are the same
-//! bits everywhere.
+//! On x86-64 every kernel is compiled twice, and the AVX2 version is chosen at run time, so that a stock
+//! `cargo build --release` gets it. Sums run in the same lanes on every machine, so that results are the same bits
+//! everywhere.
 
 // Some kernels serve one optional stage only.
 #![cfg_attr(not(all(feature = "denoise", feature = "opus")), allow(dead_code))]
@@ -12,30 +12,30 @@ use super::dispatch::kernels;
 /// Lanes of a running sum: four AVX2 registers, enough to hide the latency of an addition.
 pub(crate) const LANES: usize = 32;
 
-/// The most taps of [`raise_to_interpolated`].
-const MOST_TAPS: usize = 32;
+/// Longest filter of [`accumulate_true_peaks`], in taps.
+const MAX_TAPS: usize = 32;
 
-/// Beyond this magnitude a number is no sample: 2³², more than any integer PCM that was taken for float reaches.
-pub(crate) const NO_SAMPLE: f32 = 4_294_967_296.0;
+/// Largest magnitude of a sample, 2³²: more than any integer PCM taken for float reaches. Beyond it a number is no
+/// sample.
+pub(crate) const MAX_SAMPLE: f32 = 4_294_967_296.0;
 
 /// Full scale of 16-bit PCM: its largest positive value.
-pub(crate) const CLIPPED: f32 = 32_767.0 / 32_768.0;
+pub(crate) const FULL_SCALE_16_BIT: f32 = 32_767.0 / 32_768.0;
 
-/// What [`scrub`] finds in some samples.
+/// Samples that [`sanitize_and_count`] set to zero.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(crate) struct Scrubbed {
-    /// How many are no sound.
+pub(crate) struct SanitizeCounts {
+    /// NaN, infinite, or over [`MAX_SAMPLE`].
     pub invalid: u32,
-    /// How many are denormal.
     pub denormal: u32,
 }
 
 kernels! {
-    /// Silences NaN, infinities and what is too large to be a sample; the largest magnitude that is left.
-    fn sanitise(samples: &mut [f32]) -> f32 {
+    /// Sets NaN, infinities and magnitudes over [`MAX_SAMPLE`] to zero; returns the peak of the rest.
+    fn sanitize(samples: &mut [f32]) -> f32 {
         // NaN and infinity, too, have larger bits than any sample.
-        let limit = NO_SAMPLE.to_bits();
-        let worst = most_bits(samples);
+        let limit = MAX_SAMPLE.to_bits();
+        let worst = max_magnitude_bits(samples);
         if worst <= limit {
             return f32::from_bits(worst);
         }
@@ -44,12 +44,12 @@ kernels! {
                 *sample = 0.0;
             }
         }
-        f32::from_bits(most_bits(samples))
+        f32::from_bits(max_magnitude_bits(samples))
     }
 
-    /// [`sanitise`], with denormal numbers silenced too, and all counted.
-    fn scrub(samples: &mut [f32]) -> Scrubbed {
-        let (limit, normal) = (NO_SAMPLE.to_bits(), f32::MIN_POSITIVE.to_bits());
+    /// [`sanitize`] with counts, which sets denormal numbers to zero too.
+    fn sanitize_and_count(samples: &mut [f32]) -> SanitizeCounts {
+        let (limit, normal) = (MAX_SAMPLE.to_bits(), f32::MIN_POSITIVE.to_bits());
         let (mut invalid, mut denormal) = (0, 0);
         for sample in samples {
             let magnitude = sample.abs().to_bits();
@@ -58,7 +58,7 @@ kernels! {
             denormal += u32::from(low);
             *sample = if high | low { 0.0 } else { *sample };
         }
-        Scrubbed { invalid, denormal }
+        SanitizeCounts { invalid, denormal }
     }
 
     /// Multiplies all samples by one gain.
@@ -75,18 +75,17 @@ kernels! {
         }
     }
 
-    /// Bends a straight way from 0 to 1 into a smooth one from `floor` to 1.
-    fn ease(gains: &mut [f32], floor: f32) {
+    /// Maps each position on a linear ramp, 0 to 1, to a gain on a smoothstep, `floor` to 1.
+    fn map_smoothstep(gains: &mut [f32], floor: f32) {
         for gain in gains {
             *gain = floor + (1.0 - floor) * (*gain * *gain * (3.0 - 2.0 * *gain));
         }
     }
 
-    /// Writes a gain that moves by `step` a sample from `start` (the gain before the first sample), held between the
-    /// two bounds.
-    fn slope(gains: &mut [f32], start: f32, step: f32, least: f32, most: f32) {
+    /// Linear ramp: `step` a sample from `start` (the value before the first sample), clamped to `min` and `max`.
+    fn linear_ramp(gains: &mut [f32], start: f32, step: f32, min: f32, max: f32) {
         for (index, gain) in gains.iter_mut().enumerate() {
-            *gain = (start + step * (index as i32 + 1) as f32).min(most).max(least);
+            *gain = (start + step * (index as i32 + 1) as f32).min(max).max(min);
         }
     }
 
@@ -97,10 +96,10 @@ kernels! {
         }
     }
 
-    /// Holds all samples between ±`most`.
-    fn limit(samples: &mut [f32], most: f32) {
+    /// Clamps all samples to ±`max`.
+    fn limit(samples: &mut [f32], max: f32) {
         for sample in samples {
-            *sample = sample.clamp(-most, most);
+            *sample = sample.clamp(-max, max);
         }
     }
 
@@ -118,9 +117,9 @@ kernels! {
         }
     }
 
-    /// `curve[i] = from + rise · s(t)` with the smoothstep `s(t) = t²(3 − 2t)`, where `t` grows by `step` a sample from
-    /// `start · step` (the one before the first sample) up to 1.
-    fn smoothstep(curve: &mut [f32], from: f32, rise: f32, start: usize, step: f32) {
+    /// Smoothstep ramp: `curve[i] = from + rise · s(t)`, `s(t) = t²(3 − 2t)`, where `t` grows by `step` a sample from
+    /// `start · step` (that of the sample before the first) up to 1.
+    fn smoothstep_ramp(curve: &mut [f32], from: f32, rise: f32, start: usize, step: f32) {
         for (index, value) in curve.iter_mut().enumerate() {
             let t = ((start as i32 + index as i32 + 1) as f32 * step).min(1.0);
             *value = from + rise * t * t * (3.0 - 2.0 * t);
@@ -128,24 +127,26 @@ kernels! {
     }
 
     /// Raises each peak to the magnitude of its sample.
-    fn raise_to_magnitude(peaks: &mut [f32], samples: &[f32]) {
+    fn accumulate_peaks(peaks: &mut [f32], samples: &[f32]) {
         for (peak, sample) in peaks.iter_mut().zip(samples) {
             *peak = peak.max(sample.abs());
         }
     }
 
-    /// Raises each peak to what FIR filters of `2 · half` taps give, the first tap being for the sample of the same
-    /// index, and to what their mirror images give. Where no sample is above `quiet` it may leave the peaks as they are.
+    /// Raises each peak to the largest magnitude of interpolating FIR filters and of their mirror images, each `2 ·
+    /// half` taps long, the first tap being for the sample of the same index. Blocks without a sample above `threshold`
+    /// may be left out.
     ///
-    /// Each row of `filters` is the even part of one and then its odd part: their values are e + o and e − o, so that the
-    /// larger magnitude is |e| + |o|. There must be a whole number of [`LANES`] peaks, and `2 · half − 1` samples more.
-    fn raise_to_interpolated(peaks: &mut [f32], samples: &[f32], half: usize, filters: &[f32], quiet: f32) {
-        let mut sums = [[0.0f32; LANES]; MOST_TAPS / 2];
-        let mut differences = [[0.0f32; LANES]; MOST_TAPS / 2];
-        let half = half.min(MOST_TAPS / 2);
+    /// Each row of `filters` is the even part of one and then its odd part: filter and mirror image give e + o and e −
+    /// o, the larger magnitude of which is |e| + |o|. There must be a whole number of [`LANES`] peaks, and `2 · half −
+    /// 1` samples more.
+    fn accumulate_true_peaks(peaks: &mut [f32], samples: &[f32], half: usize, filters: &[f32], threshold: f32) {
+        let mut sums = [[0.0f32; LANES]; MAX_TAPS / 2];
+        let mut differences = [[0.0f32; LANES]; MAX_TAPS / 2];
+        let half = half.min(MAX_TAPS / 2);
         for (block, peaks) in peaks.chunks_exact_mut(LANES).enumerate() {
             let samples = &samples[block * LANES..][..LANES + 2 * half - 1];
-            if samples.iter().all(|sample| sample.abs() <= quiet) {
+            if samples.iter().all(|sample| sample.abs() <= threshold) {
                 continue;
             }
             for (tap, (sums, differences)) in sums[..half].iter_mut().zip(&mut differences).enumerate() {
@@ -171,7 +172,7 @@ kernels! {
         }
     }
 
-    /// The sum of the squares.
+    /// Sum of the squares.
     fn energy(samples: &[f32]) -> f32 {
         let (blocks, rest) = samples.as_chunks::<LANES>();
         let mut sums = [0.0f32; LANES];
@@ -180,11 +181,11 @@ kernels! {
                 sums[lane] += block[lane] * block[lane];
             }
         }
-        rest.iter().fold(sum(&sums), |sum, s| sum + s * s)
+        rest.iter().fold(sum_lanes(&sums), |sum, s| sum + s * s)
     }
 
-    /// The sum of the magnitudes.
-    fn magnitude(samples: &[f32]) -> f32 {
+    /// Sum of the magnitudes.
+    fn l1_norm(samples: &[f32]) -> f32 {
         let (blocks, rest) = samples.as_chunks::<LANES>();
         let mut sums = [0.0f32; LANES];
         for block in blocks {
@@ -192,11 +193,11 @@ kernels! {
                 sums[lane] += block[lane].abs();
             }
         }
-        rest.iter().fold(sum(&sums), |sum, s| sum + s.abs())
+        rest.iter().fold(sum_lanes(&sums), |sum, s| sum + s.abs())
     }
 
-    /// The sum of the squares of the deviations from the mean.
-    fn spread(samples: &[f32]) -> f32 {
+    /// Sum of the squares of the deviations from the mean: the energy without DC.
+    fn ac_energy(samples: &[f32]) -> f32 {
         let mut sums = [0.0f32; LANES];
         let mut blocks = samples.chunks_exact(LANES);
         for block in &mut blocks {
@@ -215,7 +216,7 @@ kernels! {
         sums.iter().sum::<f32>() + rest.iter().map(|s| (s - mean) * (s - mean)).sum::<f32>()
     }
 
-    /// The sum of the products.
+    /// Sum of the products.
     fn dot(a: &[f32], b: &[f32]) -> f32 {
         let length = a.len().min(b.len());
         let (a, b) = (&a[..length], &b[..length]);
@@ -231,38 +232,38 @@ kernels! {
         sums.iter().sum::<f32>() + rest
     }
 
-    /// Raises each power to the mean square of its part of the samples, which are cut into as many parts.
-    fn powers(samples: &[f32], powers: &mut [f32]) {
-        // Where they are no multiple, the first parts are longer by one.
+    /// Raises each power to the mean square of its block of the samples, which are cut into as many blocks.
+    fn accumulate_block_powers(samples: &[f32], powers: &mut [f32]) {
+        // Where the length is no multiple, the first blocks are longer by one.
         let (length, longer) = (samples.len() / powers.len(), samples.len() % powers.len());
         let (first, last) = samples.split_at(longer * (length + 1));
         let (first_powers, last_powers) = powers.split_at_mut(longer);
-        raise_powers(first, length + 1, first_powers);
-        raise_powers(last, length, last_powers);
+        accumulate_equal_block_powers(first, length + 1, first_powers);
+        accumulate_equal_block_powers(last, length, last_powers);
     }
 
-    /// The largest magnitude; NaN if there is one.
+    /// Largest magnitude; NaN if there is one.
     fn peak(samples: &[f32]) -> f32 {
-        f32::from_bits(most_bits(samples))
+        f32::from_bits(max_magnitude_bits(samples))
     }
 
-    /// How many reach the full scale of 16-bit PCM, of samples with this peak.
-    fn clipped(samples: &[f32], peak: f32) -> u32 {
-        if peak < CLIPPED { 0 } else { samples.iter().map(|s| u32::from(s.abs() >= CLIPPED)).sum() }
+    /// Number of samples at [`FULL_SCALE_16_BIT`] or beyond, of samples with this peak.
+    fn count_clipped(samples: &[f32], peak: f32) -> u32 {
+        if peak < FULL_SCALE_16_BIT { 0 } else { samples.iter().map(|s| u32::from(s.abs() >= FULL_SCALE_16_BIT)).sum() }
     }
 }
 
-/// The bits of the largest magnitude. Magnitudes are in the order of their bits, and for the largest of some integers
-/// the compiler finds the best loop by itself.
+/// Bits of the largest magnitude. Magnitudes are in the order of their bits, and for a maximum of integers the compiler
+/// finds the best loop by itself.
 #[inline(always)]
-fn most_bits(samples: &[f32]) -> u32 {
-    samples.iter().fold(0, |most, s| most.max(s.abs().to_bits()))
+fn max_magnitude_bits(samples: &[f32]) -> u32 {
+    samples.iter().fold(0, |max, s| max.max(s.abs().to_bits()))
 }
 
-/// The sum of all lanes, half and half, so that no addition waits for more than four others. Never inlined: the
-/// compiler would then cut the loop before it into pairs of lanes, to have the pairs that the last additions want.
+/// Sum of all lanes, half and half, so that no addition waits for more than four others. Never inlined: the compiler
+/// would cut the loop before it into pairs of lanes, to have the pairs that the last additions want.
 #[inline(never)]
-fn sum(lanes: &[f32; LANES]) -> f32 {
+fn sum_lanes(lanes: &[f32; LANES]) -> f32 {
     let mut lanes = *lanes;
     let mut half = LANES / 2;
     while half > 0 {
@@ -274,20 +275,20 @@ fn sum(lanes: &[f32; LANES]) -> f32 {
     lanes[0]
 }
 
-/// Raises each power to the mean square of its part of the samples, `length` each.
+/// [`accumulate_block_powers`] for blocks of `length` samples.
 #[inline(always)]
-fn raise_powers(samples: &[f32], length: usize, powers: &mut [f32]) {
-    let share = 1.0 / length as f32;
-    for (part, power) in samples.chunks_exact(length).zip(powers) {
-        // Eight lanes: a part is too short for more.
-        let (blocks, rest) = part.as_chunks::<8>();
+fn accumulate_equal_block_powers(samples: &[f32], length: usize, powers: &mut [f32]) {
+    let weight = 1.0 / length as f32;
+    for (block, power) in samples.chunks_exact(length).zip(powers) {
+        // Eight lanes: a block is too short for more.
+        let (groups, rest) = block.as_chunks::<8>();
         let mut sums = [0.0f32; 8];
-        for block in blocks {
+        for group in groups {
             for lane in 0..8 {
-                sums[lane] += block[lane] * block[lane];
+                sums[lane] += group[lane] * group[lane];
             }
         }
-        let mean = rest.iter().fold(sums.iter().sum::<f32>(), |sum, s| sum + s * s) * share;
+        let mean = rest.iter().fold(sums.iter().sum::<f32>(), |sum, s| sum + s * s) * weight;
         if mean > *power {
             *power = mean;
         }
@@ -309,18 +310,18 @@ mod tests {
             let squares = |samples: &[f32]| samples.iter().map(|&s| f64::from(s) * f64::from(s)).sum::<f64>();
             let close = |found: f32, wanted: f64| (f64::from(found) - wanted).abs() <= 1e-5 * wanted + 1e-12;
             prop_assert!(close(energy(&samples), squares(&samples)));
-            prop_assert!(close(magnitude(&samples), samples.iter().map(|&s| f64::from(s.abs())).sum()));
+            prop_assert!(close(l1_norm(&samples), samples.iter().map(|&s| f64::from(s.abs())).sum()));
             let mean = samples.iter().map(|&s| f64::from(s)).sum::<f64>() / samples.len().max(1) as f64;
-            prop_assert!(close(spread(&samples), samples.iter().map(|&s| (f64::from(s) - mean).powi(2)).sum()));
-            let most = samples.iter().fold(0.0f32, |a, b| a.max(b.abs()));
-            prop_assert_eq!(peak(&samples), most);
-            prop_assert_eq!(sanitise(&mut samples), most);
-            let wanted = samples.iter().filter(|s| s.abs() >= CLIPPED).count();
-            prop_assert_eq!(clipped(&samples, most) as usize, wanted);
+            prop_assert!(close(ac_energy(&samples), samples.iter().map(|&s| (f64::from(s) - mean).powi(2)).sum()));
+            let max = samples.iter().fold(0.0f32, |a, b| a.max(b.abs()));
+            prop_assert_eq!(peak(&samples), max);
+            prop_assert_eq!(sanitize(&mut samples), max);
+            let wanted = samples.iter().filter(|s| s.abs() >= FULL_SCALE_16_BIT).count();
+            prop_assert_eq!(count_clipped(&samples, max) as usize, wanted);
 
             samples.resize(samples.len().max(parts), 0.1);
             let mut found = vec![0.5; parts];
-            powers(&samples, &mut found);
+            accumulate_block_powers(&samples, &mut found);
             let mut rest = &samples[..];
             for (index, power) in found.iter().enumerate() {
                 let (part, later) = rest.split_at(rest.len().div_ceil(parts - index));
@@ -330,16 +331,16 @@ mod tests {
         }
 
         #[test]
-        fn only_what_is_no_sample_is_silenced(bits in prop::collection::vec(any::<u32>(), 0..100)) {
+        fn only_invalid_samples_are_silenced(bits in prop::collection::vec(any::<u32>(), 0..100)) {
             let before: Vec<f32> = bits.iter().map(|&b| f32::from_bits(b)).collect();
             let mut after = before.clone();
-            let most = sanitise(&mut after);
-            prop_assert_eq!(most, after.iter().fold(0.0f32, |a, b| a.max(b.abs())));
-            let mut scrubbed = before.clone();
-            let found = scrub(&mut scrubbed);
-            let mut counted = Scrubbed::default();
-            for ((before, after), scrubbed) in before.iter().zip(&after).zip(&scrubbed) {
-                let kept = before.is_finite() && before.abs() <= NO_SAMPLE;
+            let max = sanitize(&mut after);
+            prop_assert_eq!(max, after.iter().fold(0.0f32, |a, b| a.max(b.abs())));
+            let mut counted_samples = before.clone();
+            let found = sanitize_and_count(&mut counted_samples);
+            let mut counted = SanitizeCounts::default();
+            for ((before, after), scrubbed) in before.iter().zip(&after).zip(&counted_samples) {
+                let kept = before.is_finite() && before.abs() <= MAX_SAMPLE;
                 counted.invalid += u32::from(!kept);
                 counted.denormal += u32::from(before.is_subnormal());
                 prop_assert_eq!(after.to_bits(), if kept { before.to_bits() } else { 0 });
@@ -353,7 +354,7 @@ mod tests {
             samples in prop::collection::vec(-1.0f32..1.0, 96 + 11), parts in prop::collection::vec(-1.0f32..1.0, 24),
         ) {
             let mut peaks = [0.5f32; 96];
-            raise_to_interpolated(&mut peaks, &samples, 6, &parts, 0.0);
+            accumulate_true_peaks(&mut peaks, &samples, 6, &parts, 0.0);
             for (i, peak) in peaks.iter().enumerate() {
                 let mut wanted = 0.5f32;
                 for filter in parts.chunks_exact(12) {
@@ -378,7 +379,7 @@ mod tests {
                 found.iter().enumerate().all(|(i, &f)| f == wanted(i))
             };
             let mut out = a.clone();
-            raise_to_magnitude(&mut out, &b);
+            accumulate_peaks(&mut out, &b);
             prop_assert!(check(&out, &|i| a[i].max(b[i].abs())));
             out.copy_from_slice(&a);
             scale(&mut out, gain);
@@ -395,11 +396,11 @@ mod tests {
             blend(&mut out, &b, &vec![0.5; a.len()]);
             prop_assert!(check(&out, &|i| a[i] + (b[i] - a[i]) * 0.5));
             out.copy_from_slice(&a);
-            ease(&mut out, 0.1);
+            map_smoothstep(&mut out, 0.1);
             prop_assert!(check(&out, &|i| 0.1 + 0.9 * (a[i] * a[i] * (3.0 - 2.0 * a[i]))));
             let product: f64 = a.iter().zip(&b).map(|(a, b)| f64::from(a * b)).sum();
             prop_assert!((f64::from(dot(&a, &b)) - product).abs() < 1e-4);
-            slope(&mut out, 0.5, gain, 0.1, 0.9);
+            linear_ramp(&mut out, 0.5, gain, 0.1, 0.9);
             prop_assert!(check(&out, &|i| (0.5 + gain * (i + 1) as f32).clamp(0.1, 0.9)));
         }
     }

@@ -5,26 +5,26 @@
 
 use crate::dsp::kernels;
 
-/// The level given for silence, in dBFS, and the lowest one ever given: below the noise of 20-bit converters.
+/// Level of silence and lower bound of every level, −120 dBFS: below the noise of 20-bit converters.
 pub const SILENCE_DBFS: f32 = -120.0;
 
-/// The factor for a gain in dB. 6.02 dB doubles; −∞ dB is 0.
+/// Factor of a gain in dB: 10^(dB/20). 6.02 dB doubles; −∞ dB is 0.
 ///
 /// # Realtime safety
-/// Safe; but not meant for every sample.
+/// Safe, but too slow for every sample.
 pub fn db_to_gain(db: f32) -> f32 {
     10f32.powf(db / 20.0)
 }
 
-/// A magnitude (full scale is 1.0) in dBFS, never below [`SILENCE_DBFS`]; also for 0 and NaN.
+/// Magnitude in dBFS, full scale being 1.0. [`SILENCE_DBFS`] at least, also for 0 and NaN.
 ///
 /// # Realtime safety
-/// Safe; but not meant for every sample.
+/// Safe, but too slow for every sample.
 pub fn to_dbfs(magnitude: f32) -> f32 {
     (20.0 * magnitude.abs().log10()).max(SILENCE_DBFS)
 }
 
-/// The RMS of some samples in dBFS, never below [`SILENCE_DBFS`].
+/// RMS level of samples in dBFS, [`SILENCE_DBFS`] at least.
 ///
 /// # Realtime safety
 /// Safe.
@@ -32,12 +32,43 @@ pub fn rms_dbfs(samples: &[f32]) -> f32 {
     to_dbfs((kernels::energy(samples) / samples.len().max(1) as f32).sqrt())
 }
 
-/// The largest magnitude among some samples in dBFS, never below [`SILENCE_DBFS`].
+/// Sample peak in dBFS, [`SILENCE_DBFS`] at least.
 ///
 /// # Realtime safety
 /// Safe.
 pub fn peak_dbfs(samples: &[f32]) -> f32 {
     to_dbfs(kernels::peak(samples))
+}
+
+/// Power ratio of a gain in dB.
+pub(crate) fn db_to_power(db: f32) -> f32 {
+    db_to_gain(db).powi(2)
+}
+
+/// Mean power in dBFS, full scale being 1.0. [`SILENCE_DBFS`] at least.
+pub(crate) fn power_to_dbfs(power: f32) -> f32 {
+    to_dbfs(power.sqrt())
+}
+
+/// Serialization of what readings hold as what they show: levels in dBFS.
+#[cfg(feature = "serde")]
+pub(crate) mod serialize {
+    use serde::{Serialize, Serializer};
+
+    use super::{power_to_dbfs, to_dbfs};
+
+    pub fn magnitude<S: Serializer>(magnitude: &f32, serializer: S) -> Result<S::Ok, S::Error> {
+        to_dbfs(*magnitude).serialize(serializer)
+    }
+
+    /// Magnitudes, one a channel.
+    pub fn magnitudes<S: Serializer>(magnitudes: &[f32; 2], serializer: S) -> Result<S::Ok, S::Error> {
+        magnitudes.map(to_dbfs).serialize(serializer)
+    }
+
+    pub fn power<S: Serializer>(power: &f32, serializer: S) -> Result<S::Ok, S::Error> {
+        power_to_dbfs(*power).serialize(serializer)
+    }
 }
 
 #[cfg(test)]

@@ -1,73 +1,74 @@
-//! How a setting gets from one value to another without a click.
+//! Click-free ramps between two values of a setting.
 
 use crate::dsp::kernels;
 
-/// A value that moves smoothly to each new target: along a smoothstep, whose slope is zero at both ends, so that even
-/// full scale muted in 5 ms leaves no audible spectrum of its own.
+/// Ramp along a smoothstep to each new target. Its slope is zero at both ends, so that even full scale muted in 5 ms
+/// leaves no audible spectrum of its own.
 #[derive(Clone, Debug)]
 pub(crate) struct Ramp {
     from: f32,
     to: f32,
-    done: usize,
+    /// Samples since `from`; `length` or more once the ramp has arrived.
+    elapsed: usize,
     length: usize,
     curve: Box<[f32]>,
 }
 
-/// The value over one frame.
+/// Gain, or another ramped value, over one frame.
 pub(crate) enum GainCurve<'a> {
-    /// The same all along.
+    /// One constant value.
     Steady(f32),
     /// One value a sample.
     Moving(&'a [f32]),
 }
 
 impl Ramp {
-    /// A ramp that rests at `value`, for frames of at most `frame` samples per channel.
+    /// Ramp at rest at `value`, for frames of at most `frame` samples per channel.
     pub fn new(value: f32, length: usize, frame: usize) -> Self {
-        Self { from: value, to: value, done: length, length, curve: vec![0.0; frame].into_boxed_slice() }
+        Self { from: value, to: value, elapsed: length, length, curve: vec![0.0; frame].into_boxed_slice() }
     }
 
-    /// Where it is now.
+    /// Value after the last sample.
     pub fn value(&self) -> f32 {
-        if self.done >= self.length {
+        if self.elapsed >= self.length {
             return self.to;
         }
-        let t = self.done as f32 / self.length as f32;
+        let t = self.elapsed as f32 / self.length as f32;
         self.from + (self.to - self.from) * t * t * (3.0 - 2.0 * t)
     }
 
-    /// Sets out for `target`, to arrive after `length` samples.
+    /// Starts for `target`, to arrive after `length` samples. Goes on where it is already on its way there.
     pub fn set(&mut self, target: f32, length: usize) {
-        let moving = self.done < self.length;
+        let moving = self.elapsed < self.length;
         if target != self.to || (moving && length != self.length) {
             self.from = self.value();
             self.to = target;
-            self.done = 0;
+            self.elapsed = 0;
         } else if !moving {
-            self.done = length;
+            self.elapsed = length;
         }
         self.length = length;
     }
 
-    /// Arrives at once.
+    /// Jumps to the target.
     pub fn finish(&mut self) {
-        self.done = self.length;
+        self.elapsed = self.length;
     }
 
-    /// Rests at `value`.
-    pub fn rest(&mut self, value: f32) {
+    /// Jumps to `value`, and stays there.
+    pub fn jump_to(&mut self, value: f32) {
         (self.from, self.to) = (value, value);
         self.finish();
     }
 
-    /// The next `samples` values, and moves on by as many.
+    /// Values for the next `samples`, which then have passed.
     pub fn advance(&mut self, samples: usize) -> GainCurve<'_> {
-        if self.done >= self.length {
+        if self.elapsed >= self.length {
             return GainCurve::Steady(self.to);
         }
         let curve = &mut self.curve[..samples];
-        kernels::smoothstep(curve, self.from, self.to - self.from, self.done, 1.0 / self.length as f32);
-        self.done += samples;
+        kernels::smoothstep_ramp(curve, self.from, self.to - self.from, self.elapsed, 1.0 / self.length as f32);
+        self.elapsed += samples;
         GainCurve::Moving(curve)
     }
 }

@@ -1,37 +1,37 @@
-//! The active speech level of ITU-T P.56, method B.
+//! Active speech level of ITU-T P.56, method B.
 //!
-//! The level of speech is its power while somebody speaks; pauses do not count. What is a pause follows from the
-//! sound itself: an envelope (two exponential averages of the magnitude, 30 ms each) is compared with a ladder of
-//! thresholds 6.02 dB apart. For each one the time is added up during which the envelope is above, 0.2 s after it fell
-//! below included. Dividing the whole energy by that time gives a candidate for the level; the true one is where the
+//! The level of speech is its power while somebody speaks; pauses do not count. What is a pause follows from the sound
+//! itself. An envelope (two exponential averages of the magnitude, 30 ms each) is compared with thresholds 6.02 dB
+//! apart. For each threshold, the time is added up during which the envelope is above, and 0.2 s of hangover after it
+//! fell below. The whole energy divided by that time is a candidate for the level; the active speech level is where the
 //! candidate lies 15.9 dB above its threshold.
 
 use crate::dsp::kernels;
 use crate::dsp::level::to_dbfs;
 
-/// The time constant of each of the two averages of the envelope, in seconds.
+/// Time constant of each of the two averages of the envelope, in seconds.
 const ENVELOPE_S: f64 = 0.03;
 
-/// How long sound counts as speech after the envelope fell below a threshold, in seconds.
+/// Hangover: the time that still counts as speech after the envelope fell below a threshold, in seconds.
 const HANGOVER_S: f64 = 0.2;
 
-/// How far the level lies above the threshold that defines it, in dB.
+/// Distance between the level and the threshold that defines it, in dB.
 const MARGIN_DB: f64 = 15.9;
 
-/// The distance between two thresholds, in dB: a factor of two.
+/// Distance between two thresholds, in dB: a factor of two.
 const STEP_DB: f64 = 6.020_599_913_279_624;
 
-/// The number of thresholds.
 const THRESHOLDS: usize = 24;
 
-/// The exponent of the lowest one: −120.4 dBov. The highest is 2³: sound far beyond full scale has a level too.
-const LOWEST: i32 = -20;
+/// Exponent of the lowest threshold: −120.4 dBov. The highest is 2³, because sound far beyond full scale has a level
+/// too.
+const LOWEST_EXPONENT: i32 = -20;
 
-/// Measures the active speech level of one channel: what ITU-T P.56 (method B) calls the level of speech.
+/// Active speech level meter for one channel, by ITU-T P.56, method B.
 ///
-/// dBov is relative to the overload point: a full-scale square wave has 0 dBov, so it is the same scale as
-/// [`level`](crate::level)'s dBFS. The level is that of all the sound since the start or the last reset, pauses left
-/// out; it can be read at any time.
+/// dBov is relative to the overload point. A full-scale square wave has 0 dBov, so it is the same scale as
+/// [`level`](crate::level)'s dBFS. The level is that of all sound since the start or the last reset, pauses left out.
+/// It can be read at any time.
 ///
 /// The envelope is sampled once a millisecond (P.56 asks for 694 Hz at least). Noise counts as speech where it is less
 /// than about 16 dB below it: P.56 asks for cleaner recordings than that. Nothing is filtered.
@@ -52,39 +52,40 @@ const LOWEST: i32 = -20;
 #[derive(Clone, Debug)]
 pub struct SpeechLevel {
     sample_rate_hz: u32,
+    /// Samples in a block of 1 ms, and how many of them have come.
     block: usize,
     filled: usize,
-    energy: f64,
-    magnitude: f64,
+    block_energy: f64,
+    block_l1_norm: f64,
     total_energy: f64,
     total_blocks: u64,
-    envelope: Envelope,
-    tally: Tally,
+    envelope: ActivityEnvelope,
+    accumulator: ActivityAccumulator,
 }
 
 impl SpeechLevel {
-    /// A meter for one channel of sound at this rate, in Hz.
+    /// Meter for one channel at this sample rate, in Hz.
     pub fn new(sample_rate_hz: u32) -> Self {
         let block = (sample_rate_hz / 1000).max(1) as usize;
         Self {
             sample_rate_hz,
             block,
             filled: 0,
-            energy: 0.0,
-            magnitude: 0.0,
+            block_energy: 0.0,
+            block_l1_norm: 0.0,
             total_energy: 0.0,
             total_blocks: 0,
-            envelope: Envelope::new(block as f64 / f64::from(sample_rate_hz.max(1))),
-            tally: Tally::default(),
+            envelope: ActivityEnvelope::new(block as f64 / f64::from(sample_rate_hz.max(1))),
+            accumulator: ActivityAccumulator::default(),
         }
     }
 
-    /// Takes in the next samples, any number of them.
+    /// Measures the next samples, any number of them.
     pub fn push(&mut self, mut samples: &[f32]) {
         while !samples.is_empty() {
             let (now, later) = samples.split_at(samples.len().min(self.block - self.filled));
-            self.energy += f64::from(kernels::energy(now));
-            self.magnitude += f64::from(kernels::magnitude(now));
+            self.block_energy += f64::from(kernels::energy(now));
+            self.block_l1_norm += f64::from(kernels::l1_norm(now));
             self.filled += now.len();
             if self.filled == self.block {
                 self.finish_block();
@@ -95,112 +96,113 @@ impl SpeechLevel {
 
     fn finish_block(&mut self) {
         let samples = self.block as f64;
-        let (mut power, mut magnitude) = (self.energy / samples, self.magnitude / samples);
+        let (mut power, mut magnitude) = (self.block_energy / samples, self.block_l1_norm / samples);
         if !power.is_finite() {
             (power, magnitude) = (0.0, 0.0);
         }
-        self.tally.add(power, self.envelope.follow(magnitude));
+        self.accumulator.add(power, self.envelope.push(magnitude));
         self.total_energy += power;
         self.total_blocks += 1;
-        (self.energy, self.magnitude, self.filled) = (0.0, 0.0, 0);
+        (self.block_energy, self.block_l1_norm, self.filled) = (0.0, 0.0, 0);
     }
 
-    /// The active speech level in dBov; `None` where there was nothing above −104 dBov.
+    /// Active speech level in dBov; `None` where there was nothing above −104 dBov.
     pub fn dbov(&self) -> Option<f32> {
-        self.tally.dbov()
+        self.accumulator.dbov()
     }
 
-    /// The share of the time that counts as speech, 0 to 1.
+    /// Activity factor: the share of the time that counts as speech, 0 to 1.
     pub fn activity(&self) -> f32 {
         let mean = self.total_energy / self.total_blocks.max(1) as f64;
         self.dbov().map_or(0.0, |dbov| (mean / 10f64.powf(f64::from(dbov) / 10.0)).min(1.0) as f32)
     }
 
-    /// The RMS of all of the sound, pauses included, in dBov.
+    /// RMS level of all sound, pauses included, in dBov.
     pub fn rms_dbov(&self) -> f32 {
         to_dbfs((self.total_energy / self.total_blocks.max(1) as f64).sqrt() as f32)
     }
 
-    /// Forgets everything.
+    /// Forgets all past sound.
     pub fn reset(&mut self) {
         *self = Self::new(self.sample_rate_hz);
     }
 }
 
-/// The envelope, and how far up the ladder of thresholds it counts as active.
+/// Envelope of P.56, with the hangover of each threshold.
 #[derive(Clone, Debug)]
-pub(crate) struct Envelope {
-    keep: f64,
-    hangover: u32,
+pub(crate) struct ActivityEnvelope {
+    /// Smoothing coefficient of both averages.
+    smoothing: f64,
+    hangover_blocks: u32,
     first: f64,
     second: f64,
-    /// For how many blocks it has been below each threshold.
-    below: [u32; THRESHOLDS],
+    /// Blocks since the envelope was last above each threshold.
+    blocks_below: [u32; THRESHOLDS],
 }
 
-impl Envelope {
-    /// For blocks of `block_s` seconds.
+impl ActivityEnvelope {
+    /// Envelope for blocks of `block_s` seconds.
     pub fn new(block_s: f64) -> Self {
-        let hangover = (HANGOVER_S / block_s).round() as u32;
+        let hangover_blocks = (HANGOVER_S / block_s).round() as u32;
         Self {
-            keep: (-block_s / ENVELOPE_S).exp(),
-            hangover,
+            smoothing: (-block_s / ENVELOPE_S).exp(),
+            hangover_blocks,
             first: 0.0,
             second: 0.0,
-            below: [hangover + 1; THRESHOLDS],
+            blocks_below: [hangover_blocks + 1; THRESHOLDS],
         }
     }
 
-    /// Takes in the mean magnitude of the next block; how many of the thresholds, from the lowest, are active now.
-    pub fn follow(&mut self, magnitude: f64) -> usize {
-        self.first = magnitude + (self.first - magnitude) * self.keep;
-        self.second = self.first + (self.second - self.first) * self.keep;
-        let mut threshold = 2f64.powi(LOWEST);
+    /// Takes in the mean magnitude of the next block; returns the number of active thresholds, counted from the lowest.
+    pub fn push(&mut self, magnitude: f64) -> usize {
+        self.first = magnitude + (self.first - magnitude) * self.smoothing;
+        self.second = self.first + (self.second - self.first) * self.smoothing;
+        let mut threshold = 2f64.powi(LOWEST_EXPONENT);
         let mut active = 0;
-        for below in &mut self.below {
+        for below in &mut self.blocks_below {
             *below = if self.second >= threshold { 0 } else { below.saturating_add(1) };
-            active += usize::from(*below <= self.hangover);
+            active += usize::from(*below <= self.hangover_blocks);
             threshold *= 2.0;
         }
         active
     }
 }
 
-/// Energy, and the time above each threshold.
+/// Energy, and active time of each threshold, in blocks.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Tally {
+pub(crate) struct ActivityAccumulator {
     energy: f64,
-    active: [f64; THRESHOLDS],
+    active_blocks: [f64; THRESHOLDS],
 }
 
-impl Tally {
+impl ActivityAccumulator {
     /// Adds a block of this mean power, in which the lowest `active` thresholds were active.
     pub fn add(&mut self, power: f64, active: usize) {
         self.energy += power;
-        for count in self.active.iter_mut().take(active) {
+        for count in self.active_blocks.iter_mut().take(active) {
             *count += 1.0;
         }
     }
 
-    /// Lets all that was added so far count for less.
-    pub fn fade(&mut self, factor: f64) {
+    /// Multiplies the weight of all blocks so far by `factor`: an exponential window.
+    pub fn decay(&mut self, factor: f64) {
         self.energy *= factor;
-        self.active.iter_mut().for_each(|count| *count *= factor);
+        self.active_blocks.iter_mut().for_each(|count| *count *= factor);
     }
 
-    /// The active level in dBov.
+    /// Active speech level in dBov.
     pub fn dbov(&self) -> Option<f32> {
         let margin = 10f64.powf(MARGIN_DB / 10.0);
-        let mut threshold = 2f64.powi(2 * LOWEST);
+        let mut threshold = 2f64.powi(2 * LOWEST_EXPONENT);
         let mut lower = None;
-        for &active in &self.active {
+        for &active in &self.active_blocks {
             let power = self.energy / active;
             // The counts fall from threshold to threshold: nothing is left above the first one that is 0.
             if !(power > 0.0 && power.is_finite()) {
                 break;
             }
             if power <= threshold * margin {
-                // Between this threshold and the one below, level and margin are taken for straight lines in dB.
+                // Linear interpolation of level and margin, in dB, between this threshold and the one below.
                 return lower.map(|below: f64| {
                     let (level, level_below) = (10.0 * power.log10(), 10.0 * below.log10());
                     let threshold_db = 10.0 * threshold.log10();
@@ -229,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn it_agrees_with_the_standard_evaluated_sample_by_sample() {
+    fn the_level_agrees_with_the_standard_evaluated_sample_by_sample() {
         // Printed by scripts/p56.py.
         let wanted = [
             ("noise_fan", -33.692, 0.9831),
@@ -252,7 +254,7 @@ mod tests {
         for gain_db in [-60.0, -24.0, -3.3, 12.0, 40.0] {
             let louder: Vec<f32> = samples.iter().map(|s| s * db_to_gain(gain_db)).collect();
             let level = measured(rate, &louder).dbov().unwrap();
-            // Not to the last digit: the ladder of thresholds stands still.
+            // Not to the last digit: the thresholds stay where they are.
             assert!((level - gain_db + 23.709).abs() < 0.2, "{gain_db}: {level}");
         }
     }
@@ -284,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_sound_has_no_level() {
+    fn silence_and_invalid_samples_have_no_level() {
         assert_eq!(measured(48_000, &[]).dbov(), None);
         assert_eq!(measured(48_000, &[0.0; 48_000]).dbov(), None);
         assert_eq!(measured(0, &[f32::NAN, f32::INFINITY, f32::MAX]).dbov(), None);

@@ -1,10 +1,9 @@
-//! The level of what is loud.
+//! Power-weighted mean power.
 
-/// No sound, as a power.
-const NOTHING: f32 = 1e-10;
+/// Power below which there is no sound, −100 dBFS.
+const MIN_POWER: f32 = 1e-10;
 
-/// The mean power of what is loud: a mean of powers weighed by themselves, so that it is that of the voice, pauses or
-/// not.
+/// Power-weighted mean power, Σp²/Σp, exponentially smoothed; follows the speech level through pauses.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct WeightedPower {
     sum: f32,
@@ -12,13 +11,13 @@ pub(crate) struct WeightedPower {
 }
 
 impl WeightedPower {
-    /// Takes in a power, which counts for `share` of all that was before.
-    pub fn add(&mut self, power: f32, share: f32) {
-        self.sum += share * (power - self.sum);
-        self.squares += share * (power * power - self.squares);
+    /// Takes in a power with the smoothing coefficient `weight`, its share of the new mean.
+    pub fn add(&mut self, power: f32, weight: f32) {
+        self.sum += weight * (power - self.sum);
+        self.squares += weight * (power * power - self.squares);
     }
 
     pub fn power(&self) -> f32 {
-        self.squares / (self.sum + NOTHING)
+        self.squares / (self.sum + MIN_POWER)
     }
 }

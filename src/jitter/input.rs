@@ -1,28 +1,30 @@
-//! From the network thread to the playout thread.
+//! Input of a jitter buffer, and the queue from the network thread to the playout thread.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use rtrb::{Consumer, Producer, RingBuffer};
 
-use super::stats::JitterBufferStatistics;
 use crate::core::{Error, Result};
 
-/// The most bytes of a payload: what one Ethernet frame carries. An Opus packet of 20 ms has at most 1275.
-pub(super) const MAX_PAYLOAD: usize = 1500;
+/// Maximum length of a payload in bytes: what one Ethernet frame carries. An Opus packet of 20 ms has at most 1275.
+pub(super) const MAX_PAYLOAD_BYTES: usize = 1500;
 
 /// Packets under way or waiting at most: 6 s of 20 ms packets, so that what piles up in a stall of 5 s is not refused.
-pub(super) const SLOTS: usize = 300;
+pub(super) const QUEUE_PACKETS: usize = 300;
 
-/// One received packet. There is a fixed number of them; they go round between the two threads.
-pub(super) struct Slot {
+/// One received packet: RTP header fields and payload. A fixed number of them goes round between the two threads.
+pub(super) struct ReceivedPacket {
     pub sequence: u16,
     pub timestamp: u32,
     pub ssrc: u32,
     len: usize,
-    bytes: [u8; MAX_PAYLOAD],
+    bytes: [u8; MAX_PAYLOAD_BYTES],
 }
 
-impl Slot {
+impl ReceivedPacket {
     fn new() -> Box<Self> {
-        Box::new(Self { sequence: 0, timestamp: 0, ssrc: 0, len: 0, bytes: [0; MAX_PAYLOAD] })
+        Box::new(Self { sequence: 0, timestamp: 0, ssrc: 0, len: 0, bytes: [0; MAX_PAYLOAD_BYTES] })
     }
 
     pub fn payload(&self) -> &[u8] {
@@ -30,41 +32,49 @@ impl Slot {
     }
 }
 
-/// The playout thread's end.
+/// Playout thread's end of the queue.
 pub(super) struct Arrivals {
-    full: Consumer<Box<Slot>>,
-    empty: Producer<Box<Slot>>,
+    received: Consumer<Box<ReceivedPacket>>,
+    recycled: Producer<Box<ReceivedPacket>>,
+    refused: Arc<AtomicU64>,
 }
 
 impl Arrivals {
-    pub fn next(&mut self) -> Option<Box<Slot>> {
-        self.full.pop().ok()
+    pub fn next(&mut self) -> Option<Box<ReceivedPacket>> {
+        self.received.pop().ok()
     }
 
-    /// Hands a slot back for reuse.
-    pub fn recycle(&mut self, slot: Box<Slot>) {
-        // There are as many places as slots.
-        let done = self.empty.push(slot);
+    /// Hands a packet back for reuse.
+    pub fn recycle(&mut self, packet: Box<ReceivedPacket>) {
+        // There are as many places as packets.
+        let done = self.recycled.push(packet);
         debug_assert!(done.is_ok());
+    }
+
+    /// Packets refused so far on the network thread.
+    pub fn refused(&self) -> u64 {
+        self.refused.load(Relaxed)
     }
 }
 
-/// The network thread's end of a [`JitterBuffer`](crate::JitterBuffer): takes packets as they come.
+/// Input of a [`JitterBuffer`](crate::JitterBuffer), for the network thread: takes packets as they come.
 pub struct JitterBufferInput {
-    full: Producer<Box<Slot>>,
-    empty: Consumer<Box<Slot>>,
-    statistics: JitterBufferStatistics,
+    received: Producer<Box<ReceivedPacket>>,
+    recycled: Consumer<Box<ReceivedPacket>>,
+    refused: Arc<AtomicU64>,
 }
 
-/// Both ends.
-pub(super) fn queue(statistics: JitterBufferStatistics) -> (JitterBufferInput, Arrivals) {
-    let (full_in, full_out) = RingBuffer::new(SLOTS);
-    let (mut empty_in, empty_out) = RingBuffer::new(SLOTS);
-    for _ in 0..SLOTS {
-        let done = empty_in.push(Slot::new());
+/// Both ends of a queue.
+pub(super) fn packet_queue() -> (JitterBufferInput, Arrivals) {
+    let (received_in, received_out) = RingBuffer::new(QUEUE_PACKETS);
+    let (mut recycled_in, recycled_out) = RingBuffer::new(QUEUE_PACKETS);
+    for _ in 0..QUEUE_PACKETS {
+        let done = recycled_in.push(ReceivedPacket::new());
         debug_assert!(done.is_ok());
     }
-    (JitterBufferInput { full: full_in, empty: empty_out, statistics }, Arrivals { full: full_out, empty: empty_in })
+    let refused = Arc::new(AtomicU64::new(0));
+    let input = JitterBufferInput { received: received_in, recycled: recycled_out, refused: Arc::clone(&refused) };
+    (input, Arrivals { received: received_out, recycled: recycled_in, refused })
 }
 
 impl JitterBufferInput {
@@ -72,37 +82,33 @@ impl JitterBufferInput {
     /// ticks of 48 kHz, RFC 7587, section 4.1), and its payload. In any order, as often as it comes.
     ///
     /// # Errors
-    /// [`Error::PacketTooLong`] beyond 1500 bytes; [`Error::Full`] if nobody pulls. The packet is then dropped.
+    /// [`Error::PacketTooLong`] beyond 1500 bytes; [`Error::Full`] if nobody pulls. The packet is then dropped, and
+    /// counted as [`packets_refused`](super::JitterBufferReading::packets_refused) with the next pull.
     ///
     /// # Realtime safety
-    /// Safe.
+    /// Safe: wait-free.
     pub fn push(&mut self, sequence: u16, timestamp: u32, ssrc: u32, payload: &[u8]) -> Result<()> {
-        if payload.len() > MAX_PAYLOAD {
-            self.statistics.refused();
-            return Err(Error::PacketTooLong { bytes: payload.len(), max: MAX_PAYLOAD });
+        if payload.len() > MAX_PAYLOAD_BYTES {
+            self.refused.fetch_add(1, Relaxed);
+            return Err(Error::PacketTooLong { bytes: payload.len(), max: MAX_PAYLOAD_BYTES });
         }
-        let Ok(mut slot) = self.empty.pop() else {
-            self.statistics.refused();
+        let Ok(mut packet) = self.recycled.pop() else {
+            self.refused.fetch_add(1, Relaxed);
             return Err(Error::Full);
         };
-        (slot.sequence, slot.timestamp, slot.ssrc) = (sequence, timestamp, ssrc);
-        slot.len = payload.len();
-        slot.bytes[..payload.len()].copy_from_slice(payload);
-        // There are as many places as slots.
-        let done = self.full.push(slot);
+        (packet.sequence, packet.timestamp, packet.ssrc) = (sequence, timestamp, ssrc);
+        packet.len = payload.len();
+        packet.bytes[..payload.len()].copy_from_slice(payload);
+        // There are as many places as packets.
+        let done = self.received.push(packet);
         debug_assert!(done.is_ok());
         Ok(())
-    }
-
-    /// What the buffer tells.
-    pub fn statistics(&self) -> JitterBufferStatistics {
-        self.statistics.clone()
     }
 }
 
 impl std::fmt::Debug for JitterBufferInput {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "JitterBufferInput({} waiting)", SLOTS - self.full.slots())
+        write!(f, "JitterBufferInput({} waiting)", QUEUE_PACKETS - self.received.slots())
     }
 }
 
@@ -111,38 +117,38 @@ mod tests {
     use super::*;
 
     #[test]
-    fn slots_go_round_between_two_threads() {
-        let (mut sender, mut arrivals) = queue(JitterBufferStatistics::default());
+    fn packets_go_round_between_two_threads() {
+        let (mut input, mut arrivals) = packet_queue();
         let network = std::thread::spawn(move || {
             for index in 0..5000u32 {
-                while sender.push(index as u16, index * 960, 7, &index.to_be_bytes()).is_err() {
+                while input.push(index as u16, index * 960, 7, &index.to_be_bytes()).is_err() {
                     std::thread::yield_now();
                 }
             }
-            sender
+            input
         });
         for index in 0..5000u32 {
-            let slot = loop {
+            let packet = loop {
                 match arrivals.next() {
-                    Some(slot) => break slot,
+                    Some(packet) => break packet,
                     None => std::thread::yield_now(),
                 }
             };
-            assert_eq!((slot.sequence, slot.timestamp, slot.ssrc), (index as u16, index * 960, 7));
-            assert_eq!(slot.payload(), index.to_be_bytes());
-            arrivals.recycle(slot);
+            assert_eq!((packet.sequence, packet.timestamp, packet.ssrc), (index as u16, index * 960, 7));
+            assert_eq!(packet.payload(), index.to_be_bytes());
+            arrivals.recycle(packet);
         }
         network.join().unwrap();
     }
 
     #[test]
     fn what_does_not_fit_is_refused_and_counted() {
-        let (mut sender, _arrivals) = queue(JitterBufferStatistics::default());
-        assert_eq!(sender.push(0, 0, 0, &[0; 1501]), Err(Error::PacketTooLong { bytes: 1501, max: MAX_PAYLOAD }));
-        for index in 0..SLOTS {
-            sender.push(index as u16, 0, 0, &[0; MAX_PAYLOAD]).unwrap();
+        let (mut input, arrivals) = packet_queue();
+        assert_eq!(input.push(0, 0, 0, &[0; 1501]), Err(Error::PacketTooLong { bytes: 1501, max: MAX_PAYLOAD_BYTES }));
+        for index in 0..QUEUE_PACKETS {
+            input.push(index as u16, 0, 0, &[0; MAX_PAYLOAD_BYTES]).unwrap();
         }
-        assert_eq!(sender.push(0, 0, 0, &[]), Err(Error::Full));
-        assert_eq!(sender.statistics().reading().refused, 2);
+        assert_eq!(input.push(0, 0, 0, &[]), Err(Error::Full));
+        assert_eq!(arrivals.refused(), 2);
     }
 }

@@ -1,23 +1,24 @@
-//! The settings of a jitter buffer.
+//! Settings of a jitter buffer.
 
-use super::input::queue;
-use super::output::JitterBufferOutput;
-use super::stats::JitterBufferStatistics;
-use super::{JitterBufferInput, ticks};
+use super::reading::JitterBufferReading;
+use super::ticks::ticks;
+use crate::control::Live;
+use crate::core::Result;
 use crate::core::error::in_range;
-use crate::core::{Format, Result};
 use crate::opus::OpusDecode;
 
-/// Plays packets that come late, twice, in the wrong order or not at all as steady speech.
+/// Jitter buffer with adaptive delay: plays packets that come late, twice, in the wrong order or not at all as steady
+/// speech.
 ///
-/// [`open`](Self::open) gives two ends: the network thread pushes packets as they come, the playout thread pulls a
-/// frame whenever the sound card wants one. Between them there is no lock.
+/// [`open`](Self::open) gives two ends: the network thread pushes packets into the
+/// [`JitterBufferInput`](super::JitterBufferInput) as they come, the playout thread pulls a frame from the
+/// [`JitterBufferOutput`](super::JitterBufferOutput), a [`Source`](crate::Source), whenever the sound card wants one.
+/// Between them there is no lock.
 ///
 /// ```
 /// use voxframe::{Format, Frame, JitterBuffer, OpusEncode, Processor, Source, Stage};
 /// # let mut encoder = OpusEncode::voip().prepare(Format::mono(48_000)?)?;
 /// let (mut network, mut playout) = JitterBuffer::default().open(Format::mono(48_000)?)?;
-/// let statistics = playout.statistics();
 /// # let mut sequence = 65_535u16;
 /// # let mut timestamp = u32::MAX - 960;
 /// for _ in 0..100 {
@@ -34,46 +35,61 @@ use crate::opus::OpusDecode;
 ///     let frame = playout.pull();
 ///     assert_eq!(frame.samples().len(), 480);
 /// }
-/// assert_eq!(statistics.reading().missing, 0);
 /// # Ok::<(), voxframe::Error>(())
 /// ```
 ///
+/// # Control
+/// A [`Handle`](crate::Handle) changes the settings and reads the statistics, and outlives the buffer:
+///
+/// ```
+/// use voxframe::{Format, Handle, JitterBuffer, Source};
+/// let control = Handle::new(JitterBuffer::default());
+/// let (network, mut playout) = control.attach().open(Format::mono(48_000)?)?;
+/// control.update(|buffer| buffer.min_delay_ms = 60.0)?;
+/// playout.pull();
+/// assert_eq!(control.reading().jitter_buffer_target_delay_ms, 60.0);
+/// # Ok::<(), voxframe::Error>(())
+/// ```
+///
+/// Every setting is live: none is refused with [`Error::Fixed`](crate::Error::Fixed), and none clicks. The delay moves
+/// to a new target by time stretching. [`quantile`](Self::quantile) and [`forget_factor`](Self::forget_factor) count
+/// from the next interval of 500 ms on, [`start_delay_ms`](Self::start_delay_ms) until the first one is over.
+///
 /// # How it works
-/// - **Time** is the number of pulled frames, and nothing else: no clock is read. A packet's delay is the pull for which
-///   it was there, less its timestamp; how fast it came over the network matters only through that.
-/// - **How long sound waits** follows the jitter, as in NetEQ: of every 500 ms the worst delay, beyond that of the
-///   fastest packet of the last 2 s, goes into a histogram that forgets; the target is a quantile of it, and one
-///   frame of slack.
-/// - **To get there** it plays faster or slower by leaving out or repeating whole periods of the voice, where they are
-///   alike, or any length where there is silence: the pitch stays. Clocks that drift apart are followed in this way
-///   too: 300 ppm are one period in 20 s.
-/// - **When nothing is there** sound is concealed, and the delay grows by that at once. It shrinks by playing faster,
-///   some 15 %; only when it is too long by more than 500 ms, packets are left out.
-/// - **When a packet is missing and a later one is there** it is rebuilt from that one's redundancy, forward error
+/// - **Time** is the number of pulled frames; no clock is read. A packet's delay is the pull for which it was there,
+///   less its timestamp; its way over the network matters only through that.
+/// - **Target delay** follows the jitter, as in NetEQ: of every 500 ms the longest delay, relative to the fastest packet
+///   of the last 2 s, goes into a histogram that forgets; the target is a quantile of it, and one frame of slack.
+/// - **Time stretching** moves the delay to its target: whole periods of the voice are left out or repeated where they
+///   are alike, or any length where there is silence, so the pitch stays. Drifting clocks are followed in this way too:
+///   300 ppm are one period in 20 s.
+/// - **Underrun**: while nothing is there sound is concealed, and the delay grows by that at once. It shrinks by playing
+///   some 15 % faster; only when it is too long by more than 500 ms, packets are flushed.
+/// - **Redundancy**: a packet that is missing while a later one is there is rebuilt from that one's forward error
 ///   correction or DRED, or else concealed. After 120 ms concealment fades to comfort noise like the background before.
-/// - **When the sender is silent** (DTX: the timestamps leap, the sequence numbers do not) there is comfort noise.
+/// - **DTX**: while the sender is silent (the timestamps leap, the sequence numbers do not) there is comfort noise.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default))]
 pub struct JitterBuffer {
-    /// The least target delay in ms, 0 to 1000. Default 0 (NetEQ).
+    /// Minimum target delay in ms, 0 to 1000. Default 0 (NetEQ).
     pub min_delay_ms: f32,
-    /// The greatest target delay in ms, [`min_delay_ms`](Self::min_delay_ms) to 2000. Default 500: a conversation does
-    /// not bear more (ITU-T G.114 advises against 400 one way).
+    /// Maximum target delay in ms, [`min_delay_ms`](Self::min_delay_ms) to 2000. Default 500: a conversation does not
+    /// bear more (ITU-T G.114 advises against 400 one way).
     pub max_delay_ms: f32,
-    /// The target delay before anything is known about the network, in ms, 0 to 1000. Default 40: two packets. (NetEQ:
-    /// 80.)
+    /// Target delay before anything is known of the network, in ms, 0 to 1000. Default 40: two packets. (NetEQ: 80.)
     pub start_delay_ms: f32,
-    /// The share of 500 ms intervals in which all packets shall be in time, 0.1 to 0.999. Default 0.6: on networks with
-    /// jitter, spikes and reordering one packet in a hundred is late. With 0.95 it is one in a thousand, for 20 to 45 ms
-    /// more of delay (`docs/jitter-buffer.md`).
+    /// Quantile of the delay histogram: share of 500 ms intervals in which all packets shall be in time, 0.1 to 0.999.
+    /// Default 0.6: on networks with jitter, spikes and reordering one packet in a hundred is late. With 0.95 it is one
+    /// in a thousand, for 20 to 45 ms more of delay (`docs/jitter-buffer.md`).
     pub quantile: f32,
-    /// How much of the histogram is kept after an interval, 0.5 to 0.9999. Default 0.983 (NetEQ): a memory of 30 s.
-    pub forgetting: f32,
-    /// How much longer to wait than the jitter asks for, at most, so that a later packet can rebuild what is missing, in
-    /// ms, 0 to 500. Default 120. Only while more than 2 % are missing and packets carry redundancy: with forward error
-    /// correction a packet's length and 10 ms, with deep redundancy as long as nine tenths of what is missing need.
-    pub wait_for_redundancy_ms: f32,
-    /// The decoder: its gain, and how much CPU it may spend, on concealment too.
+    /// Share of the delay histogram that is kept after each 500 ms interval, 0.5 to 0.9999. Default 0.983 (NetEQ): a
+    /// memory of 30 s.
+    pub forget_factor: f32,
+    /// Maximum wait for redundancy beyond what the jitter asks for, in ms, 0 to 500. Default 120. It is waited only
+    /// while more than 2 % of the packets are missing and packets carry redundancy: with forward error correction for
+    /// a packet's length and 10 ms, with DRED as long as 95 % of the missing packets need to be rebuilt.
+    pub max_redundancy_wait_ms: f32,
+    /// Decoder settings: gain, and complexity of decoding and concealment.
     pub decoder: OpusDecode,
 }
 
@@ -84,34 +100,30 @@ impl Default for JitterBuffer {
             max_delay_ms: 500.0,
             start_delay_ms: 40.0,
             quantile: 0.6,
-            forgetting: 0.983,
-            wait_for_redundancy_ms: 120.0,
+            forget_factor: 0.983,
+            max_redundancy_wait_ms: 120.0,
             decoder: OpusDecode::default(),
         }
     }
 }
 
-impl JitterBuffer {
-    /// Checks the settings, allocates everything, and gives the network thread's end and the playout thread's. Frames
-    /// are of `output`, at 8, 12, 16, 24 or 48 kHz.
-    ///
-    /// # Errors
-    /// [`Error::OutOfRange`](crate::Error::OutOfRange), and those of [`OpusDecode`].
-    pub fn open(self, output: Format) -> Result<(JitterBufferInput, JitterBufferOutput)> {
+impl Live for JitterBuffer {
+    type Reading = JitterBufferReading;
+
+    fn validate(&self) -> Result<()> {
         in_range("JitterBuffer::min_delay_ms", self.min_delay_ms, 0.0, 1000.0)?;
         in_range("JitterBuffer::max_delay_ms", self.max_delay_ms, self.min_delay_ms, 2000.0)?;
         in_range("JitterBuffer::start_delay_ms", self.start_delay_ms, 0.0, 1000.0)?;
         in_range("JitterBuffer::quantile", self.quantile, 0.1, 0.999)?;
-        in_range("JitterBuffer::forgetting", self.forgetting, 0.5, 0.9999)?;
-        in_range("JitterBuffer::wait_for_redundancy_ms", self.wait_for_redundancy_ms, 0.0, 500.0)?;
-        let statistics = JitterBufferStatistics::default();
-        let (sender, arrivals) = queue(statistics.clone());
-        let receiver = JitterBufferOutput::new(self, output, arrivals, statistics)?;
-        Ok((sender, receiver))
+        in_range("JitterBuffer::forget_factor", self.forget_factor, 0.5, 0.9999)?;
+        in_range("JitterBuffer::max_redundancy_wait_ms", self.max_redundancy_wait_ms, 0.0, 500.0)?;
+        self.decoder.validate()
     }
+}
 
-    /// The range of the target delay, in ticks.
-    pub(super) fn delays(&self) -> (i64, i64) {
+impl JitterBuffer {
+    /// Range of the target delay, in ticks.
+    pub(super) fn delay_range(&self) -> (i64, i64) {
         (ticks(self.min_delay_ms), ticks(self.max_delay_ms))
     }
 }

@@ -1,140 +1,141 @@
-//! Playing faster or slower without changing the pitch.
+//! Time stretch: faster or slower playing without a change of pitch (WSOLA: Verhelst and Roelands, 1993).
 
 use super::sync_buffer::{LOOK_BACK_MS, SyncBuffer};
 use crate::core::{Format, Frame};
 use crate::dsp::kernels;
 
-/// The shortest and longest stretch of sound left out or played twice at once, in ms: a period of 400 to 67 Hz.
-const SHORTEST_MS: f32 = 2.5;
-const LONGEST_MS: f32 = LOOK_BACK_MS;
+/// Shortest and longest lag, the stretch of sound left out or repeated at once, in ms: a period of 400 to 67 Hz.
+const MIN_LAG_MS: f32 = 2.5;
+const MAX_LAG_MS: f32 = LOOK_BACK_MS;
 
-/// Sound is compared, and cross-faded, over 10 ms: the least length of a frame.
+/// Window over which sound is correlated, and cross-faded, in ms: the shortest frame.
 const WINDOW_MS: f32 = 10.0;
 
-/// The search runs at about this rate first.
+/// Approximate rate of the coarse search, in Hz.
 const COARSE_HZ: usize = 8_000;
 
-/// A place to jump to from the read head.
+/// Jump of the play position.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Splice {
-    /// How far the place lies ahead, in samples; behind where negative.
-    pub jump: isize,
-    /// How alike both places sound, −1 to 1: their normalised cross-correlation.
-    pub likeness: f32,
+    /// Lag in samples: forward where positive, back where negative.
+    pub lag: isize,
+    /// Normalised cross-correlation of the sound at both places, −1 to 1.
+    pub correlation: f32,
 }
 
-/// Jumps ahead or back in sound by what is, where there is a voice, a whole number of its periods, and cross-fades
-/// (WSOLA: Verhelst and Roelands, 1993).
-pub(super) struct Stretch {
-    shortest: usize,
-    longest: usize,
+/// Search for splices by what is, where there is a voice, a whole number of its periods, and their cross-fade.
+pub(super) struct TimeStretch {
+    min_lag: usize,
+    max_lag: usize,
     window: usize,
     /// Samples to one of the coarse search.
-    thin: usize,
-    /// The channels' mean around the read head: `longest` before it, the window and `longest` behind it.
+    decimation: usize,
+    /// Mean of the channels around the play position: `max_lag` before it, the window and `max_lag` behind it.
     mono: Box<[f32]>,
     coarse: Box<[f32]>,
-    /// Rises from 0 to 1 over the window as a raised cosine.
-    rise: Box<[f32]>,
+    /// Raised cosine from 0 to 1 over the window.
+    fade_in: Box<[f32]>,
 }
 
-impl Stretch {
+impl TimeStretch {
     pub fn new(format: Format) -> Self {
         let window = format.samples_in_ms(WINDOW_MS);
-        let longest = format.samples_in_ms(LONGEST_MS);
-        let thin = (format.sample_rate_hz() as usize / COARSE_HZ).max(1);
-        let around = window + 2 * longest;
-        let rise = |i| 0.5 - 0.5 * ((i as f32 + 0.5) * std::f32::consts::PI / window as f32).cos();
+        let max_lag = format.samples_in_ms(MAX_LAG_MS);
+        let decimation = (format.sample_rate_hz() as usize / COARSE_HZ).max(1);
+        let around = window + 2 * max_lag;
+        let fade_in = |i| 0.5 - 0.5 * ((i as f32 + 0.5) * std::f32::consts::PI / window as f32).cos();
         Self {
-            shortest: format.samples_in_ms(SHORTEST_MS),
-            longest,
+            min_lag: format.samples_in_ms(MIN_LAG_MS),
+            max_lag,
             window,
-            thin,
+            decimation,
             mono: vec![0.0; around].into_boxed_slice(),
-            coarse: vec![0.0; around / thin].into_boxed_slice(),
-            rise: (0..window).map(rise).collect(),
+            coarse: vec![0.0; around / decimation].into_boxed_slice(),
+            fade_in: (0..window).map(fade_in).collect(),
         }
     }
 
-    /// The sound that must be ahead for the longest jump ahead, with a frame of `samples` after it.
-    pub fn wants(&self, samples: usize) -> usize {
-        samples + self.longest
+    /// Samples yet to be played that the longest splice forward needs, with a frame of `samples` behind it.
+    pub fn required_len(&self, samples: usize) -> usize {
+        samples + self.max_lag
     }
 
-    /// The most alike place ahead, at most `most` samples on, that leaves a frame of `samples` behind it.
-    pub fn ahead(&mut self, timeline: &SyncBuffer, samples: usize, most: usize) -> Option<Splice> {
-        let most = most.min(self.longest).min(timeline.ahead().checked_sub(samples)?);
-        self.search(timeline, most, 1)
+    /// The best correlated splice forward, by at most `max_lag` samples, that leaves a frame of `samples` behind it.
+    pub fn find_forward(&mut self, buffer: &SyncBuffer, samples: usize, max_lag: usize) -> Option<Splice> {
+        let max_lag = max_lag.min(self.max_lag).min(buffer.future_len().checked_sub(samples)?);
+        self.search(buffer, max_lag, 1)
     }
 
-    /// The most alike place behind, at most `most` samples back.
-    pub fn behind(&mut self, timeline: &SyncBuffer, samples: usize, most: usize) -> Option<Splice> {
-        if timeline.ahead() < samples {
+    /// The best correlated splice back, by at most `max_lag` samples.
+    pub fn find_back(&mut self, buffer: &SyncBuffer, samples: usize, max_lag: usize) -> Option<Splice> {
+        if buffer.future_len() < samples {
             return None;
         }
-        self.search(timeline, most.min(self.longest), -1)
+        self.search(buffer, max_lag.min(self.max_lag), -1)
     }
 
-    /// What is heard of the read head's surroundings.
-    fn listen(&mut self, timeline: &SyncBuffer) {
+    /// Mixes the channels around the play position down, at both rates.
+    fn downmix(&mut self, buffer: &SyncBuffer) {
         self.mono.fill(0.0);
-        let from = timeline.head() - self.longest;
-        for line in timeline.lines() {
-            let there = &line[from..line.len().min(from + self.mono.len())];
+        let from = buffer.next_index() - self.max_lag;
+        for channel in buffer.channels() {
+            let there = &channel[from..channel.len().min(from + self.mono.len())];
             kernels::mix(&mut self.mono[..there.len()], 1.0, there, 1.0);
         }
-        for (coarse, block) in self.coarse.iter_mut().zip(self.mono.chunks_exact(self.thin)) {
+        for (coarse, block) in self.coarse.iter_mut().zip(self.mono.chunks_exact(self.decimation)) {
             *coarse = block.iter().sum();
         }
     }
 
-    fn search(&mut self, timeline: &SyncBuffer, most: usize, sign: isize) -> Option<Splice> {
-        if most < self.shortest {
+    fn search(&mut self, buffer: &SyncBuffer, max_lag: usize, sign: isize) -> Option<Splice> {
+        if max_lag < self.min_lag {
             return None;
         }
-        self.listen(timeline);
-        let thin = self.thin;
-        let likeness = |sound: &[f32], head: usize, window: usize, jump: isize| {
-            let here = &sound[head..head + window];
-            let there = &sound[head.saturating_add_signed(jump)..][..window];
+        self.downmix(buffer);
+        let decimation = self.decimation;
+        let correlation = |sound: &[f32], at: usize, window: usize, lag: isize| {
+            let here = &sound[at..at + window];
+            let there = &sound[at.saturating_add_signed(lag)..][..window];
             let energies = kernels::energy(here) * kernels::energy(there);
             if energies > 0.0 { kernels::dot(here, there) / energies.sqrt() } else { 0.0 }
         };
         let best = |from: usize, to: usize, score: &dyn Fn(isize) -> f32| {
             (from..=to)
-                .map(|lag| sign * lag as isize)
-                .map(|jump| (jump, score(jump)))
+                .map(|length| sign * length as isize)
+                .map(|lag| (lag, score(lag)))
                 .max_by(|a, b| a.1.total_cmp(&b.1))
         };
-        let (head, window) = (self.longest / thin, self.window / thin - 1);
-        let (found, _) = best(self.shortest / thin, most / thin, &|jump| likeness(&self.coarse, head, window, jump))?;
-        let around = found.unsigned_abs() * thin;
-        let (from, to) = ((around - thin).max(self.shortest), (around + thin).min(most));
-        let (jump, likeness) = best(from, to, &|jump| likeness(&self.mono, self.longest, self.window, jump))?;
-        Some(Splice { jump, likeness })
+        let (at, window) = (self.max_lag / decimation, self.window / decimation - 1);
+        let coarse = &|lag| correlation(&self.coarse, at, window, lag);
+        let (found, _) = best(self.min_lag / decimation, max_lag / decimation, coarse)?;
+        let around = found.unsigned_abs() * decimation;
+        let (from, to) = ((around - decimation).max(self.min_lag), (around + decimation).min(max_lag));
+        let (lag, correlation) = best(from, to, &|lag| correlation(&self.mono, self.max_lag, self.window, lag))?;
+        Some(Splice { lag, correlation })
     }
 
-    /// The next frame, on the way to `splice`: it begins where the read head is and ends behind the jump.
-    pub fn take(&mut self, timeline: &mut SyncBuffer, splice: Splice, frame: &mut Frame) {
-        let head = timeline.head();
-        let there = head.saturating_add_signed(splice.jump);
-        let alike = splice.likeness.clamp(0.0, 1.0);
-        let length = frame.format().samples_per_channel();
-        for (line, to) in timeline.lines().zip(frame.channels_mut()) {
-            let (Some(old), Some(new)) = (line.get(head..head + self.window), line.get(there..there + length)) else {
+    /// Reads the next frame across `splice`: it begins at the play position and ends behind the jump.
+    pub fn read_frame(&mut self, buffer: &mut SyncBuffer, splice: Splice, frame: &mut Frame) {
+        let here = buffer.next_index();
+        let there = here.saturating_add_signed(splice.lag);
+        let correlation = splice.correlation.clamp(0.0, 1.0);
+        let samples = frame.format().samples_per_channel();
+        for (channel, to) in buffer.channels().zip(frame.channels_mut()) {
+            let (Some(old), Some(new)) = (channel.get(here..here + self.window), channel.get(there..there + samples))
+            else {
                 to.fill(0.0);
                 continue;
             };
-            let (fading, rest) = to.split_at_mut(self.window);
-            for (((to, old), new), rise) in fading.iter_mut().zip(old).zip(new).zip(&self.rise) {
-                let fall = 1.0 - rise;
+            let (fading, behind) = to.split_at_mut(self.window);
+            for (((to, old), new), fade_in) in fading.iter_mut().zip(old).zip(new).zip(&self.fade_in) {
+                let fade_out = 1.0 - fade_in;
                 // The level stays, whether both are the same or have nothing in common.
-                let power = fall * fall + rise * rise + 2.0 * alike * fall * rise;
-                *to = (old * fall + new * rise) / power.sqrt();
+                let power = fade_out * fade_out + fade_in * fade_in + 2.0 * correlation * fade_out * fade_in;
+                *to = (old * fade_out + new * fade_in) / power.sqrt();
             }
-            rest.copy_from_slice(&new[self.window..]);
+            behind.copy_from_slice(&new[self.window..]);
         }
-        timeline.advance(splice.jump + length as isize);
+        buffer.seek(splice.lag + samples as isize);
     }
 }
 
@@ -143,35 +144,35 @@ mod tests {
     use super::*;
     use crate::dsp::level::rms_dbfs;
 
-    /// Plays sound, jumping every fifth frame; what is heard, and the mean likeness of the jumps.
+    /// Plays sound with a splice in every fifth frame; the sound heard, and the mean correlation of the splices.
     fn stretch(format: Format, channels: &[Vec<f32>], faster: bool) -> (Vec<Vec<f32>>, f32) {
-        let mut timeline = SyncBuffer::new(format);
-        let mut stretch = Stretch::new(format);
+        let mut buffer = SyncBuffer::new(format);
+        let mut time_stretch = TimeStretch::new(format);
         let length = format.samples_per_channel();
         let mut frame = Frame::new(format);
         let mut heard = vec![Vec::new(); channels.len()];
-        let (mut read, mut alike, mut jumps) = (0, 0.0, 0);
+        let (mut read, mut correlation, mut splices) = (0, 0.0, 0);
         for round in 0.. {
-            while timeline.ahead() < stretch.wants(length) {
+            while buffer.future_len() < time_stretch.required_len(length) {
                 if read + length > channels[0].len() {
-                    return (heard, alike / jumps as f32);
+                    return (heard, correlation / splices as f32);
                 }
-                timeline.append(length, |c, line| line.copy_from_slice(&channels[c][read..read + length]));
+                buffer.append(length, |c, samples| samples.copy_from_slice(&channels[c][read..read + length]));
                 read += length;
             }
-            let most = stretch.longest;
+            let max_lag = time_stretch.max_lag;
             let splice = match (round % 5 == 4, faster) {
                 (false, _) => None,
-                (true, true) => stretch.ahead(&timeline, length, most),
-                (true, false) => stretch.behind(&timeline, length, most),
+                (true, true) => time_stretch.find_forward(&buffer, length, max_lag),
+                (true, false) => time_stretch.find_back(&buffer, length, max_lag),
             };
             match splice {
                 Some(splice) => {
-                    stretch.take(&mut timeline, splice, &mut frame);
-                    alike += splice.likeness;
-                    jumps += 1;
+                    time_stretch.read_frame(&mut buffer, splice, &mut frame);
+                    correlation += splice.correlation;
+                    splices += 1;
                 }
-                None => timeline.take(&mut frame),
+                None => buffer.read_frame(&mut frame),
             }
             for (to, from) in heard.iter_mut().zip(frame.channels()) {
                 to.extend_from_slice(from);
@@ -186,12 +187,12 @@ mod tests {
             .collect()
     }
 
-    /// The largest second difference: what a click has and a low tone has not.
+    /// Largest second difference: large for a click, small for a low tone.
     fn roughness(samples: &[f32]) -> f32 {
         samples.windows(3).map(|w| (w[0] - 2.0 * w[1] + w[2]).abs()).fold(0.0, f32::max)
     }
 
-    /// How many times it rises through zero.
+    /// Number of rises through zero.
     fn periods(samples: &[f32]) -> usize {
         samples.windows(2).filter(|w| w[0] < 0.0 && w[1] >= 0.0).count()
     }
@@ -203,7 +204,7 @@ mod tests {
             for hz in [70.0, 110.0, 233.0, 400.0, 1230.0] {
                 let tone = sine(hz, rate, rate as usize * 2);
                 for faster in [true, false] {
-                    let (heard, alike) = stretch(format, std::slice::from_ref(&tone), faster);
+                    let (heard, correlation) = stretch(format, std::slice::from_ref(&tone), faster);
                     let heard = &heard[0];
                     let what = format!("{hz} Hz at {rate}, faster {faster}");
                     let change = heard.len() as f32 / tone.len() as f32 - 1.0;
@@ -222,7 +223,7 @@ mod tests {
                         "{what}: {}",
                         roughness(heard) / roughness(&tone)
                     );
-                    assert!(alike > 0.99, "{what}: {alike}");
+                    assert!(correlation > 0.99, "{what}: {correlation}");
                 }
             }
         }
@@ -240,15 +241,15 @@ mod tests {
             .collect();
         for faster in [true, false] {
             let (heard, _) = stretch(format, std::slice::from_ref(&noise), faster);
-            // Over all frames with a jump: every fifth.
-            let jumps: Vec<f32> = heard[0].chunks_exact(160).skip(4).step_by(5).flatten().copied().collect();
-            let change = rms_dbfs(&jumps) - rms_dbfs(&noise);
+            // Over all frames with a splice: every fifth.
+            let splices: Vec<f32> = heard[0].chunks_exact(160).skip(4).step_by(5).flatten().copied().collect();
+            let change = rms_dbfs(&splices) - rms_dbfs(&noise);
             assert!(change.abs() < 0.3, "faster {faster}: {change} dB");
         }
     }
 
     #[test]
-    fn both_channels_jump_together() {
+    fn both_channels_are_spliced_together() {
         let format = Format::stereo(16_000).unwrap();
         let left = sine(150.0, 16_000, 32_000);
         let right: Vec<f32> = left.iter().map(|s| s * 0.25).collect();

@@ -1,26 +1,29 @@
-//! Inner loops of a neural network whose weights are 8-bit integers, with one scale for each few of them.
+//! Inner loops of networks whose weights are signed 8-bit integers.
 //!
-//! Inputs of the large matrices are rounded to 16 bits of their own largest value, so that the sums are of integers:
-//! exact, the same everywhere, and twice as fast as with floating point.
+//! Inputs of large matrices are rounded to 16 bits of their own largest magnitude, so that the sums are of integers:
+//! exact, the same on every machine, and twice as fast as with floating point.
+
+// RNNoise needs few of them.
+#![cfg_attr(not(feature = "hush"), allow(dead_code))]
 
 use crate::dsp::kernels;
 
-/// So many weights of a row share a scale.
-pub(crate) const BLOCK: usize = 64;
+/// Weights of a row that share a scale, in [`add_product`].
+pub const BLOCK: usize = 64;
 
 kernels! {
-    /// Rounds to 16 bits of the largest magnitude; the value of one step.
+    /// Rounds to 16 bits of the largest magnitude; returns the value of one step.
     fn quantise(to: &mut [i16], from: &[f32]) -> f32 {
-        let most = from.iter().fold(0.0f32, |most, v| most.max(v.abs()));
-        if most < 1e-30 {
+        let peak = from.iter().fold(0.0f32, |peak, v| peak.max(v.abs()));
+        if peak < 1e-30 {
             to.fill(0);
             return 0.0;
         }
-        let steps = 32_767.0 / most;
+        let steps = 32_767.0 / peak;
         for (to, from) in to.iter_mut().zip(from) {
             *to = (from * steps).round_ties_even() as i16;
         }
-        most / 32_767.0
+        peak / 32_767.0
     }
 
     /// `out = out + weights · input`, for a matrix whose rows are a whole number of blocks. `unit` is the value of one
@@ -44,13 +47,13 @@ kernels! {
         }
     }
 
-    /// `out = input · weights`: the sum of the matrix's rows, each times its input. `block` weights share a scale.
+    /// `out = input · weights`: sum of the rows of the matrix, each times its input. `block` weights share a scale.
     fn combine_rows(out: &mut [f32], weights: &[u8], scales: &[[u8; 4]], block: usize, input: &[f32]) {
         let width = out.len();
         out.fill(0.0);
         let rows = weights.chunks_exact(width).zip(scales.chunks_exact(width / block));
         for (&input, (weights, scales)) in input.iter().zip(rows) {
-            // Most inputs come through a rectifier.
+            // Most inputs come out of a rectifier.
             if input == 0.0 {
                 continue;
             }
@@ -64,41 +67,57 @@ kernels! {
         }
     }
 
-    /// The hyperbolic tangent of each.
+    /// `out = out + input · weights`, without scales. Rows are `stride` weights apart; those from `column` on count.
+    fn add_rows(out: &mut [f32], weights: &[u8], stride: usize, column: usize, input: &[f32]) {
+        for (&input, weights) in input.iter().zip(weights.chunks_exact(stride)) {
+            for (out, &weight) in out.iter_mut().zip(&weights[column..]) {
+                *out += f32::from(weight as i8) * input;
+            }
+        }
+    }
+
+    /// Integers as floats.
+    fn widen(to: &mut [f32], from: &[u8]) {
+        for (to, &from) in to.iter_mut().zip(from) {
+            *to = f32::from(from as i8);
+        }
+    }
+
+    /// Hyperbolic tangent of each value.
     fn tanh(values: &mut [f32]) {
         for value in values {
-            *value = tangent(*value);
+            *value = tanh_of(*value);
         }
     }
 
-    /// The logistic function of each.
+    /// Logistic function of each value.
     fn sigmoid(values: &mut [f32]) {
         for value in values {
-            *value = logistic(*value);
+            *value = sigmoid_of(*value);
         }
     }
 
-    /// A step of a gated recurrent unit. `inward` and `inside` are what input and state give to the update gate, the
+    /// One step of a gated recurrent unit. The other arguments are what input and state give to the update gate, the
     /// reset gate and the candidate, one after the other.
-    fn gru_step(state: &mut [f32], inward: &[f32], inside: &[f32]) {
+    fn gru_step(state: &mut [f32], from_input: &[f32], from_state: &[f32]) {
         let size = state.len();
-        let (update, rest) = inward.split_at(size);
+        let (update, rest) = from_input.split_at(size);
         let (reset, candidate) = rest.split_at(size);
-        let (update_inside, rest) = inside.split_at(size);
-        let (reset_inside, candidate_inside) = rest.split_at(size);
+        let (state_update, rest) = from_state.split_at(size);
+        let (state_reset, state_candidate) = rest.split_at(size);
         for i in 0..size {
-            let update = logistic(update[i] + update_inside[i]);
-            let reset = logistic(reset[i] + reset_inside[i]);
-            let candidate = tangent(candidate[i] + reset * candidate_inside[i]);
+            let update = sigmoid_of(update[i] + state_update[i]);
+            let reset = sigmoid_of(reset[i] + state_reset[i]);
+            let candidate = tanh_of(candidate[i] + reset * state_candidate[i]);
             state[i] = candidate + update * (state[i] - candidate);
         }
     }
 }
 
-/// Lambert's continued fraction for the hyperbolic tangent, cut off after nine terms: within 1e-5 up to the limit, where
-/// it is 1 to as many digits.
+/// Hyperbolic tangent by Lambert's continued fraction, nine terms of it: within 1e-5 up to the limit, where it is 1 to as
+/// many digits.
 #[inline(always)]
-fn tangent(x: f32) -> f32 {
+fn tanh_of(x: f32) -> f32 {
     let x = x.clamp(-6.4, 6.4);
     let s = x * x;
     let above = 34_459_425.0 + s * (4_729_725.0 + s * (135_135.0 + s * (990.0 + s)));
@@ -106,9 +125,10 @@ fn tangent(x: f32) -> f32 {
     x * above / below
 }
 
+/// Logistic function.
 #[inline(always)]
-fn logistic(x: f32) -> f32 {
-    0.5 + 0.5 * tangent(0.5 * x)
+fn sigmoid_of(x: f32) -> f32 {
+    0.5 + 0.5 * tanh_of(0.5 * x)
 }
 
 #[cfg(test)]
@@ -150,21 +170,30 @@ mod tests {
         let mut out = [1.0; 128];
         combine_rows(&mut out, &weights, &scale_bytes, 64, &input[..7]);
         check(&out, &|column| (0..7).map(|row| weight(row * 128 + column) * f64::from(input[row])).sum::<f64>());
+
+        let mut out = [0.0; 30];
+        widen(&mut out, &weights);
+        add_rows(&mut out, &weights, 128, 90, &input[..7]);
+        let integer = |at: usize| f64::from(weights[at] as i8);
+        check(&out, &|column| {
+            let products = (0..7).map(|row| integer(row * 128 + 90 + column) * f64::from(input[row]));
+            integer(column) + products.sum::<f64>()
+        });
     }
 
     #[test]
     fn a_recurrent_unit_agrees_with_the_definition() {
         let mut random = fastrand::Rng::with_seed(2);
-        let [inward, inside]: [[f32; 12]; 2] =
+        let [from_input, from_state]: [[f32; 12]; 2] =
             std::array::from_fn(|_| std::array::from_fn(|_| 4.0 * random.f32() - 2.0));
         let before: [f32; 4] = std::array::from_fn(|_| random.f32());
         let mut state = before;
-        gru_step(&mut state, &inward, &inside);
+        gru_step(&mut state, &from_input, &from_state);
         let logistic = |x: f32| 1.0 / (1.0 + (-x).exp());
         for i in 0..4 {
-            let update = logistic(inward[i] + inside[i]);
-            let reset = logistic(inward[4 + i] + inside[4 + i]);
-            let wanted = (1.0 - update) * (inward[8 + i] + reset * inside[8 + i]).tanh() + update * before[i];
+            let update = logistic(from_input[i] + from_state[i]);
+            let reset = logistic(from_input[4 + i] + from_state[4 + i]);
+            let wanted = (1.0 - update) * (from_input[8 + i] + reset * from_state[8 + i]).tanh() + update * before[i];
             assert!((state[i] - wanted).abs() < 1e-5);
         }
     }

@@ -1,193 +1,222 @@
-//! The kinds of layers the network is made of.
+//! Layers: weights only, shared by all streams. The state of a recurrent layer is handed in.
 
-use super::hush::weights::{GruTensors, PointwiseTensors, Tensor};
 use super::kernels;
+use super::weights::Tensor;
 
-/// Channels of every map.
-pub(super) const CHANNELS: usize = 16;
+/// Feature map: channels over frequency.
+pub type FeatureMap<const CHANNELS: usize, const WIDTH: usize> = [[f32; WIDTH]; CHANNELS];
 
-/// What a recurrent unit remembers.
-pub(super) const STATE: usize = 256;
-
-/// A map: each channel over frequency.
-pub(super) type FeatureMap<const WIDTH: usize> = [[f32; WIDTH]; CHANNELS];
-
-/// A 1×1 convolution, rectified.
-pub(super) struct PointwiseConv {
+/// 1×1 convolution, rectified.
+pub struct PointwiseConv {
+    /// A row for each output channel.
     weights: Box<[f32]>,
     bias: Box<[f32]>,
 }
 
 impl PointwiseConv {
-    pub fn new([weights, bias]: PointwiseTensors) -> Self {
-        Self { weights: weights.values(), bias: bias.values() }
+    /// Layer of these weights, a row for each output channel, and biases. Allocates.
+    pub fn new(weights: Tensor, bias: Tensor) -> Self {
+        Self { weights: weights.to_floats(), bias: bias.to_floats() }
     }
 
-    /// Any number of channels out.
-    pub fn run<const WIDTH: usize>(&self, from: &FeatureMap<WIDTH>, to: &mut [[f32; WIDTH]]) {
-        for ((to, weights), bias) in to.iter_mut().zip(self.weights.chunks_exact(CHANNELS)).zip(&self.bias) {
-            to.fill(*bias);
-            for (from, weight) in from.iter().zip(weights) {
-                add_scaled(to, from, *weight);
+    /// `output = max(weights · input + bias, 0)`.
+    pub fn run<const IN: usize, const OUT: usize, const WIDTH: usize>(
+        &self,
+        input: &FeatureMap<IN, WIDTH>,
+        output: &mut FeatureMap<OUT, WIDTH>,
+    ) {
+        for ((output, weights), bias) in output.iter_mut().zip(self.weights.chunks_exact(IN)).zip(&self.bias) {
+            output.fill(*bias);
+            for (input, weight) in input.iter().zip(weights) {
+                add_scaled(output, input, *weight);
             }
-            rectify(to);
+            rectify(output);
         }
     }
 
-    /// Adds to what is there.
-    pub fn add<const WIDTH: usize>(&self, from: &FeatureMap<WIDTH>, to: &mut FeatureMap<WIDTH>) {
-        let mut more = [[0.0; WIDTH]; CHANNELS];
-        self.run(from, &mut more);
-        add_scaled(to.as_flattened_mut(), more.as_flattened(), 1.0);
+    /// `output = output + max(weights · input + bias, 0)`.
+    pub fn add<const IN: usize, const OUT: usize, const WIDTH: usize>(
+        &self,
+        input: &FeatureMap<IN, WIDTH>,
+        output: &mut FeatureMap<OUT, WIDTH>,
+    ) {
+        let mut sum = [[0.0; WIDTH]; OUT];
+        self.run(input, &mut sum);
+        add_scaled(output.as_flattened_mut(), sum.as_flattened(), 1.0);
     }
 }
 
-/// A convolution of each channel with three taps of its own, and then a mix.
-pub(super) struct DepthwiseConv {
+/// Depthwise separable convolution: three taps over frequency for each channel, then a [`PointwiseConv`].
+pub struct DepthwiseConv {
+    /// Three taps for each channel.
     taps: Box<[f32]>,
-    mix: PointwiseConv,
+    pointwise: PointwiseConv,
 }
 
 impl DepthwiseConv {
-    pub fn new(taps: Tensor, mix: PointwiseTensors) -> Self {
-        Self { taps: taps.values(), mix: PointwiseConv::new(mix) }
+    /// Layer of these taps, three for each channel. Allocates.
+    pub fn new(taps: Tensor, pointwise: PointwiseConv) -> Self {
+        Self { taps: taps.to_floats(), pointwise }
     }
 
-    /// As wide as before, or half as wide.
-    pub fn run<const FROM: usize, const TO: usize>(&self, from: &FeatureMap<FROM>) -> FeatureMap<TO> {
-        let mut between = [[0.0; TO]; CHANNELS];
-        for ((between, from), taps) in between.iter_mut().zip(from).zip(self.taps.chunks_exact(3)) {
-            for (index, between) in between.iter_mut().enumerate() {
-                let middle = index * (FROM / TO);
-                let left = if middle == 0 { 0.0 } else { from[middle - 1] };
-                let right = from.get(middle + 1).copied().unwrap_or(0.0);
-                *between = taps[0] * left + taps[1] * from[middle] + taps[2] * right;
+    /// Convolution with a stride of `FROM / TO`: the map stays as wide, or becomes narrower.
+    pub fn run<const CHANNELS: usize, const FROM: usize, const TO: usize>(
+        &self,
+        input: &FeatureMap<CHANNELS, FROM>,
+    ) -> FeatureMap<CHANNELS, TO> {
+        let mut filtered = [[0.0; TO]; CHANNELS];
+        for ((filtered, input), taps) in filtered.iter_mut().zip(input).zip(self.taps.chunks_exact(3)) {
+            for (index, filtered) in filtered.iter_mut().enumerate() {
+                let centre = index * (FROM / TO);
+                let left = if centre == 0 { 0.0 } else { input[centre - 1] };
+                let right = input.get(centre + 1).copied().unwrap_or(0.0);
+                *filtered = taps[0] * left + taps[1] * input[centre] + taps[2] * right;
             }
         }
-        self.mixed(&between)
+        self.mix(&filtered)
     }
 
-    /// Twice as wide as before.
-    pub fn widen<const FROM: usize, const TO: usize>(&self, from: &FeatureMap<FROM>) -> FeatureMap<TO> {
-        let mut between = [[0.0; TO]; CHANNELS];
-        for ((between, from), taps) in between.iter_mut().zip(from).zip(self.taps.chunks_exact(3)) {
-            for (index, pair) in between.chunks_exact_mut(2).enumerate() {
-                let next = from.get(index + 1).copied().unwrap_or(0.0);
-                pair[0] = taps[1] * from[index];
-                pair[1] = taps[2] * from[index] + taps[0] * next;
+    /// Transposed convolution with a stride of 2: the map becomes twice as wide.
+    pub fn run_transposed<const CHANNELS: usize, const FROM: usize, const TO: usize>(
+        &self,
+        input: &FeatureMap<CHANNELS, FROM>,
+    ) -> FeatureMap<CHANNELS, TO> {
+        let mut filtered = [[0.0; TO]; CHANNELS];
+        for ((filtered, input), taps) in filtered.iter_mut().zip(input).zip(self.taps.chunks_exact(3)) {
+            for (index, pair) in filtered.chunks_exact_mut(2).enumerate() {
+                let next = input.get(index + 1).copied().unwrap_or(0.0);
+                pair[0] = taps[1] * input[index];
+                pair[1] = taps[2] * input[index] + taps[0] * next;
             }
         }
-        self.mixed(&between)
+        self.mix(&filtered)
     }
 
-    fn mixed<const WIDTH: usize>(&self, between: &FeatureMap<WIDTH>) -> FeatureMap<WIDTH> {
-        let mut to = [[0.0; WIDTH]; CHANNELS];
-        self.mix.run(between, &mut to);
-        to
+    fn mix<const CHANNELS: usize, const WIDTH: usize>(
+        &self,
+        filtered: &FeatureMap<CHANNELS, WIDTH>,
+    ) -> FeatureMap<CHANNELS, WIDTH> {
+        let mut output = [[0.0; WIDTH]; CHANNELS];
+        self.pointwise.run(filtered, &mut output);
+        output
     }
 }
 
-/// A 3×3 convolution over the last three frames.
-pub(super) struct Conv2d {
+/// Frames that a [`Conv2d`] spans.
+pub const CONV_FRAMES: usize = 3;
+
+/// 3×3 convolution over frequency and the last three frames.
+pub struct Conv2d {
+    /// For each output channel three taps over frequency for each frame, the oldest first.
     weights: Box<[f32]>,
-    bias: Box<[f32]>,
+    bias: Option<Box<[f32]>>,
 }
 
 impl Conv2d {
+    /// Layer of these weights, nine for each output channel. Allocates.
     pub fn new(weights: Tensor, bias: Option<Tensor>) -> Self {
-        Self { weights: weights.values(), bias: bias.map_or([0.0; CHANNELS].into(), Tensor::values) }
+        Self { weights: weights.to_floats(), bias: bias.map(Tensor::to_floats) }
     }
 
-    /// `frames` holds for each input channel its last three frames, the oldest first. Each input channel feeds its share
-    /// of the output channels.
-    pub fn run<const WIDTH: usize>(&self, frames: &[[[f32; WIDTH]; 3]]) -> FeatureMap<WIDTH> {
-        let share = CHANNELS / frames.len();
-        let mut to = [[0.0; WIDTH]; CHANNELS];
-        for (index, (to, weights)) in to.iter_mut().zip(self.weights.chunks_exact(9)).enumerate() {
-            to.fill(self.bias[index]);
-            for (frame, taps) in frames[index / share].iter().zip(weights.chunks_exact(3)) {
-                add_depthwise(to, frame, taps);
+    /// Output for the last three frames of each input channel, the oldest first. Grouped: an input channel feeds
+    /// `OUT / IN` consecutive output channels.
+    pub fn run<const IN: usize, const OUT: usize, const WIDTH: usize>(
+        &self,
+        input: &[[[f32; WIDTH]; CONV_FRAMES]; IN],
+    ) -> FeatureMap<OUT, WIDTH> {
+        let mut output = [[0.0; WIDTH]; OUT];
+        for (index, (output, weights)) in output.iter_mut().zip(self.weights.chunks_exact(9)).enumerate() {
+            output.fill(self.bias.as_ref().map_or(0.0, |bias| bias[index]));
+            for (frame, taps) in input[index / (OUT / IN)].iter().zip(weights.chunks_exact(3)) {
+                add_filtered(output, frame, taps);
             }
         }
-        to
+        output
     }
 }
 
-/// A fully connected layer, or several side by side; no bias.
-pub(super) struct Linear {
-    tensor: Tensor,
+/// Fully connected layer without bias, or several side by side.
+pub struct Linear {
+    /// For each group a row for each input.
+    weights: Tensor,
     groups: usize,
 }
 
 impl Linear {
-    pub fn new(tensor: Tensor, groups: usize) -> Self {
-        Self { tensor, groups }
+    /// Layer of `groups` independent parts.
+    pub fn new(weights: Tensor, groups: usize) -> Self {
+        Self { weights, groups }
     }
 
-    pub fn run(&self, from: &[f32], to: &mut [f32]) {
-        let (inputs, outputs) = (from.len() / self.groups, to.len() / self.groups);
-        let block = self.tensor.block;
-        let weights = self.tensor.weights().chunks_exact(inputs * outputs);
-        let scales = self.tensor.scales().chunks_exact(inputs * outputs / block);
-        let groups = from.chunks_exact(inputs).zip(to.chunks_exact_mut(outputs));
-        for ((weights, scales), (from, to)) in weights.zip(scales).zip(groups) {
-            kernels::combine_rows(to, weights, scales, block, from);
+    /// `output = weights · input`.
+    pub fn run(&self, input: &[f32], output: &mut [f32]) {
+        let (inputs, outputs) = (input.len() / self.groups, output.len() / self.groups);
+        let block = self.weights.block();
+        let weights = self.weights.weights().chunks_exact(inputs * outputs);
+        let scales = self.weights.scales().chunks_exact(inputs * outputs / block);
+        let groups = input.chunks_exact(inputs).zip(output.chunks_exact_mut(outputs));
+        for ((weights, scales), (input, output)) in weights.zip(scales).zip(groups) {
+            kernels::combine_rows(output, weights, scales, block, input);
         }
     }
 
-    pub fn rectified(&self, from: &[f32], to: &mut [f32]) {
-        self.run(from, to);
-        rectify(to);
+    /// `output = max(weights · input, 0)`.
+    pub fn run_rectified(&self, input: &[f32], output: &mut [f32]) {
+        self.run(input, output);
+        rectify(output);
     }
 }
 
-/// A gated recurrent unit.
-pub(super) struct Gru {
-    inward: Tensor,
-    inside: Tensor,
-    bias: Box<[f32]>,
-    state: [f32; STATE],
+/// Gated recurrent unit whose reset gate acts behind the matrix (the form of cuDNN and ONNX's `linear_before_reset`).
+pub struct Gru<const INPUT: usize, const STATE: usize> {
+    /// Rows of the update gate, the reset gate and the candidate.
+    input_weights: Tensor,
+    recurrent_weights: Tensor,
+    /// Biases of both matrices.
+    bias: [[[f32; STATE]; 3]; 2],
 }
 
-impl Gru {
-    pub fn new([inward, inside, bias]: GruTensors) -> Self {
-        Self { inward, inside, bias: bias.values(), state: [0.0; STATE] }
+impl<const INPUT: usize, const STATE: usize> Gru<INPUT, STATE> {
+    /// Unit of a matrix for the input, one for the state, and the biases of both. Scales must belong to blocks of
+    /// [`kernels::BLOCK`] weights. Allocates for a moment.
+    pub fn new(input_weights: Tensor, recurrent_weights: Tensor, bias: Tensor) -> Self {
+        let mut biases = [[[0.0; STATE]; 3]; 2];
+        biases.as_flattened_mut().as_flattened_mut().copy_from_slice(&bias.to_floats());
+        Self { input_weights, recurrent_weights, bias: biases }
     }
 
-    pub fn run(&mut self, input: &[f32; STATE]) -> &[f32; STATE] {
-        let mut given = [0.0; 3 * STATE];
-        let mut kept = [0.0; 3 * STATE];
-        let (given_bias, kept_bias) = self.bias.split_at(3 * STATE);
-        given.copy_from_slice(given_bias);
-        kept.copy_from_slice(kept_bias);
-        let mut rounded = [0; STATE];
-        let unit = kernels::quantise(&mut rounded, input);
-        kernels::add_product(&mut given, self.inward.weights(), self.inward.scales(), &rounded, unit);
-        let unit = kernels::quantise(&mut rounded, &self.state);
-        kernels::add_product(&mut kept, self.inside.weights(), self.inside.scales(), &rounded, unit);
-        kernels::gru_step(&mut self.state, &given, &kept);
-        &self.state
-    }
-
-    pub fn reset(&mut self) {
-        self.state.fill(0.0);
+    /// Moves `state` on by one input.
+    pub fn step(&self, state: &mut [f32; STATE], input: &[f32; INPUT]) {
+        let [mut from_input, mut from_state] = self.bias;
+        add_product(from_input.as_flattened_mut(), &self.input_weights, input);
+        add_product(from_state.as_flattened_mut(), &self.recurrent_weights, state);
+        kernels::gru_step(state, from_input.as_flattened(), from_state.as_flattened());
     }
 }
 
-/// Adds what three taps make of `from`.
-pub(super) fn add_depthwise<const WIDTH: usize>(to: &mut [f32; WIDTH], from: &[f32; WIDTH], taps: &[f32]) {
-    add_scaled(&mut to[1..], &from[..WIDTH - 1], taps[0]);
-    add_scaled(to, from, taps[1]);
-    add_scaled(&mut to[..WIDTH - 1], &from[1..], taps[2]);
+/// `output = output + weights · input`, with the input rounded to 16 bits.
+fn add_product<const INPUT: usize>(output: &mut [f32], weights: &Tensor, input: &[f32; INPUT]) {
+    let mut rounded = [0; INPUT];
+    let unit = kernels::quantise(&mut rounded, input);
+    kernels::add_product(output, weights.weights(), weights.scales(), &rounded, unit);
 }
 
-pub(super) fn add_scaled(to: &mut [f32], from: &[f32], factor: f32) {
-    for (to, from) in to.iter_mut().zip(from) {
-        *to += from * factor;
+/// Adds `input`, filtered by three taps over frequency.
+pub fn add_filtered<const WIDTH: usize>(output: &mut [f32; WIDTH], input: &[f32; WIDTH], taps: &[f32]) {
+    add_scaled(&mut output[1..], &input[..WIDTH - 1], taps[0]);
+    add_scaled(output, input, taps[1]);
+    add_scaled(&mut output[..WIDTH - 1], &input[1..], taps[2]);
+}
+
+/// `output = output + input · factor`.
+pub fn add_scaled(output: &mut [f32], input: &[f32], factor: f32) {
+    for (output, input) in output.iter_mut().zip(input) {
+        *output += input * factor;
     }
 }
 
-pub(super) fn rectify(values: &mut [f32]) {
+/// Rectified linear unit: negative values become 0.
+pub fn rectify(values: &mut [f32]) {
     for value in values {
         *value = value.max(0.0);
     }

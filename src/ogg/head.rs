@@ -1,20 +1,22 @@
-//! The identification header (RFC 7845, section 5.1).
+//! Identification header of an Ogg Opus stream (RFC 7845, section 5.1).
 
-use super::OggError;
+use super::error::OggError;
 use crate::core::Result;
 use crate::core::error::in_range;
 
-/// What every identification header begins with.
+/// Signature: the first bytes of every identification header.
 const MAGIC: &[u8] = b"OpusHead";
 
-/// What a stream says of itself, apart from its pre-skip: that is in the position of its first packet.
+/// Identification header of a stream, apart from its pre-skip: that is in the position of its first packet.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default))]
 pub struct OggHead {
-    /// Channels: 1 or 2. A decoder may have another number. Default 1.
+    /// Channels, 1 or 2. Default 1. A decoder may have another number.
     pub channels: usize,
-    /// Rate of the sound before it was encoded, in Hz; 0 if unknown. A decoder need not run at it. Default 0.
+    /// Sample rate of the sound before it was encoded, in Hz; 0 if unknown. Default 0. A decoder need not run at it.
     pub input_rate_hz: u32,
-    /// Gain that the decoder is to apply (`OpusDecode::gain_db`), in dB, −128 to 127.99 in steps of 1/256. Default 0.
+    /// Output gain that the decoder is to apply (`OpusDecode::gain_db`), in dB, −128 to 127.99 in steps of 1/256.
+    /// Default 0.
     pub gain_db: f32,
 }
 
@@ -25,7 +27,7 @@ impl Default for OggHead {
 }
 
 impl OggHead {
-    /// The head and the pre-skip in ticks, of a stream that begins with this packet; `None` if that is not Opus.
+    /// Header, and pre-skip in ticks, of a stream that begins with this packet; `None` if that is not Opus.
     pub(super) fn parse(bytes: &[u8]) -> Option<Result<(Self, u16), OggError>> {
         bytes.starts_with(MAGIC).then(|| Self::parse_fields(bytes))
     }
@@ -34,7 +36,7 @@ impl OggHead {
         let Some(&[version, channels, skip0, skip1, rate0, rate1, rate2, rate3, gain0, gain1, family]) =
             bytes.get(MAGIC.len()..).and_then(<[u8]>::first_chunk)
         else {
-            return Err(OggError::ShortHead { bytes: bytes.len() });
+            return Err(OggError::ShortHeader { bytes: bytes.len() });
         };
         if version >> 4 != 0 {
             return Err(OggError::Version { version });
@@ -63,7 +65,7 @@ impl OggHead {
         in_range("OggHead::gain_db", self.gain_db, -128.0, f32::from(i16::MAX) / 256.0)
     }
 
-    /// The packet, for a valid head.
+    /// The header as a packet, for valid fields.
     pub(super) fn to_bytes(self, pre_skip: u16) -> Vec<u8> {
         let mut bytes = MAGIC.to_vec();
         bytes.extend([1, self.channels as u8]);
@@ -75,7 +77,7 @@ impl OggHead {
     }
 }
 
-/// What the first packet of a stream that is not Opus says it is.
+/// Codec of a stream that is not Opus, by its first packet.
 pub(super) fn codec_of(bytes: &[u8]) -> Option<&'static str> {
     let known: [(&[u8], &str); 7] = [
         (b"\x01vorbis", "Vorbis"),
@@ -94,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_head_is_read_as_it_was_written() {
+    fn a_header_is_read_as_it_was_written() {
         for (gain_db, channels, pre_skip) in
             [(0.0, 1, 312), (-6.5, 2, 0), (32_767.0 / 256.0, 1, u16::MAX), (-128.0, 2, 1)]
         {

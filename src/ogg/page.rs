@@ -1,4 +1,4 @@
-//! Finding Ogg pages (RFC 3533, section 6) in bytes that may be damaged.
+//! Search for Ogg pages (RFC 3533, section 6) in bytes that may be damaged.
 //!
 //! The crate `ogg` checks and unpacks the pages; its own reader stops at the first one that is damaged, and does not
 //! say which are missing.
@@ -7,40 +7,41 @@ use std::io::{self, ErrorKind, Read};
 
 use ::ogg::reading::{OggPage, PageParser};
 
-/// What every page begins with.
+/// Capture pattern: the first bytes of every page.
 const MAGIC: &[u8] = b"OggS";
 
-/// Length of a page's header, up to the table of its segments.
-const HEADER: usize = 27;
+/// Length of a page's header in bytes, up to the segment table.
+const HEADER_BYTES: usize = 27;
 
-/// Bytes to ask for at a time.
-const CHUNK: usize = 16 * 1024;
+/// Bytes read at a time.
+const READ_BYTES: usize = 16 * 1024;
 
-/// Input in whose first bytes there is no page is no Ogg file.
-const MOST_BEFORE_FIRST: u64 = 64 * 1024;
+/// Bytes among which the first page must begin, else the input is no Ogg file.
+const MAX_BYTES_BEFORE_FIRST: u64 = 64 * 1024;
 
-/// A whole page with a right checksum.
+/// Whole page with a right checksum.
 pub(super) struct Page {
     pub serial: u32,
     pub sequence: u32,
-    /// Where the last packet ends that ends here, in the stream's own count; negative if none ends here.
+    /// Granule position: the end of the last packet that ends here, in ticks of the stream's own count; negative if
+    /// none ends here.
     pub granule: i64,
     pub begins_stream: bool,
     pub ends_stream: bool,
     /// Whether a packet ends here.
     pub ends_packet: bool,
-    /// Bytes of packets.
+    /// Bytes of packets on it.
     pub length: usize,
     pub content: OggPage,
 }
 
 impl Page {
-    /// `bytes` are as long as its header says.
+    /// The page in `bytes`, which are as long as its header says.
     fn parse(bytes: &[u8]) -> Option<Self> {
-        let header: [u8; HEADER] = *bytes.first_chunk()?;
+        let header: [u8; HEADER_BYTES] = *bytes.first_chunk()?;
         let word = |at: usize| header[at..].first_chunk().map_or(0, |word| u32::from_le_bytes(*word));
         let (mut parser, segments) = PageParser::new(header).ok()?;
-        let (table, packets) = bytes[HEADER..].split_at_checked(segments)?;
+        let (table, packets) = bytes[HEADER_BYTES..].split_at_checked(segments)?;
         parser.parse_segments(table.to_vec());
         Some(Self {
             serial: word(14),
@@ -55,82 +56,82 @@ impl Page {
     }
 }
 
-/// The pages of an input.
+/// Pages of an input.
 pub(super) struct Pages<R> {
     input: R,
-    /// What was read and is not used yet begins at `start`.
+    /// Bytes read; those not used yet begin at `start`.
     buffer: Vec<u8>,
     start: usize,
-    ended: bool,
-    found_one: bool,
+    at_end: bool,
+    found_page: bool,
     /// Bytes so far that are in no whole page.
     pub skipped: u64,
     /// Whether the input ends within a page.
-    pub cut_short: bool,
+    pub truncated: bool,
 }
 
 impl<R: Read> Pages<R> {
     pub fn new(input: R) -> Self {
-        Self { input, buffer: Vec::new(), start: 0, ended: false, found_one: false, skipped: 0, cut_short: false }
+        Self { input, buffer: Vec::new(), start: 0, at_end: false, found_page: false, skipped: 0, truncated: false }
     }
 
     /// The next page; none at the end, nor where what there is seems to be no Ogg at all.
     pub fn next(&mut self) -> io::Result<Option<Page>> {
-        while self.found_one || self.skipped <= MOST_BEFORE_FIRST {
-            let length = match self.length()? {
+        while self.found_page || self.skipped <= MAX_BYTES_BEFORE_FIRST {
+            let length = match self.page_length()? {
                 Some(length) if self.fill(length)? => length,
                 _ if self.buffer.len() == self.start => break,
                 _ => {
                     let rest = &self.buffer[self.start..];
-                    self.cut_short |= self.ended && rest.iter().zip(MAGIC).all(|(byte, wanted)| byte == wanted);
-                    self.skip();
+                    self.truncated |= self.at_end && rest.iter().zip(MAGIC).all(|(byte, expected)| byte == expected);
+                    self.skip_to_next();
                     continue;
                 }
             };
             match Page::parse(&self.buffer[self.start..self.start + length]) {
                 Some(page) => {
                     self.start += length;
-                    (self.found_one, self.cut_short) = (true, false);
+                    (self.found_page, self.truncated) = (true, false);
                     return Ok(Some(page));
                 }
-                None => self.skip(),
+                None => self.skip_to_next(),
             }
         }
         Ok(None)
     }
 
-    /// The length of a page that begins where we are, by its header.
-    fn length(&mut self) -> io::Result<Option<usize>> {
-        if !self.fill(HEADER)? || !self.buffer[self.start..].starts_with(MAGIC) {
+    /// Length of the page that begins at `start`, by its header.
+    fn page_length(&mut self) -> io::Result<Option<usize>> {
+        if !self.fill(HEADER_BYTES)? || !self.buffer[self.start..].starts_with(MAGIC) {
             return Ok(None);
         }
-        let table = HEADER + usize::from(self.buffer[self.start + HEADER - 1]);
+        let table = HEADER_BYTES + usize::from(self.buffer[self.start + HEADER_BYTES - 1]);
         if !self.fill(table)? {
             return Ok(None);
         }
-        let lengths = &self.buffer[self.start + HEADER..self.start + table];
+        let lengths = &self.buffer[self.start + HEADER_BYTES..self.start + table];
         Ok(Some(table + lengths.iter().map(|length| usize::from(*length)).sum::<usize>()))
     }
 
-    /// Goes on to the next byte with which a page may begin.
-    fn skip(&mut self) {
+    /// Moves `start` on to the next byte with which a page may begin.
+    fn skip_to_next(&mut self) {
         let rest = &self.buffer[self.start..];
         let next = rest.iter().skip(1).position(|byte| *byte == MAGIC[0]).map_or(rest.len(), |at| at + 1);
         self.skipped += next as u64;
         self.start += next;
     }
 
-    /// Reads until `length` bytes are there; whether they are.
+    /// Reads until `length` bytes are there; `false` if the input ends before.
     fn fill(&mut self, length: usize) -> io::Result<bool> {
-        while self.buffer.len() < self.start + length && !self.ended {
+        while self.buffer.len() < self.start + length && !self.at_end {
             self.buffer.drain(..self.start);
             self.start = 0;
             let before = self.buffer.len();
-            self.buffer.resize(before + CHUNK, 0);
+            self.buffer.resize(before + READ_BYTES, 0);
             let read = self.input.read(&mut self.buffer[before..]);
             self.buffer.truncate(before + read.as_ref().map_or(0, |read| *read));
             match read {
-                Ok(read) => self.ended = read == 0,
+                Ok(read) => self.at_end = read == 0,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }

@@ -6,32 +6,33 @@ use std::io::Write;
 
 use ::ogg::{PacketWriteEndInfo as End, PacketWriter};
 
-use super::{OggError, OggHead};
+use super::error::OggError;
+use super::head::OggHead;
 use crate::core::error::CodecError;
 use crate::core::{Error, Packet};
 use crate::opus::packet::ticks_of;
 
-/// A page is closed when it holds this much sound: 1 s, in ticks.
+/// Length of a page: 1 s, in ticks.
 const PAGE_TICKS: i64 = Packet::CLOCK_HZ as i64;
 
-/// Sound that is held back before a page is written: then another second is left, to be cut at the end.
-const HELD_TICKS: i64 = 2 * PAGE_TICKS + LONGEST_PACKET;
+/// Sound held back before a page is written, in ticks: then another second is left, to be cut at the end.
+const HELD_TICKS: i64 = 2 * PAGE_TICKS + MAX_PACKET_TICKS;
 
-/// The longest gap between packets that is filled: a day, about as much as RTP timestamps can tell, in ticks.
-const LONGEST_GAP: i64 = 24 * 3600 * Packet::CLOCK_HZ as i64;
+/// Longest gap between packets that is filled: a day, about as much as RTP timestamps can tell, in ticks.
+const MAX_GAP_TICKS: i64 = 24 * 3600 * Packet::CLOCK_HZ as i64;
 
-/// The most sound in one packet (RFC 6716, section 3.2): 120 ms, in ticks.
-const LONGEST_PACKET: i64 = 5760;
+/// Longest packet (RFC 6716, section 3.2): 120 ms, in ticks.
+const MAX_PACKET_TICKS: i64 = 5760;
 
-/// Configurations (RFC 6716, section 3.1): of the shortest frames there are, and of what comes when nothing was before.
+/// Configurations (RFC 6716, section 3.1) of the shortest frames there are, and of a gap before any packet.
 const CELT_2_5_MS: u8 = 28;
 const SILK_20_MS: u8 = 9;
 
-/// Writes Opus packets as an Ogg file (RFC 7845), or to anything else that can be written to.
+/// Writer of Opus packets as an Ogg file (RFC 7845), or to anything else that can be written to.
 ///
 /// ```
 /// # #[cfg(feature = "opus")] {
-/// use voxframe::{Capture, Format, OpusEncode, Processor, Stage};
+/// use voxframe::{Capture, Format, OpusEncode, Stage};
 /// use voxframe::ogg::{OggError, OggHead, OggWriter};
 ///
 /// let format = Format::mono(48_000)?;
@@ -39,12 +40,7 @@ const SILK_20_MS: u8 = 9;
 /// let mut encoder = OpusEncode::voip().prepare(format)?;
 /// let head = OggHead { channels: 1, input_rate_hz: 48_000, ..OggHead::default() };
 /// let mut writer = OggWriter::new(Vec::new(), head)?; // or a `BufWriter<File>`
-/// let mut write = |samples: &[f32]| {
-///     capture.push_interleaved(samples, |frame| match encoder.process(frame)? {
-///         Some(packet) => writer.write(packet),
-///         None => Ok(()),
-///     })
-/// };
+/// let mut write = |samples: &[f32]| capture.run(samples, &mut encoder, |packet| writer.write(packet));
 /// write(&[0.1; 70_000])?;
 /// write(&[0.0; 960 + 312])?; // the end has to come out of the last frames and the encoder's lookahead
 /// let file = writer.finish_at(70_000)?; // exactly as much as went in
@@ -53,7 +49,7 @@ const SILK_20_MS: u8 = 9;
 /// # Ok::<(), voxframe::ogg::OggError>(())
 /// ```
 ///
-/// The pre-skip is what of the first packet is before position 0. Packets that are [lost](Packet::is_lost), and those
+/// The pre-skip is the part of the first packet before position 0. Packets that are [lost](Packet::is_lost), and those
 /// missing between the positions of others, become packets without sound, which a decoder fills as if they had been
 /// lost (section 4.1): so a call can be recorded as it arrives.
 ///
@@ -69,22 +65,22 @@ pub struct OggWriter<W: Write> {
     /// Position of the first packet: minus the pre-skip.
     start: Option<i64>,
     /// Whether the headers are written.
-    begun: bool,
-    /// Where the next packet has to begin.
+    headers_written: bool,
+    /// Position at which the next packet has to begin.
     position: i64,
-    /// First byte of the packet before.
+    /// First byte (TOC) of the packet before.
     toc: u8,
     /// Packets that are not written yet, with the positions at which they end.
     packets: VecDeque<(Vec<u8>, i64)>,
-    /// Where the first of them begins.
+    /// Position at which the first of them begins.
     page_start: i64,
 }
 
 impl<W: Write> OggWriter<W> {
-    /// Nothing is written yet.
+    /// Writer of a stream with this header; nothing is written yet.
     ///
     /// # Errors
-    /// [`Error::OutOfRange`] in [`OggError::Voice`].
+    /// [`Error::OutOfRange`] in [`OggError::Voxframe`].
     pub fn new(output: W, head: OggHead) -> Result<Self, OggError> {
         head.validate()?;
         Ok(Self {
@@ -93,7 +89,7 @@ impl<W: Write> OggWriter<W> {
             // Streams that may be joined in one file need different ones.
             serial: RandomState::new().hash_one(()) as u32,
             start: None,
-            begun: false,
+            headers_written: false,
             position: 0,
             toc: SILK_20_MS << 3,
             packets: VecDeque::new(),
@@ -104,7 +100,7 @@ impl<W: Write> OggWriter<W> {
     /// Adds the next packet.
     ///
     /// # Errors
-    /// [`OggError::Start`], [`OggError::Position`], [`CodecError::InvalidPacket`]: the file is then as if the packet
+    /// [`OggError::StartPosition`], [`OggError::Position`], [`CodecError::InvalidPacket`]: the file is then as if the packet
     /// had never come. [`OggError::Io`]: it is of no use any more.
     pub fn write(&mut self, packet: &Packet) -> Result<(), OggError> {
         let (bytes, position) = (packet.as_bytes(), packet.position());
@@ -114,18 +110,19 @@ impl<W: Write> OggWriter<W> {
             return Err(Error::Codec(CodecError::InvalidPacket).into());
         }
         if self.start.is_none() {
-            let pre_skip = u16::try_from(position.saturating_neg()).map_err(|_| OggError::Start { position })?;
+            let pre_skip =
+                u16::try_from(position.saturating_neg()).map_err(|_| OggError::StartPosition { position })?;
             self.start = Some(-i64::from(pre_skip));
             (self.position, self.page_start) = (position, position);
         }
         let end = position.saturating_add(duration.into());
-        if position < self.position || end.saturating_sub(self.position) > LONGEST_GAP {
+        if position < self.position || end.saturating_sub(self.position) > MAX_GAP_TICKS {
             return Err(OggError::Position { expected: self.position, actual: position });
         }
         if is_gap {
-            return self.fill(end);
+            return self.fill_gap(end);
         }
-        self.fill(position)?;
+        self.fill_gap(position)?;
         self.toc = bytes[0];
         self.push(bytes)
     }
@@ -143,17 +140,17 @@ impl<W: Write> OggWriter<W> {
     /// behind it are left out; if the last one ends before it, the rest is a gap.
     ///
     /// # Errors
-    /// [`OggError::End`] if that is more than a second before the end of the packets, or more than a day behind;
+    /// [`OggError::EndPosition`] if that is more than a second before the end of the packets, or more than a day behind;
     /// [`OggError::Io`].
     pub fn finish_at(mut self, end: i64) -> Result<W, OggError> {
         if self.start.is_some() {
-            let latest = self.position.saturating_add(LONGEST_GAP);
+            let latest = self.position.saturating_add(MAX_GAP_TICKS);
             if !(self.page_start..=latest).contains(&end) {
-                return Err(OggError::End { end, earliest: self.page_start, latest });
+                return Err(OggError::EndPosition { end, earliest: self.page_start, latest });
             }
             if end > self.position {
                 // In whole frames, as those before.
-                self.fill(end.saturating_add(i64::from(ticks_of(&[self.toc & !3])) - 1))?;
+                self.fill_gap(end.saturating_add(i64::from(ticks_of(&[self.toc & !3])) - 1))?;
             }
             let last = self.packets.iter().position(|(_, position)| *position >= end);
             self.packets.truncate(last.map_or(self.packets.len(), |last| last + 1));
@@ -171,7 +168,7 @@ impl<W: Write> OggWriter<W> {
     }
 
     /// Adds packets without sound up to a position, as near as the grid of Opus lengths allows.
-    fn fill(&mut self, end: i64) -> Result<(), OggError> {
+    fn fill_gap(&mut self, end: i64) -> Result<(), OggError> {
         loop {
             let left = end - self.position;
             let config = self.toc >> 3;
@@ -181,7 +178,7 @@ impl<W: Write> OggWriter<W> {
                 return Ok(());
             };
             // As many frames as there may be, of no bytes each (RFC 6716, section 3.2.5).
-            let frames = (left.min(LONGEST_PACKET) / i64::from(ticks)) as u8;
+            let frames = (left.min(MAX_PACKET_TICKS) / i64::from(ticks)) as u8;
             self.push(&[config << 3 | self.toc & 4 | 3, frames])?;
         }
     }
@@ -199,8 +196,8 @@ impl<W: Write> OggWriter<W> {
     /// for the headers.
     fn write_page(&mut self, end: End) -> Result<(), OggError> {
         let start = self.start.unwrap_or(0);
-        if !self.begun {
-            self.begun = true;
+        if !self.headers_written {
+            self.headers_written = true;
             self.ogg.write_packet(self.head.to_bytes(-start as u16), self.serial, End::EndPage, 0)?;
             let vendor = concat!("voxframe ", env!("CARGO_PKG_VERSION"));
             let mut tags = b"OpusTags".to_vec();

@@ -1,80 +1,82 @@
-//! The noise behind a voice, learnt and made again.
+//! Comfort noise: the background behind a voice, estimated while sound is received and synthesised in its place.
 
 use crate::core::Format;
 use crate::dsp::kernels;
 use crate::dsp::ramp::{GainCurve, Ramp};
 
-/// Order of the filter that gives the noise its colour: enough for the tilt and the broad humps of a room.
+/// Order of the all-pole filter that colours the noise: enough for the tilt and the broad humps of a room.
 const ORDER: usize = 16;
 
-/// The quietest block within one to two of these windows is the floor: people pause once in so long.
+/// Length of a block of analysis, in ms.
+const BLOCK_MS: f32 = 10.0;
+
+/// Window of the minimum statistics, in ms. The noise floor is the minimum over one to two of them: people pause once in
+/// that time.
 const WINDOW_MS: f32 = 1600.0;
 
-/// What comes first, and first after a gap, is not heard: the codec starts up, and fades over from what it made up.
-const SETTLING_MS: f32 = 100.0;
+/// Settling time that is not analysed, in ms: while the codec starts, and while sound fades in after a gap.
+const START_MS: f32 = 100.0;
 const RETURN_MS: f32 = 10.0;
 
-/// How far above the floor a block may be and count as background: 6 dB, what noise varies by over 10 ms.
+/// Power of a block relative to the floor up to which it counts as background: 6 dB, by which noise varies over 10 ms.
 const BACKGROUND: f32 = 4.0;
 
-/// Below this mean square a block is silent whatever came before: −75 dBFS.
-const SILENT: f32 = 3.16e-8;
+/// Range of the floor, as a mean square. Below −75 dBFS a block is silent whatever came before; what is louder than
+/// −45 dBFS is no background.
+const MIN_FLOOR: f32 = 3.16e-8;
+const MAX_FLOOR: f32 = 3.16e-5;
 
-/// The loudest floor, as a mean square: −45 dBFS. What is louder is no background.
-const LOUDEST: f32 = 3.16e-5;
-
-/// No sample of the noise is larger, whatever the filter was made of: 19 dB above the loudest floor.
+/// Largest magnitude of the noise, whatever the filter: 19 dB above the largest floor.
 const PEAK: f32 = 0.05;
 
-/// One in so many blocks of background renews so much of the noise's shape: noise does not change fast.
-const RENEWED: u32 = 3;
-const RENEWAL: f32 = 0.25;
+/// Blocks of background for one update of the noise's spectrum, and the weight of that update: noise does not change
+/// fast.
+const UPDATE_BLOCKS: u32 = 3;
+const UPDATE_WEIGHT: f32 = 0.25;
 
-/// How long it takes to go.
-const GO_MS: f32 = 10.0;
+/// Fade time from noise to sound, in ms.
+const FADE_OUT_MS: f32 = 10.0;
 
-/// Comfort noise: what goes on behind a voice that is missing.
-///
-/// White noise through an all-pole filter of the background's spectrum, at its level.
+/// Comfort noise generator: white noise through an all-pole filter of the background's spectrum, at its level.
 pub struct ComfortNoise {
     format: Format,
-    /// Samples per channel heard in this window.
-    heard: usize,
-    /// Samples per channel not to be heard.
+    /// Samples per channel analysed in this window.
+    analysed: usize,
+    /// Samples per channel of settling time left.
     settling: usize,
     channels: Box<[Channel]>,
-    /// What was heard last was background.
+    /// Whether the last block analysed was background in all channels.
     background: bool,
-    /// How much of it stands in for the sound, 0 to 1.
+    /// Share of the noise in the output, 0 to 1.
     share: Ramp,
-    /// Interleaved, as long as the longest sound.
+    /// Interleaved noise, as long as the longest sound.
     noise: Box<[f32]>,
-    /// A block of one channel.
+    /// Block of one channel.
     block: Box<[f32]>,
 }
 
 impl ComfortNoise {
-    /// For sounds of at most `most` samples per channel.
-    pub fn new(format: Format, most: usize) -> Self {
+    /// Generator for sounds of at most `max_length` samples per channel. Allocates.
+    pub fn new(format: Format, max_length: usize) -> Self {
         Self {
             format,
-            heard: 0,
-            settling: format.samples_in_ms(SETTLING_MS),
+            analysed: 0,
+            settling: format.samples_in_ms(START_MS),
             channels: (0..format.channels()).map(|index| Channel::new(index as u32)).collect(),
             background: false,
-            share: Ramp::new(0.0, 1, most),
-            noise: vec![0.0; most * format.channels()].into_boxed_slice(),
-            block: vec![0.0; format.samples_in_ms(10.0)].into_boxed_slice(),
+            share: Ramp::new(0.0, 1, max_length),
+            noise: vec![0.0; max_length * format.channels()].into_boxed_slice(),
+            block: vec![0.0; format.samples_in_ms(BLOCK_MS)].into_boxed_slice(),
         }
     }
 
-    /// Hears interleaved sound that was received.
-    pub fn listen(&mut self, sound: &[f32]) {
+    /// Analyses interleaved sound that was received.
+    pub fn analyse(&mut self, sound: &[f32]) {
         let count = self.format.channels();
         if self.share.value() > 0.0 {
             self.settling = self.settling.max(self.format.samples_in_ms(RETURN_MS));
         }
-        for block in sound.chunks(self.format.samples_in_ms(10.0) * count) {
+        for block in sound.chunks(self.format.samples_in_ms(BLOCK_MS) * count) {
             if self.settling > 0 {
                 self.settling = self.settling.saturating_sub(block.len() / count);
                 continue;
@@ -88,18 +90,18 @@ impl ComfortNoise {
                     alone.iter_mut().zip(block.chunks_exact(count)).for_each(|(to, group)| *to = group[index]);
                     alone
                 };
-                self.background &= channel.listen(alone);
+                self.background &= channel.analyse(alone);
             }
-            self.heard += block.len() / count;
-            if self.heard >= self.format.samples_in_ms(WINDOW_MS) {
-                self.heard = 0;
-                self.channels.iter_mut().for_each(|channel| channel.quietest = [f32::INFINITY, channel.quietest[0]]);
+            self.analysed += block.len() / count;
+            if self.analysed >= self.format.samples_in_ms(WINDOW_MS) {
+                self.analysed = 0;
+                self.channels.iter_mut().for_each(|channel| channel.minima = [f32::INFINITY, channel.minima[0]]);
             }
         }
     }
 
-    /// Whether what was heard last was no louder than the background.
-    pub fn heard_background(&self) -> bool {
+    /// Whether the last block analysed was no louder than the background.
+    pub fn ends_in_background(&self) -> bool {
         self.background
     }
 
@@ -108,13 +110,13 @@ impl ComfortNoise {
         self.channels.get(channel).is_some_and(|channel| channel.is_background(power))
     }
 
-    /// Whether nothing is heard but noise.
+    /// Whether the output is nothing but noise.
     pub fn is_alone(&self) -> bool {
         self.share.value() >= 1.0
     }
 
-    /// Goes over from interleaved `sound` to noise, within `ms`.
-    pub fn come(&mut self, sound: &mut [f32], ms: f32) {
+    /// Fades from interleaved `sound` to noise, within `ms`.
+    pub fn fade_in(&mut self, sound: &mut [f32], ms: f32) {
         if self.share.value() == 0.0 {
             self.channels.iter_mut().for_each(Channel::shape);
         }
@@ -122,9 +124,9 @@ impl ComfortNoise {
         self.mix(sound);
     }
 
-    /// Goes back to `sound`.
-    pub fn go(&mut self, sound: &mut [f32]) {
-        self.share.set(0.0, self.format.samples_in_ms(GO_MS));
+    /// Fades from noise back to interleaved `sound`.
+    pub fn fade_out(&mut self, sound: &mut [f32]) {
+        self.share.set(0.0, self.format.samples_in_ms(FADE_OUT_MS));
         if self.share.value() > 0.0 {
             self.mix(sound);
         }
@@ -134,9 +136,9 @@ impl ComfortNoise {
         let count = self.format.channels();
         let noise = &mut self.noise[..sound.len()];
         for (index, channel) in self.channels.iter_mut().enumerate() {
-            channel.make(noise, index, count);
+            channel.synthesise(noise, index, count);
         }
-        // Both have nothing in common: it is their powers that add up.
+        // Uncorrelated signals: their powers add up.
         match self.share.advance(sound.len() / count) {
             GainCurve::Steady(share) => {
                 kernels::mix(sound, (1.0 - share).max(0.0).sqrt(), noise, share.max(0.0).sqrt())
@@ -152,28 +154,31 @@ impl ComfortNoise {
         }
     }
 
+    /// Forgets the background.
     pub fn reset(&mut self) {
         for (index, channel) in self.channels.iter_mut().enumerate() {
             *channel = Channel::new(index as u32);
         }
-        self.heard = 0;
-        self.settling = self.format.samples_in_ms(SETTLING_MS);
+        self.analysed = 0;
+        self.settling = self.format.samples_in_ms(START_MS);
         self.background = false;
-        self.share.rest(0.0);
+        self.share.jump_to(0.0);
     }
 }
 
+/// Background of one channel.
 #[derive(Clone)]
 struct Channel {
-    /// The least mean square of a block in this window, and in the one before.
-    quietest: [f32; 2],
-    /// Blocks of background since its shape was renewed.
-    passed: u32,
-    /// Autocorrelation of the noise, for a sample; the first is its mean square.
+    /// Minimum of the mean square of a block in this window, and in the one before.
+    minima: [f32; 2],
+    /// Blocks of background since the last update.
+    since_update: u32,
+    /// Autocorrelation of the noise, per sample; the first is its mean square.
     correlation: [f32; ORDER + 1],
+    /// Prediction coefficients and gain of the filter.
     filter: [f32; ORDER],
     gain: f32,
-    /// What the filter put out last, in a circle; the oldest is at `oldest`.
+    /// Ring of the filter's last outputs; the oldest is at `oldest`.
     past: [f32; ORDER],
     oldest: usize,
     random: u32,
@@ -182,8 +187,8 @@ struct Channel {
 impl Channel {
     fn new(index: u32) -> Self {
         Self {
-            quietest: [f32::INFINITY; 2],
-            passed: 0,
+            minima: [f32::INFINITY; 2],
+            since_update: 0,
             correlation: [0.0; ORDER + 1],
             filter: [0.0; ORDER],
             gain: 0.0,
@@ -194,40 +199,40 @@ impl Channel {
     }
 
     fn is_background(&self, power: f32) -> bool {
-        let floor = self.quietest[0].min(self.quietest[1]).clamp(SILENT, LOUDEST);
+        let floor = self.minima[0].min(self.minima[1]).clamp(MIN_FLOOR, MAX_FLOOR);
         power <= floor * BACKGROUND
     }
 
-    /// Takes note of a block: how quiet it is and, if it is background, its spectrum. Whether it is.
-    fn listen(&mut self, block: &[f32]) -> bool {
+    /// Takes the level of a block and, if it is background, its spectrum; returns whether it is.
+    fn analyse(&mut self, block: &[f32]) -> bool {
         let length = block.len() as f32;
         let power = kernels::energy(block) / length;
         if !power.is_finite() {
             return false;
         }
-        self.quietest[0] = self.quietest[0].min(power);
+        self.minima[0] = self.minima[0].min(power);
         if !self.is_background(power) {
             return false;
         }
-        // The first is taken as it is, and so is a much quieter one: the noise was overrated.
+        // The first block is taken as it is, and so is a much quieter one: the noise was overestimated.
         let first = self.correlation[0] == 0.0 || power * BACKGROUND < self.correlation[0];
-        self.passed += 1;
-        if !first && self.passed < RENEWED {
+        self.since_update += 1;
+        if !first && self.since_update < UPDATE_BLOCKS {
             return true;
         }
-        self.passed = 0;
-        let renewal = if first { 1.0 } else { RENEWAL };
+        self.since_update = 0;
+        let weight = if first { 1.0 } else { UPDATE_WEIGHT };
         for (lag, value) in self.correlation.iter_mut().enumerate() {
             let product = kernels::dot(&block[lag.min(block.len())..], &block[..block.len().saturating_sub(lag)]);
-            *value += (product / length - *value) * renewal;
+            *value += (product / length - *value) * weight;
         }
         true
     }
 
-    /// Finds the filter that turns white noise into noise of this correlation (Levinson and Durbin).
+    /// Computes the filter whose output has the noise's autocorrelation (Levinson-Durbin).
     fn shape(&mut self) {
         let mut correlation = self.correlation;
-        // A floor 40 dB below keeps the recursion well-conditioned and the filter stable.
+        // A white floor 40 dB below keeps the recursion well conditioned and the filter stable.
         correlation[0] = correlation[0] * 1.0001 + 1e-20;
         let mut error = correlation[0];
         let mut filter = [0.0f32; ORDER];
@@ -249,9 +254,10 @@ impl Channel {
         self.past = [0.0; ORDER];
     }
 
-    fn make(&mut self, noise: &mut [f32], index: usize, count: usize) {
+    /// Writes noise for this channel, the one numbered `index` of `count` interleaved ones.
+    fn synthesise(&mut self, noise: &mut [f32], index: usize, count: usize) {
         for sample in noise.iter_mut().skip(index).step_by(count) {
-            // Xorshift (Marsaglia, 2003); evenly spread, of unit power.
+            // Xorshift (Marsaglia, 2003); uniform, of unit power.
             self.random ^= self.random << 13;
             self.random ^= self.random >> 17;
             self.random ^= self.random << 5;
@@ -286,19 +292,19 @@ mod tests {
         (0..samples).map(|_| next()).collect()
     }
 
-    /// How alike neighbouring samples are, −1 to 1: the colour in one figure.
+    /// Correlation of neighbouring samples, −1 to 1: the colour in one figure.
     fn neighbours(sound: &[f32]) -> f32 {
         sound.windows(2).map(|w| w[0] * w[1]).sum::<f32>() / sound.iter().map(|s| s * s).sum::<f32>()
     }
 
-    fn make(noise: &mut ComfortNoise, gaps: usize, length: usize) -> Vec<f32> {
-        let mut made = Vec::new();
+    fn fill(noise: &mut ComfortNoise, gaps: usize, length: usize) -> Vec<f32> {
+        let mut filled = Vec::new();
         for _ in 0..gaps {
             let mut gap = vec![0.0; length];
-            noise.come(&mut gap, 60.0);
-            made.extend(gap);
+            noise.fade_in(&mut gap, 60.0);
+            filled.extend(gap);
         }
-        made
+        filled
     }
 
     #[test]
@@ -313,8 +319,8 @@ mod tests {
                 *sample += (index as f32 * 0.02).sin() * 0.3;
             }
         }
-        sound.chunks(1920).for_each(|block| noise.listen(block));
-        let made = make(&mut noise, 50, 1920);
+        sound.chunks(1920).for_each(|block| noise.analyse(block));
+        let made = fill(&mut noise, 50, 1920);
         let channel = |index: usize| made.iter().skip(index).step_by(2).copied().collect::<Vec<f32>>();
         for (index, wanted) in [left, right].iter().enumerate() {
             let heard = channel(index);
@@ -334,11 +340,11 @@ mod tests {
     fn silence_stays_silent_and_sound_comes_back_untouched() {
         let format = Format::mono(16_000).unwrap();
         let mut noise = ComfortNoise::new(format, 1920);
-        (0..100).for_each(|_| noise.listen(&[0.0; 320]));
-        assert!(noise.heard_background() && noise.is_background(0, 1e-9) && !noise.is_background(0, 1e-6));
-        assert!(make(&mut noise, 10, 320).iter().all(|s| s.abs() < 1e-6) && noise.is_alone());
+        (0..100).for_each(|_| noise.analyse(&[0.0; 320]));
+        assert!(noise.ends_in_background() && noise.is_background(0, 1e-9) && !noise.is_background(0, 1e-6));
+        assert!(fill(&mut noise, 10, 320).iter().all(|s| s.abs() < 1e-6) && noise.is_alone());
         let mut sound = [0.5; 320];
-        noise.go(&mut sound);
+        noise.fade_out(&mut sound);
         assert!(sound[0] < 0.02 && sound[160..].iter().all(|&s| s == 0.5));
         assert!(sound.windows(2).all(|w| (w[1] - w[0]).abs() < 0.01));
     }
@@ -347,17 +353,17 @@ mod tests {
     fn nothing_makes_it_loud() {
         let format = Format::mono(48_000).unwrap();
         let mut noise = ComfortNoise::new(format, 960);
-        (0..5).for_each(|_| noise.listen(&[0.1; 960]));
+        (0..5).for_each(|_| noise.analyse(&[0.1; 960]));
         for sound in [[1e30; 960], [f32::MAX; 960], [0.0; 960], [1e-30; 960]] {
-            noise.listen(&sound);
+            noise.analyse(&sound);
             let mut gap = [0.0; 960];
-            noise.come(&mut gap, 20.0);
+            noise.fade_in(&mut gap, 20.0);
             assert!(gap.iter().all(|s| s.abs() <= PEAK));
-            noise.go(&mut gap);
+            noise.fade_out(&mut gap);
         }
         noise.reset();
-        noise.listen(&(0..96_000).map(|i| (i as f32 * 0.1).sin() * 0.5).collect::<Vec<_>>());
-        assert!(!noise.heard_background());
-        assert!(make(&mut noise, 50, 960).iter().all(|s| s.abs() < 1e-6), "a loud tone is no background");
+        noise.analyse(&(0..96_000).map(|i| (i as f32 * 0.1).sin() * 0.5).collect::<Vec<_>>());
+        assert!(!noise.ends_in_background());
+        assert!(fill(&mut noise, 50, 960).iter().all(|s| s.abs() < 1e-6), "a loud tone is no background");
     }
 }

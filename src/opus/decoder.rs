@@ -1,104 +1,27 @@
-//! Opus packets to frames.
+//! Opus decoder: packets and gaps to frames.
 
 use super::comfort_noise::ComfortNoise;
-use super::libopus::{Decoder, NEURAL, check_rate};
-use super::packet::{GRID_TICKS, Layout, Redundancy};
-use super::recovery::{Ceiling, Recovery, plan};
-use crate::control::{ControlPort, Live};
-use crate::core::error::{CodecError, in_range};
+use super::concealment::{ConcealmentLimiter, clip};
+use super::libopus::{Decoder, check_rate};
+use super::packet::{Dred, GRID_TICKS, Layout};
+use super::recovery::{Recovery, next_recovery};
+use super::settings::{MAX_PACKET_MS, OpusDecode, OpusDecodeReading};
+use crate::control::{ControlPort, Live, LiveStage};
+use crate::core::error::CodecError;
 use crate::core::format::rescale;
 use crate::core::{Error, Format, Frame, Packet, Processor, Result, Stage};
 use crate::dsp::ramp::{GainCurve, Ramp};
 use crate::dsp::{kernels, level};
 
-/// Concealment goes over to comfort noise after 120 ms: no voice can be guessed for longer.
-const MOST_CONCEALED_TICKS: u32 = 5760;
+/// Length of concealment before it fades to comfort noise: 120 ms. No voice can be guessed for longer.
+const MAX_CONCEALED_TICKS: u32 = 5760;
 
-/// How long it takes to go over to comfort noise, and where the sender is silent anyway.
+/// Fade times to comfort noise in ms: from concealment, and where the sender is silent anyway.
 const FADE_MS: f32 = 60.0;
 const SILENCE_FADE_MS: f32 = 20.0;
 
-/// No sound is louder than this, 18 dB above full scale. What is comes from bytes that are no packet, or a broken one;
-/// libopus then makes up to 10⁶ of it, and filters further on would ring for long.
-const LOUDEST: f32 = 8.0;
-
-/// How long a change of the gain takes.
+/// Fade time of a change of the gain, in ms.
 const RAMP_MS: f32 = 20.0;
-
-/// Decodes Opus packets of any length into frames (by libopus), and conceals lost ones.
-///
-/// It is prepared with the format of the frames that come out: 8, 12, 16, 24 or 48 kHz, mono or stereo whatever the
-/// sender used. A packet longer than a frame holds several; the decoder is called with it until it is empty:
-///
-/// ```
-/// use voxframe::{Format, Frame, OpusDecode, OpusEncode, Packet, Processor, Stage};
-/// # let format = Format::mono(48_000)?;
-/// # let mut encoder = OpusEncode { packet_ms: 60.0, ..OpusEncode::voip() }.prepare(format)?;
-/// # let mut frame = Frame::new(format);
-/// # let mut packet = loop {
-/// #     if let Some(packet) = encoder.process(&mut frame)? { break packet.clone(); }
-/// # };
-/// let mut decoder = OpusDecode::default().prepare(Format::mono(48_000)?)?;
-/// let mut frames = 0;
-/// while !packet.is_empty() {
-///     if let Some(frame) = decoder.process(&mut packet)? {
-///         frames += 1; // play it
-///     }
-/// }
-/// assert_eq!(frames, 6);
-/// # Ok::<(), voxframe::Error>(())
-/// ```
-///
-/// Packets shorter than a frame are gathered until they fill one.
-///
-/// # What is missing
-/// A packet made by [`Packet::set_lost`] is a gap. It is filled with the best there is, 20 ms at a time:
-/// 1. forward error correction, if the packet right after the gap has arrived and carries it;
-/// 2. deep redundancy, if a packet that has arrived carries it, from up to 220 ms after what is lost (feature
-///    `deep-plc`);
-/// 3. concealment: the voice goes on and fades, within 120 ms, to the noise that was behind it. From a `complexity` of
-///    5 a neural vocoder speaks on.
-///
-/// A packet made by [`Packet::set_silence`], or one of silence ([`Packet::is_dtx`]), is filled with that noise: the
-/// codec's own is up to 12 dB too low.
-///
-/// Latency: none (the encoder accounts for the codec's).
-///
-/// # Errors
-/// [`Error::Codec`] where the bytes are not an Opus packet; [`Error::Full`] if packets keep coming while earlier ones
-/// were not emptied.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default))]
-pub struct OpusDecode {
-    /// Gain in dB, −128 to 128, as in the header of an Ogg Opus file (RFC 7845, section 5.1). Default 0.
-    pub gain_db: f32,
-    /// How much CPU is spent on quality, 0 to 10. Default 0, libopus's. From 5 concealment is neural, from 6 LACE and
-    /// from 7 NoLACE clean up the voice that is coded at low rates. Above 0 it needs the feature `deep-plc`.
-    pub complexity: u8,
-}
-
-/// What a running [`OpusDecode`] tells. The times add up to all the sound it has made.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct OpusDecodeReading {
-    /// Sound decoded from packets, in ms, since the start or the last reset.
-    pub decoded_ms: u64,
-    /// Sound rebuilt from forward error correction, in ms.
-    pub fec_ms: u64,
-    /// Sound rebuilt from deep redundancy, in ms.
-    pub dred_ms: u64,
-    /// Sound made up where packets were lost, in ms.
-    pub concealed_ms: u64,
-    /// Comfort noise, in ms: where the sender was silent, and where concealment has faded.
-    pub comfort_ms: u64,
-    /// Packets that were not Opus.
-    pub refused: u64,
-}
-
-impl OpusDecode {
-    fn factor(&self) -> f32 {
-        level::db_to_gain(self.gain_db)
-    }
-}
 
 impl Stage for OpusDecode {
     type Processor = OpusDecodeProcessor;
@@ -112,41 +35,43 @@ impl Live for OpusDecode {
     type Reading = OpusDecodeReading;
 
     fn validate(&self) -> Result<()> {
-        in_range("OpusDecode::gain_db", self.gain_db, -128.0, 128.0)?;
-        in_range("OpusDecode::complexity", f32::from(self.complexity), 0.0, 10.0)?;
-        match self.complexity {
-            1.. if !NEURAL => Err(Error::Unavailable { setting: "OpusDecode::complexity", feature: "deep-plc" }),
-            _ => Ok(()),
-        }
+        self.check()
     }
+}
 
+impl LiveStage for OpusDecode {
     fn prepare_with(self, output: Format, port: ControlPort<Self>) -> Result<OpusDecodeProcessor> {
-        self.validate()?;
+        self.check()?;
         check_rate("OpusDecode", output)?;
         let mut codec = Decoder::new(output)?;
         codec.set_complexity(self.complexity)?;
         // The longest packet, and what is left of the one before.
-        let most = output.samples_in_ms(120.0) + output.samples_per_channel();
+        let longest = output.samples_in_ms(MAX_PACKET_MS);
+        let max = longest + output.samples_per_channel();
         Ok(OpusDecodeProcessor {
             codec,
             port,
-            gain: Ramp::new(self.factor(), output.samples_in_ms(RAMP_MS), output.samples_per_channel()),
-            decoded: vec![0.0; most * output.channels()].into_boxed_slice(),
+            gain: Ramp::new(
+                level::db_to_gain(self.gain_db),
+                output.samples_in_ms(RAMP_MS),
+                output.samples_per_channel(),
+            ),
+            decoded: vec![0.0; max * output.channels()].into_boxed_slice(),
             filled: 0,
             position: 0,
-            ceiling: Ceiling::NOTHING_HEARD,
-            noise: ComfortNoise::new(output, output.samples_in_ms(120.0)),
+            limiter: ConcealmentLimiter::START,
+            noise: ComfortNoise::new(output, longest),
             concealed: 0,
-            moved: vec![0; Packet::MAX_BYTES + Redundancy::MOST_BYTES_MORE].into_boxed_slice(),
-            ticks: Ticks::default(),
+            shifted: vec![0; Packet::MAX_BYTES + Dred::MAX_OVERHEAD_BYTES].into_boxed_slice(),
+            totals: Totals::default(),
             out: Frame::new(output),
         })
     }
 }
 
-/// Sound made so far, by where it came from, in ticks.
+/// Sound made so far by source, in ticks, and packets refused.
 #[derive(Clone, Copy, Debug, Default)]
-struct Ticks {
+struct Totals {
     decoded: u64,
     fec: u64,
     dred: u64,
@@ -155,102 +80,102 @@ struct Ticks {
     refused: u64,
 }
 
-/// A running [`OpusDecode`].
+/// Processor of [`OpusDecode`].
 pub struct OpusDecodeProcessor {
     codec: Decoder,
     port: ControlPort<OpusDecode>,
     gain: Ramp,
-    /// Interleaved sound that is not yet handed out.
+    /// Interleaved sound that was not handed out yet.
     decoded: Box<[f32]>,
     filled: usize,
-    /// The position of the first of it.
+    /// Position of the first of it, in samples.
     position: i64,
-    ceiling: Ceiling,
+    limiter: ConcealmentLimiter,
     noise: ComfortNoise,
-    /// For how long, in ticks, nothing has been known of the sound.
+    /// Length of the concealment so far, in ticks.
     concealed: u32,
-    /// Redundancy, moved to where it is needed.
-    moved: Box<[u8]>,
-    ticks: Ticks,
+    /// Packet with DRED, shifted to where it is needed.
+    shifted: Box<[u8]>,
+    totals: Totals,
     out: Frame,
 }
 
 impl OpusDecodeProcessor {
-    /// Where `ticks` of sound belong behind what is there already: the end of it, and the room.
+    /// Room for `ticks` of sound behind `filled` samples, and its end.
     fn room(decoded: &mut [f32], filled: usize, format: Format, ticks: u32) -> Result<(usize, &mut [f32])> {
         let samples = rescale(ticks.into(), Packet::CLOCK_HZ, format.sample_rate_hz()) as usize;
         let end = filled + samples * format.channels();
         Ok((end, decoded.get_mut(filled..end).ok_or(Error::Full)?))
     }
 
-    /// Makes the sound of a received packet.
+    /// Decodes a received packet.
     fn decode(&mut self, packet: &Packet) -> Result<()> {
         let format = self.out.format();
         let bytes = packet.as_bytes();
         let ticks = Layout::of(bytes).ok_or(Error::Codec(CodecError::InvalidPacket))?.ticks();
         let (end, room) = Self::room(&mut self.decoded, self.filled, format, ticks)?;
         self.codec.decode(bytes, room)?;
-        tame(room);
-        self.ticks.decoded += u64::from(ticks);
+        clip(room);
+        self.totals.decoded += u64::from(ticks);
         self.concealed = 0;
-        self.ceiling.lift(room, format);
-        self.noise.listen(room);
-        self.noise.go(room);
+        self.limiter.release(room, format);
+        self.noise.analyse(room);
+        self.noise.fade_out(room);
         self.append(end, packet.position());
         Ok(())
     }
 
-    /// Makes the sound of the next piece of a gap, and takes it off the gap.
+    /// Fills the next piece of a gap, and takes it off the gap.
     fn fill(&mut self, gap: &mut Packet) -> Result<()> {
         let format = self.out.format();
-        let (ticks, means) = plan(gap);
+        let (ticks, recovery) = next_recovery(gap);
         let (end, room) = Self::room(&mut self.decoded, self.filled, format, ticks)?;
         let bytes = gap.as_bytes();
-        let rebuilt = match means {
-            Recovery::Fec => self.codec.rebuild(bytes, room).map(|()| &mut self.ticks.fec),
+        let rebuilt = match recovery {
+            Recovery::Fec => self.codec.decode_fec(bytes, room).map(|()| &mut self.totals.fec),
             Recovery::Dred(steps) => Layout::of(bytes)
-                .and_then(|later| later.dred()?.moved(steps, &mut self.moved))
+                .and_then(|later| later.dred()?.shifted(steps, &mut self.shifted))
                 .ok_or(Error::Codec(CodecError::InvalidPacket))
-                .and_then(|length| self.codec.rebuild_from_dred(&self.moved[..length], room))
-                .map(|()| &mut self.ticks.dred),
+                .and_then(|length| self.codec.decode_dred(&self.shifted[..length], room))
+                .map(|()| &mut self.totals.dred),
             Recovery::Conceal => Err(Error::Codec(CodecError::InvalidPacket)),
         };
-        // What does not help as it should helps nobody: conceal without it.
-        let kind = match rebuilt {
-            Ok(kind) => {
-                tame(room);
+        // Redundancy that fails is as good as none.
+        let total = match rebuilt {
+            Ok(total) => {
+                clip(room);
                 self.concealed = 0;
-                self.ceiling.lift(room, format);
-                self.noise.go(room);
-                kind
+                self.limiter.release(room, format);
+                self.noise.fade_out(room);
+                total
             }
-            // Behind comfort noise the codec rests: the sender's has not faded either, and both meet again as they left.
+            // Behind comfort noise the codec rests. The sender's memory has not faded either, so both still agree.
             Err(_) if self.noise.is_alone() => {
                 room.fill(0.0);
-                self.noise.come(room, FADE_MS);
-                &mut self.ticks.comfort
+                self.noise.fade_in(room, FADE_MS);
+                &mut self.totals.comfort
             }
             Err(_) => {
                 self.codec.conceal(room)?;
-                tame(room);
-                self.ceiling.hold(room, format);
-                let faded = self.concealed >= MOST_CONCEALED_TICKS;
+                clip(room);
+                self.limiter.limit(room, format);
+                let faded = self.concealed >= MAX_CONCEALED_TICKS;
                 self.concealed = self.concealed.saturating_add(ticks);
                 match gap.is_dtx() {
-                    true => self.noise.come(room, SILENCE_FADE_MS),
-                    false if faded => self.noise.come(room, FADE_MS),
-                    false => self.noise.go(room),
+                    true => self.noise.fade_in(room, SILENCE_FADE_MS),
+                    false if faded => self.noise.fade_in(room, FADE_MS),
+                    false => self.noise.fade_out(room),
                 }
-                if gap.is_lost() { &mut self.ticks.concealed } else { &mut self.ticks.comfort }
+                if gap.is_lost() { &mut self.totals.concealed } else { &mut self.totals.comfort }
             }
         };
-        *kind += u64::from(ticks);
+        *total += u64::from(ticks);
         self.append(end, gap.position());
         gap.shorten(ticks);
         Ok(())
     }
 
-    /// Takes on the sound up to `end`, which begins at `position` in ticks.
+    /// Appends the sound up to `end`, which begins at `position` in ticks.
     fn append(&mut self, end: usize, position: i64) {
         if self.filled == 0 {
             self.position = rescale(position, Packet::CLOCK_HZ, self.out.format().sample_rate_hz());
@@ -258,10 +183,17 @@ impl OpusDecodeProcessor {
         self.filled = end;
     }
 
-    /// Where the sound came from so far.
+    /// Takes on settings that [`Live::validate`] accepts.
+    pub(crate) fn apply(&mut self, settings: OpusDecode) -> Result<()> {
+        self.codec.set_complexity(settings.complexity)?;
+        self.gain.set(level::db_to_gain(settings.gain_db), self.out.format().samples_in_ms(RAMP_MS));
+        Ok(())
+    }
+
+    /// Reading so far.
     pub(crate) fn reading(&self) -> OpusDecodeReading {
         let ms = |ticks: u64| ticks * 1000 / u64::from(Packet::CLOCK_HZ);
-        let Ticks { decoded, fec, dred, concealed, comfort, refused } = self.ticks;
+        let Totals { decoded, fec, dred, concealed, comfort, refused } = self.totals;
         OpusDecodeReading {
             decoded_ms: ms(decoded),
             fec_ms: ms(fec),
@@ -272,29 +204,22 @@ impl OpusDecodeProcessor {
         }
     }
 
-    /// Whether the last sound received was no louder than the background.
+    /// Whether the last 10 ms received were no louder than the background.
     pub(crate) fn heard_background(&self) -> bool {
-        self.noise.heard_background()
+        self.noise.ends_in_background()
     }
 
-    /// Whether sound of this mean square, before the gain, is no louder than a channel's background.
+    /// Whether sound of this mean square, before the gain, is no louder than the background of a channel.
     pub(crate) fn is_background(&self, channel: usize, power: f32) -> bool {
         self.noise.is_background(channel, power)
     }
 
-    /// Begins another stream behind what was made last: the codec forgets, the noise goes on until it is heard.
+    /// Begins another stream behind the last: the codec is reset, comfort noise goes on until sound comes.
     pub(crate) fn restart(&mut self) {
         let done = self.codec.reset();
         debug_assert!(done.is_ok(), "libopus always resets");
         self.filled = 0;
         self.concealed = 0;
-    }
-}
-
-/// Ends what is too loud, and silences what is no number.
-fn tame(sound: &mut [f32]) {
-    if kernels::sanitise(sound) > LOUDEST {
-        kernels::limit(sound, LOUDEST);
     }
 }
 
@@ -306,8 +231,7 @@ impl Processor for OpusDecodeProcessor {
         let format = self.out.format();
         let wanted = self.out.samples().len();
         if let Some(settings) = self.port.changed() {
-            self.codec.set_complexity(settings.complexity)?;
-            self.gain.set(settings.factor(), format.samples_in_ms(RAMP_MS));
+            self.apply(settings)?;
         }
         if packet.is_dtx() && !packet.is_gap() && Layout::of(packet.as_bytes()).is_some() {
             packet.set_silence(packet.position(), packet.duration());
@@ -319,10 +243,10 @@ impl Processor for OpusDecodeProcessor {
             if packet.is_gap() && self.filled < wanted { self.fill(packet) } else { Ok(()) }
         } else if !packet.as_bytes().is_empty() {
             let decoded = self.decode(packet);
-            // Whatever happened, this packet will not be decoded again; only a full buffer may be tried anew.
+            // A packet is decoded once, even in vain; only a full buffer may be tried again.
             if decoded != Err(Error::Full) {
                 packet.consume(0);
-                self.ticks.refused += u64::from(decoded.is_err());
+                self.totals.refused += u64::from(decoded.is_err());
             }
             decoded
         } else {
@@ -355,10 +279,10 @@ impl Processor for OpusDecodeProcessor {
 
     fn reset(&mut self) {
         self.restart();
-        self.ceiling = Ceiling::NOTHING_HEARD;
+        self.limiter = ConcealmentLimiter::START;
         self.noise.reset();
         self.gain.finish();
-        self.ticks = Ticks::default();
+        self.totals = Totals::default();
         self.port.publish(self.reading());
     }
 

@@ -1,38 +1,40 @@
-//! Frames to Opus packets.
+//! Opus encoder: frames to packets.
 
 use super::libopus::{Encoder, check_rate};
 use super::packet::Layout;
-use super::settings::{LONGEST_MS, OpusEncode, OpusEncodeReading};
-use crate::control::{ControlPort, Live};
+use super::settings::{MAX_PACKET_MS, OpusEncode, OpusEncodeReading};
+use crate::control::{ControlPort, Live, LiveStage};
 use crate::core::format::rescale;
 use crate::core::{Format, Frame, Packet, Processor, Result, Stage};
+use crate::dsp::kernels;
 
-/// So many packets of voice in a row without what was asked for mean that it does not come.
-const MISSES: u32 = 10;
+/// Packets of voice in a row without redundancy after which it counts as ineffective.
+const MAX_MISSES: u32 = 10;
 
-/// The most bytes of one Opus frame, with its header.
+/// Maximum length of an Opus frame with its TOC, in bytes.
 const FRAME_BYTES: usize = 1276;
 
-/// Opus frames of 2.5 ms in a frame of 20 ms.
-const MOST_SHORT: usize = 8;
+/// Maximum number of Opus frames that share a packet: 2.5 ms in frames of 20 ms.
+const MAX_SHORT_FRAMES: usize = 8;
 
-/// Watches whether a kind of redundancy is there when it is due.
+/// Monitor of one kind of redundancy: whether packets of voice carry it.
 #[derive(Clone, Copy, Debug)]
-struct Watch {
+struct RedundancyMonitor {
+    /// Packets of voice in a row without it.
     missed: u32,
 }
 
-impl Watch {
-    const NOTHING_SEEN: Self = Self { missed: MISSES };
+impl RedundancyMonitor {
+    const START: Self = Self { missed: MAX_MISSES };
 
-    /// Takes note of a packet; whether there has been some lately.
-    fn see(&mut self, found: bool, due: bool) -> bool {
-        if found {
+    /// Takes in the next packet; returns whether the redundancy is effective.
+    fn update(&mut self, present: bool, voice: bool) -> bool {
+        if present {
             self.missed = 0;
-        } else if due {
-            self.missed = (self.missed + 1).min(MISSES);
+        } else if voice {
+            self.missed = (self.missed + 1).min(MAX_MISSES);
         }
-        self.missed < MISSES
+        self.missed < MAX_MISSES
     }
 }
 
@@ -54,30 +56,36 @@ impl Live for OpusEncode {
     fn validate_change(&self, _: &Self, format: Format) -> Result<()> {
         check_packet_ms(self, format)
     }
+}
 
+impl LiveStage for OpusEncode {
     fn prepare_with(self, input: Format, port: ControlPort<Self>) -> Result<OpusEncodeProcessor> {
         OpusEncodeProcessor::new(self, input, port)
     }
 }
 
 /// Whether Opus frames shorter than the frames of `format` share a packet.
-fn is_short(settings: &OpusEncode, format: Format) -> bool {
+fn has_short_frames(settings: &OpusEncode, format: Format) -> bool {
     settings.packet_ms < format.frame_ms() as f32
 }
 
-/// Fails unless packets of this length can be made of frames of `format`: Opus frames that share a packet must
-/// be of one mode, which only those below 10 ms always are (RFC 6716, section 3.2).
+/// Checks that packets of this length can be made of frames of `format`: Opus frames that share a packet must have one
+/// mode, which only those below 10 ms always have (RFC 6716, section 3.2).
 fn check_packet_ms(settings: &OpusEncode, format: Format) -> Result<()> {
-    if settings.packet_ms < 10.0 || !is_short(settings, format) { Ok(()) } else { Err(settings.bad_packet_ms()) }
+    if settings.packet_ms < 10.0 || !has_short_frames(settings, format) {
+        Ok(())
+    } else {
+        Err(settings.bad_packet_ms())
+    }
 }
 
-/// Sets everything but the application.
+/// Applies everything but the application.
 fn apply(codec: &mut Encoder, settings: &OpusEncode, format: Format) -> Result<()> {
-    // Opus frames that share a packet must not differ in bandwidth or channels.
-    codec.apply(settings, is_short(settings, format).then_some(format))
+    // Opus frames that share a packet must have one bandwidth and one channel count.
+    codec.apply(settings, has_short_frames(settings, format).then_some(format))
 }
 
-/// A running [`OpusEncode`].
+/// Processor of [`OpusEncode`].
 pub struct OpusEncodeProcessor {
     format: Format,
     port: ControlPort<OpusEncode>,
@@ -85,18 +93,18 @@ pub struct OpusEncodeProcessor {
     codec: Encoder,
     repacketizer: opus::Repacketizer,
     lookahead: usize,
-    /// Interleaved frames, waiting for the packet to be full.
+    /// Interleaved sound that waits for the packet to be full.
     gathered: Box<[f32]>,
     filled: usize,
-    /// The position of the first of them.
+    /// Position of the first of it.
     start: i64,
-    /// Whether any of them holds speech, as far as is known.
+    /// Whether any of it holds speech; `None` while no frame says so.
     speech: Option<bool>,
-    /// Opus frames that will share a packet.
+    /// Opus frames that share a packet.
     short: Box<[[u8; FRAME_BYTES]]>,
     packet: Packet,
-    fec: Watch,
-    dred: Watch,
+    fec: RedundancyMonitor,
+    dred: RedundancyMonitor,
     reading: OpusEncodeReading,
 }
 
@@ -107,7 +115,7 @@ impl OpusEncodeProcessor {
         check_rate("OpusEncode", input)?;
         let mut codec = Encoder::new(input, settings.application)?;
         apply(&mut codec, &settings, input)?;
-        let most = input.samples_in_ms(LONGEST_MS) * input.channels();
+        let max = input.samples_in_ms(MAX_PACKET_MS) * input.channels();
         Ok(Self {
             format: input,
             port,
@@ -115,19 +123,19 @@ impl OpusEncodeProcessor {
             lookahead: codec.lookahead()?,
             codec,
             repacketizer: opus::Repacketizer::new()?,
-            gathered: vec![0.0; most].into_boxed_slice(),
+            gathered: vec![0.0; max].into_boxed_slice(),
             filled: 0,
             start: 0,
             speech: None,
-            short: vec![[0; FRAME_BYTES]; MOST_SHORT].into_boxed_slice(),
+            short: vec![[0; FRAME_BYTES]; MAX_SHORT_FRAMES].into_boxed_slice(),
             packet: Packet::new(),
-            fec: Watch::NOTHING_SEEN,
-            dred: Watch::NOTHING_SEEN,
+            fec: RedundancyMonitor::START,
+            dred: RedundancyMonitor::START,
             reading: OpusEncodeReading::default(),
         })
     }
 
-    /// Takes on new settings; keeps the old ones where the codec or the format does not allow them.
+    /// Applies changed settings.
     fn change(&mut self, new: OpusEncode) -> Result<()> {
         if new.application != self.settings.application {
             self.codec.reset()?;
@@ -139,14 +147,14 @@ impl OpusEncodeProcessor {
         Ok(())
     }
 
-    /// Encodes what was gathered; the number of bytes.
+    /// Encodes the gathered sound; returns the number of bytes.
     fn encode(&mut self) -> Result<usize> {
         let gathered = &self.gathered[..self.filled];
-        if !is_short(&self.settings, self.format) {
+        if !has_short_frames(&self.settings, self.format) {
             return self.codec.encode(gathered, self.packet.buffer_mut());
         }
         let samples = self.format.samples_in_ms(self.settings.packet_ms) * self.format.channels();
-        let mut lengths = [0; MOST_SHORT];
+        let mut lengths = [0; MAX_SHORT_FRAMES];
         for ((part, bytes), length) in gathered.chunks_exact(samples).zip(&mut self.short).zip(&mut lengths) {
             *length = self.codec.encode(part, bytes)?;
         }
@@ -157,17 +165,17 @@ impl OpusEncodeProcessor {
         Ok(together.out(self.packet.buffer_mut())?)
     }
 
-    /// Takes note of a packet that is to be sent.
+    /// Takes the redundancy in a packet into the reading.
     fn inspect(&mut self, bytes: usize) {
         let Some(layout) = Layout::of(&self.packet.as_bytes()[..bytes]) else {
             return;
         };
         let (fec, dred) = (layout.has_fec(), layout.dred().is_some());
-        let due = layout.is_voice();
+        let voice = layout.is_voice();
         self.reading.fec_packets += u64::from(fec);
         self.reading.dred_packets += u64::from(dred);
-        self.reading.fec_effective = self.settings.fec && self.fec.see(fec, due);
-        self.reading.dred_effective = self.settings.dred_ms > 0 && self.dred.see(dred, due);
+        self.reading.fec_effective = self.settings.fec && self.fec.update(fec, voice);
+        self.reading.dred_effective = self.settings.dred_ms > 0 && self.dred.update(dred, voice);
     }
 }
 
@@ -195,6 +203,7 @@ impl Processor for OpusEncodeProcessor {
         if self.format.ms(samples) < f64::from(self.settings.packet_ms) {
             return Ok(None);
         }
+        let power = kernels::energy(&self.gathered[..self.filled]) / self.filled as f32;
         let encoded = self.encode();
         self.filled = 0;
         let bytes = encoded?;
@@ -206,6 +215,7 @@ impl Processor for OpusEncodeProcessor {
             ticks(self.start) - ticks(self.lookahead as i64),
             ticks(samples as i64) as u32,
             self.speech.unwrap_or(!dtx),
+            power,
         );
         if !dtx {
             self.inspect(bytes);
@@ -221,7 +231,7 @@ impl Processor for OpusEncodeProcessor {
         let done = self.codec.reset();
         debug_assert!(done.is_ok(), "libopus always resets");
         self.filled = 0;
-        (self.fec, self.dred) = (Watch::NOTHING_SEEN, Watch::NOTHING_SEEN);
+        (self.fec, self.dred) = (RedundancyMonitor::START, RedundancyMonitor::START);
         self.reading = OpusEncodeReading::default();
         self.port.publish(self.reading);
     }

@@ -1,21 +1,21 @@
-//! What the bytes of an Opus packet tell without decoding them (RFC 6716, section 3).
+//! Layout of Opus packets (RFC 6716, section 3): TOC byte, frames, padding, and the redundancy in them. No codec is
+//! needed.
 
 // Without the codec and RTP, only the length of a packet is asked for.
 #![cfg_attr(not(feature = "opus"), allow(dead_code))]
 
-/// The grid of all Opus lengths: 2.5 ms, in ticks of 48 kHz.
+/// Grid of all Opus lengths: 2.5 ms, in ticks of 48 kHz.
 pub const GRID_TICKS: u32 = 120;
 
-/// The most sound in one packet: 120 ms.
-pub const LONGEST_TICKS: u32 = 5760;
+/// Maximum length of a packet: 120 ms, in ticks of 48 kHz.
+pub const MAX_TICKS: u32 = 5760;
 
-/// The most bytes of one frame.
-const MOST_FRAME_BYTES: usize = 1275;
+/// Maximum length of a frame in bytes (section 3.4).
+const MAX_FRAME_BYTES: usize = 1275;
 
-/// How long the sound in an Opus packet is, in ticks, by its first two bytes (RFC 6716, sections 3.1 and 3.2); 0 if that
-/// is impossible.
+/// Length of a packet's sound in ticks of 48 kHz, from its first two bytes (sections 3.1 and 3.2); 0 if that is
+/// impossible.
 pub(crate) fn ticks_of(bytes: &[u8]) -> u32 {
-    const MOST: u32 = 5760; // 120 ms
     let Some(&first) = bytes.first() else { return 0 };
     let frame = ticks_per_frame(first);
     let frames = match first & 3 {
@@ -23,11 +23,11 @@ pub(crate) fn ticks_of(bytes: &[u8]) -> u32 {
         1 | 2 => 2,
         _ => bytes.get(1).map_or(0, |second| u32::from(second & 0x3f)),
     };
-    if frame * frames <= MOST { frame * frames } else { 0 }
+    if frame * frames <= MAX_TICKS { frame * frames } else { 0 }
 }
 
-/// How long each frame of a packet is, in ticks, by its first byte (RFC 6716, section 3.1).
-pub(crate) fn ticks_per_frame(toc: u8) -> u32 {
+/// Length of each frame in ticks of 48 kHz, from the TOC byte (section 3.1).
+fn ticks_per_frame(toc: u8) -> u32 {
     match toc >> 3 {
         silk @ 0..12 => [480, 960, 1920, 2880][usize::from(silk % 4)],
         hybrid @ 12..16 => 480 << (hybrid % 2),
@@ -35,20 +35,21 @@ pub(crate) fn ticks_per_frame(toc: u8) -> u32 {
     }
 }
 
-/// The parts of a packet.
+/// Layout of a packet.
 #[derive(Clone, Copy, Debug)]
 pub struct Layout<'a> {
     toc: u8,
     frames: u32,
+    /// First frame.
     first: &'a [u8],
     padding: &'a [u8],
 }
 
-/// Deep redundancy found in a packet.
+/// Deep redundancy (DRED) in a packet.
 #[derive(Clone, Copy, Debug)]
-pub struct Redundancy<'a> {
+pub struct Dred<'a> {
     payload: &'a [u8],
-    /// How far into the packet the moment is from which it counts back, in steps of 2.5 ms.
+    /// Start of the frame it is attached to, from which it counts back, in steps of 2.5 ms.
     start: u32,
 }
 
@@ -63,7 +64,7 @@ fn take_byte(bytes: &mut &[u8]) -> Option<usize> {
     take(bytes, 1).map(|byte| usize::from(byte[0]))
 }
 
-/// A length of one or two bytes (section 3.2.1).
+/// Frame length of one or two bytes (section 3.2.1).
 fn take_length(bytes: &mut &[u8]) -> Option<usize> {
     match take_byte(bytes)? {
         short @ 0..=251 => Some(short),
@@ -72,7 +73,7 @@ fn take_length(bytes: &mut &[u8]) -> Option<usize> {
 }
 
 impl<'a> Layout<'a> {
-    /// `None` where the bytes are not an Opus packet.
+    /// Layout of `packet`; `None` where the bytes are not an Opus packet.
     pub fn of(packet: &'a [u8]) -> Option<Self> {
         let mut rest = packet;
         let toc = take_byte(&mut rest)? as u8;
@@ -84,16 +85,16 @@ impl<'a> Layout<'a> {
                 let length = take_length(&mut rest)?;
                 (2, rest.get(..length)?, rest.len() - length)
             }
-            _ => return Self::of_many(toc, rest),
+            _ => return Self::of_code_3(toc, rest),
         };
-        (last <= MOST_FRAME_BYTES).then_some(Self { toc, frames, first, padding: &[] })
+        (last <= MAX_FRAME_BYTES).then_some(Self { toc, frames, first, padding: &[] })
     }
 
-    /// A packet of any number of frames, with padding (section 3.2.5).
-    fn of_many(toc: u8, mut rest: &'a [u8]) -> Option<Self> {
+    /// Layout of a packet with any number of frames, and padding (code 3, section 3.2.5).
+    fn of_code_3(toc: u8, mut rest: &'a [u8]) -> Option<Self> {
         let count = take_byte(&mut rest)?;
         let frames = (count & 0x3f) as u32;
-        if frames == 0 || frames * ticks_per_frame(toc) > LONGEST_TICKS {
+        if frames == 0 || frames * ticks_per_frame(toc) > MAX_TICKS {
             return None;
         }
         let mut padded = 0;
@@ -122,41 +123,41 @@ impl<'a> Layout<'a> {
             (None, false) if last.is_multiple_of(frames as usize) => (last / frames as usize, last / frames as usize),
             (None, false) => return None,
         };
-        (last <= MOST_FRAME_BYTES).then_some(Self { toc, frames, first: frame_bytes.get(..first)?, padding })
+        (last <= MAX_FRAME_BYTES).then_some(Self { toc, frames, first: frame_bytes.get(..first)?, padding })
     }
 
-    /// The length of each of its frames, in ticks of 48 kHz.
+    /// Length of each frame, in ticks of 48 kHz.
     pub fn ticks_per_frame(&self) -> u32 {
         ticks_per_frame(self.toc)
     }
 
-    /// The length of all its sound, in ticks of 48 kHz.
+    /// Length of all frames together, in ticks of 48 kHz.
     pub fn ticks(&self) -> u32 {
         self.frames * self.ticks_per_frame()
     }
 
-    /// Whether its encoder found voice in it. In CELT packets it does not say: then yes.
+    /// Whether the encoder found voice: a VAD flag of SILK. CELT packets have none, and count as voice.
     pub fn is_voice(&self) -> bool {
         let voiced = (self.ticks_per_frame() / 960).max(1);
         self.toc & 0x80 != 0 || self.first.first().is_some_and(|flags| flags >> (8 - voiced) != 0)
     }
 
-    /// Whether it holds forward error correction: for the sound just before it, as long as one of its frames.
+    /// Whether the packet carries in-band FEC: for the sound right before it, one frame long.
     pub fn has_fec(&self) -> bool {
         let (false, Some(&flags)) = (self.toc & 0x80 != 0, self.first.first()) else {
-            return false; // CELT has none.
+            return false; // CELT has no FEC.
         };
-        // In front of each channel's speech stand a flag for each 20 ms, and one for the correction (section 4.2.3).
+        // Each channel begins with a VAD flag for each 20 ms, and an LBRR flag: that of FEC (section 4.2.3).
         let voiced = (self.ticks_per_frame() / 960).max(1);
         let side = self.toc & 0x04 != 0 && (flags >> (6 - 2 * voiced)) & 1 != 0;
         (flags >> (7 - voiced)) & 1 != 0 || side
     }
 
-    /// The deep redundancy it holds.
+    /// DRED in the packet.
     ///
-    /// It is an extension in the padding (draft-ietf-mlcodec-opus-extension): number and version are libopus 1.6's,
-    /// before the number is assigned.
-    pub fn dred(&self) -> Option<Redundancy<'a>> {
+    /// It is an extension in the padding (draft-ietf-mlcodec-opus-extension). Number and version are those of libopus
+    /// 1.6, used until a number is assigned.
+    pub fn dred(&self) -> Option<Dred<'a>> {
         const ID: usize = 126;
         const VERSION: [u8; 2] = [b'D', 12];
         let mut rest = self.padding;
@@ -180,7 +181,7 @@ impl<'a> Layout<'a> {
                     }
                     let payload = take(&mut rest, length)?;
                     if id == ID && payload.starts_with(&VERSION) && frame < self.frames {
-                        return Some(Redundancy { payload, start: frame * self.ticks_per_frame() / GRID_TICKS });
+                        return Some(Dred { payload, start: frame * self.ticks_per_frame() / GRID_TICKS });
                     }
                 }
             }
@@ -188,22 +189,22 @@ impl<'a> Layout<'a> {
     }
 }
 
-impl Redundancy<'_> {
-    /// The most bytes that [`moved`](Self::moved) writes beside the redundancy itself.
-    pub const MOST_BYTES_MORE: usize = 64;
+impl Dred<'_> {
+    /// Maximum length of what [`shifted`](Self::shifted) writes, beyond the redundancy itself, in bytes.
+    pub const MAX_OVERHEAD_BYTES: usize = 64;
 
-    /// By how much it can be moved at most, in steps of 2.5 ms.
-    pub fn most(&self) -> u32 {
-        (LONGEST_TICKS / GRID_TICKS - 1).saturating_sub(self.start)
+    /// Maximum shift, in steps of 2.5 ms.
+    pub fn max_shift(&self) -> u32 {
+        (MAX_TICKS / GRID_TICKS - 1).saturating_sub(self.start)
     }
 
-    /// Writes a packet that begins `steps` of 2.5 ms before the one this is from, and holds nothing but this; the
-    /// number of bytes, if there is room.
+    /// Writes a packet that begins `steps` of 2.5 ms before the one this is from and holds nothing but this redundancy;
+    /// returns the number of bytes, if there is room.
     ///
-    /// libopus decodes the DRED of a packet only for what lies right before that packet. But the redundancy of a
-    /// packet with many frames counts from the frame it is attached to. So one with empty frames in front reaches
-    /// what lies further back.
-    pub fn moved(&self, steps: u32, packet: &mut [u8]) -> Option<usize> {
+    /// libopus decodes the DRED of a packet only for what lies right before that packet. But in a packet of many frames
+    /// the redundancy counts from the frame it is attached to. So empty frames in front of that reach what lies further
+    /// back.
+    pub fn shifted(&self, steps: u32, packet: &mut [u8]) -> Option<usize> {
         let steps = (self.start + steps) as u8;
         let padded = self.payload.len() + 3;
         let mut written = 0;
@@ -212,7 +213,7 @@ impl Redundancy<'_> {
             written += bytes.len();
             Some(())
         };
-        // 48 empty CELT frames of 2.5 ms, and padding.
+        // 48 empty CELT frames of 2.5 ms, and the length of the padding.
         put(&[16 << 3 | 3, 0x40 | 48])?;
         let mut left = padded;
         while left > 254 {
@@ -220,7 +221,7 @@ impl Redundancy<'_> {
             left -= 254;
         }
         put(&[left as u8])?;
-        // A separator with a number of frames, then the extension up to the end.
+        // A separator that skips so many frames, then the extension up to the end.
         put(&[1 << 1 | 1, steps, 126 << 1])?;
         put(self.payload)?;
         Some(written)
@@ -241,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn redundancy_is_found_behind_other_extensions() {
+    fn dred_is_found_behind_other_extensions() {
         let found = |extensions: &[u8]| {
             let packet = padded(extensions);
             Layout::of(&packet).unwrap().dred().map(|dred| (dred.payload.to_vec(), dred.start))
@@ -260,18 +261,18 @@ mod tests {
     }
 
     #[test]
-    fn moved_redundancy_is_a_packet_that_says_so() {
+    fn shifted_dred_is_a_packet_that_says_so() {
         for length in [3, 249, 250, 251, 252, 253, 254, 255, 505, 506, 507, 508, 1000] {
             let mut payload = vec![b'D', 12];
             payload.resize(length, 0x55);
             let mut packet = [0; 1100];
-            let written = Redundancy { payload: &payload, start: 3 }.moved(44, &mut packet).unwrap();
+            let written = Dred { payload: &payload, start: 3 }.shifted(44, &mut packet).unwrap();
             let layout = Layout::of(&packet[..written]).unwrap();
-            assert_eq!((layout.ticks(), layout.first.len()), (LONGEST_TICKS, 0));
+            assert_eq!((layout.ticks(), layout.first.len()), (MAX_TICKS, 0));
             let dred = layout.dred().unwrap();
-            assert_eq!((dred.payload, dred.start, dred.most()), (&payload[..], 47, 0));
-            assert!(written <= length + Redundancy::MOST_BYTES_MORE);
-            assert_eq!(Redundancy { payload: &payload, start: 3 }.moved(44, &mut packet[..written - 1]), None);
+            assert_eq!((dred.payload, dred.start, dred.max_shift()), (&payload[..], 47, 0));
+            assert!(written <= length + Dred::MAX_OVERHEAD_BYTES);
+            assert_eq!(Dred { payload: &payload, start: 3 }.shifted(44, &mut packet[..written - 1]), None);
         }
     }
 
@@ -300,7 +301,7 @@ mod tests {
                 Err(_) => prop_assert!(ours.is_none()),
             }
             if let Some(ours) = ours {
-                std::hint::black_box((ours.has_fec(), ours.is_voice(), ours.dred().map(|dred| dred.most())));
+                std::hint::black_box((ours.has_fec(), ours.is_voice(), ours.dred().map(|dred| dred.max_shift())));
             }
         }
     }

@@ -1,39 +1,39 @@
-//! Settings of the encoder, and the terms of Opus they are made of. No codec is needed for them.
+//! Settings and readings of encoder and decoder. They need no codec.
 
 use crate::core::error::in_range;
 use crate::core::{Error, Result};
 
-/// What an encoder is tuned for. Default [`Voip`](Self::Voip).
+/// Application of the encoder: what it is tuned for. Default [`Voip`](Self::Voip).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Application {
-    /// Speech, made intelligible before faithful; forward error correction. Lookahead 6.5 ms.
+    /// Speech: intelligibility before fidelity, in-band FEC. Lookahead 6.5 ms.
     #[default]
     Voip,
-    /// Anything, as faithful as can be; forward error correction. Lookahead 6.5 ms.
+    /// Any sound: fidelity first, in-band FEC. Lookahead 6.5 ms.
     Audio,
-    /// Anything, at a lookahead of 2.5 ms; no forward error correction, no narrow bands at low rates.
+    /// Any sound with a lookahead of 2.5 ms: no in-band FEC, no narrow bands at low rates.
     LowDelay,
 }
 
-/// How the bit rate is kept. Default [`Vbr`](Self::Vbr).
+/// Rate control of the encoder. Default [`Vbr`](Self::Vbr).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum RateControl {
-    /// Variable: what each packet needs; the rate is an average.
+    /// Variable bit rate: each packet takes what it needs; the bit rate is an average.
     #[default]
     Vbr,
-    /// Constrained variable: no more than one packet of buffering above the rate.
+    /// Constrained variable bit rate: no more than one packet of buffering above the bit rate.
     Cvbr,
-    /// Constant: every packet the same length.
+    /// Constant bit rate: all packets have the same length.
     Cbr,
 }
 
-/// A hint at what will be encoded. Default [`Auto`](Self::Auto).
+/// Signal type, a hint to the encoder. Default [`Auto`](Self::Auto).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Signal {
-    /// The encoder finds out.
+    /// Detected by the encoder.
     #[default]
     Auto,
     /// Speech.
@@ -42,88 +42,97 @@ pub enum Signal {
     Music,
 }
 
-/// An audio bandwidth. Default [`Full`](Self::Full).
+/// Audio bandwidth (RFC 6716, section 2). Default [`Full`](Self::Full).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Bandwidth {
-    /// 4 kHz.
+    /// Narrowband: 4 kHz.
     Narrow,
-    /// 6 kHz.
+    /// Medium-band: 6 kHz.
     Medium,
-    /// 8 kHz.
+    /// Wideband: 8 kHz.
     Wide,
-    /// 12 kHz.
+    /// Super-wideband: 12 kHz.
     SuperWide,
-    /// 20 kHz.
+    /// Fullband: 20 kHz.
     #[default]
     Full,
 }
 
-/// The Opus packet lengths that can be chosen, in ms.
+/// Whether the neural parts of libopus were built.
+pub(super) const NEURAL: bool = cfg!(feature = "deep-plc");
+
+/// Packet lengths of Opus, in ms.
 pub(super) const PACKET_MS: [f32; 9] = [2.5, 5.0, 10.0, 20.0, 40.0, 60.0, 80.0, 100.0, 120.0];
-pub(super) const LONGEST_MS: f32 = PACKET_MS[PACKET_MS.len() - 1];
+pub(super) const MAX_PACKET_MS: f32 = PACKET_MS[PACKET_MS.len() - 1];
 
-/// The most redundancy that libopus codes: 104 steps of 10 ms.
-const MOST_DRED_MS: u32 = 1040;
+/// Longest DRED that libopus codes: 104 steps of 10 ms.
+const MAX_DRED_MS: u32 = 1040;
 
-/// Encodes frames into Opus packets (RFC 6716, by libopus).
+/// Opus encoder (RFC 6716, by libopus): frames to packets.
 ///
-/// Frames are gathered until they fill a packet. A packet never leaves before its frame is complete, so Opus frames
-/// shorter than the frame (2.5 and 5 ms) travel together, as many to a packet as one frame holds.
+/// Frames are gathered until they fill a packet. Opus frames shorter than the frame (2.5 and 5 ms) share a packet as
+/// long as the frame, because none could leave before the frame is complete.
 ///
-/// Every setting can be changed while it runs, between two packets. A change of [`application`](Self::application)
-/// starts the codec afresh, as libopus demands, which can be heard as a short dip; a change to or from
-/// [`Application::LowDelay`] or of [`packet_ms`](Self::packet_ms) changes the latency.
+/// Changes take effect with the next packet. A change of [`application`](Self::application) resets the codec, as libopus
+/// demands, which can be heard as a short dip. A change to or from [`Application::LowDelay`], or of
+/// [`packet_ms`](Self::packet_ms), changes the latency. A `packet_ms` of 10 in frames of 20 ms is refused: Opus frames
+/// that share a packet must have one mode, which only those below 10 ms always have (RFC 6716, section 3.2).
 ///
-/// Runs at 8, 12, 16, 24 or 48 kHz. Latency: the lookahead, 6.5 ms ([`Application::LowDelay`]: 2.5 ms); from
-/// microphone to packet, it is that and `packet_ms`.
+/// Format: 8, 12, 16, 24 or 48 kHz, mono or stereo. Feature `opus`.
+///
+/// Latency: the lookahead, 6.5 ms ([`Application::LowDelay`]: 2.5 ms). From microphone to packet: the lookahead and the
+/// packet length.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default))]
 pub struct OpusEncode {
-    /// What it is tuned for.
+    /// Application. Default [`Application::Voip`].
     pub application: Application,
-    /// The length of a packet in ms: 2.5, 5, 10, 20, 40, 60, 80, 100 or 120. Default 20 (RFC 7587, section 3.3).
+    /// Packet length in ms: 2.5, 5, 10, 20, 40, 60, 80, 100 or 120. Default 20 (RFC 7587, section 3.3).
     pub packet_ms: f32,
-    /// Bits a second, 6 000 to 510 000 (RFC 6716, section 2.1.1). Default 32 000 (WebRTC).
+    /// Bit rate in bit/s, 6 000 to 510 000 (RFC 6716, section 2.1.1). Default 32 000 (WebRTC).
     pub bitrate_bps: u32,
-    /// How the bit rate is kept.
+    /// Rate control. Default [`RateControl::Vbr`].
     pub rate_control: RateControl,
-    /// How much CPU is spent on quality, 0 to 10. Default 9 (WebRTC on desktops).
+    /// Complexity of the encoder, 0 to 10: CPU spent on quality. Default 9 (WebRTC on desktops).
     pub complexity: u8,
-    /// A hint at what will be encoded.
+    /// Signal type. Default [`Signal::Auto`].
     pub signal: Signal,
-    /// The widest audio band sent; the encoder narrows it by itself when the bit rate is low.
+    /// Maximum audio bandwidth. Default [`Bandwidth::Full`]. The encoder narrows the band by itself when the bit rate is
+    /// low.
     pub max_bandwidth: Bandwidth,
-    /// In-band forward error correction: each packet carries a coarse copy of the voice before it. Default off.
+    /// In-band forward error correction (FEC): each packet carries a coarse copy of the voice before it. Default off.
     ///
-    /// Needs a `loss_percent` above 0 and packets of 10 ms or more, and there is none in [`Application::LowDelay`];
-    /// what cannot work is refused. libopus further leaves it out, silently, where it takes the sound for music, and
-    /// below a bit rate that falls with `loss_percent`: from about 28 kb/s for full band to 13 kb/s for narrow band
-    /// (above 5 % it narrows the band to get there). [`OpusEncodeReading::fec_effective`] tells.
+    /// Needs a [`loss_percent`](Self::loss_percent) above 0 and packets of 10 ms or more; [`Application::LowDelay`] has
+    /// none. What cannot work is refused ([`Error::NoEffect`]).
+    ///
+    /// libopus leaves FEC out, silently, where it takes the sound for music, and below a bit rate that falls with
+    /// `loss_percent`: from about 28 kb/s in fullband to 13 kb/s in narrowband (above 5 % it narrows the band to get
+    /// there). [`OpusEncodeReading::fec_effective`] tells.
     pub fec: bool,
-    /// Deep redundancy (DRED), 0 to 1040 ms in steps of 10: each packet carries a very coarse copy of so much of what
-    /// was before it, from which a neural vocoder makes the voice again, over many lost packets in a row. Default 0.
-    /// Feature `deep-plc`.
+    /// Length of deep redundancy (DRED) in ms, 0 to 1040 in steps of 10. Default 0. Feature `deep-plc`.
     ///
-    /// It is paid for out of [`bitrate_bps`](Self::bitrate_bps): libopus gives it a share of what is above 12 kb/s
-    /// (above 20 kb/s beside `fec`) that grows with `loss_percent`, and reaches back only as far as that lasts;
-    /// [`OpusEncodeReading::dred_effective`] tells if it is there at all. Receivers rebuild it where the codec runs wide
-    /// band or more.
+    /// Each packet carries a very coarse copy of that much speech before it. From it a neural vocoder rebuilds many lost
+    /// packets in a row, where the codec runs in wideband or more.
+    ///
+    /// DRED is paid for out of [`bitrate_bps`](Self::bitrate_bps). libopus gives it a share of what is above 12 kb/s
+    /// (above 20 kb/s beside `fec`) that grows with `loss_percent`, and reaches back only as far as that lasts.
+    /// [`OpusEncodeReading::dred_effective`] tells whether there is any.
     pub dred_ms: u32,
-    /// The share of packets expected to be lost, in percent, 0 to 100. Default 0.
+    /// Expected packet loss in percent, 0 to 100. Default 0.
     pub loss_percent: u8,
-    /// Discontinuous transmission: packets of silence become [`Packet::is_dtx`]. Default off (RFC 7587, section 3.1.3
-    /// prefers continuous transmission).
+    /// Discontinuous transmission (DTX): packets of silence become [`Packet::is_dtx`](crate::Packet::is_dtx). Default
+    /// off (RFC 7587, section 3.1.3 prefers continuous transmission).
     pub dtx: bool,
 }
 
 impl OpusEncode {
-    /// For speech. The default.
+    /// Encoder for speech: the default.
     pub fn voip() -> Self {
         Self::default()
     }
 
-    /// Fails unless every setting is in its range and can work beside the others.
+    /// Checks the range of each setting, and that it can work beside the others.
     pub(super) fn check(&self) -> Result<()> {
         if !PACKET_MS.contains(&self.packet_ms) {
             return Err(self.bad_packet_ms());
@@ -131,20 +140,20 @@ impl OpusEncode {
         in_range("OpusEncode::bitrate_bps", self.bitrate_bps as f32, 6_000.0, 510_000.0)?;
         in_range("OpusEncode::complexity", f32::from(self.complexity), 0.0, 10.0)?;
         in_range("OpusEncode::loss_percent", f32::from(self.loss_percent), 0.0, 100.0)?;
-        in_range("OpusEncode::dred_ms", self.dred_ms as f32, 0.0, MOST_DRED_MS as f32)?;
+        in_range("OpusEncode::dred_ms", self.dred_ms as f32, 0.0, MAX_DRED_MS as f32)?;
         self.check_redundancy()
     }
 
     pub(super) fn bad_packet_ms(&self) -> Error {
-        let (min, max) = (PACKET_MS[0], LONGEST_MS);
+        let (min, max) = (PACKET_MS[0], MAX_PACKET_MS);
         Error::OutOfRange { setting: "OpusEncode::packet_ms", value: self.packet_ms, min, max }
     }
 
-    /// Fails where what is asked for against losses cannot work.
+    /// Checks that FEC and DRED can work.
     fn check_redundancy(&self) -> Result<()> {
         let refused = |setting, advice| Err(Error::NoEffect { setting, advice });
         let (fec, dred) = ("OpusEncode::fec", "OpusEncode::dred_ms");
-        if self.dred_ms > 0 && !cfg!(feature = "deep-plc") {
+        if self.dred_ms > 0 && !NEURAL {
             return Err(Error::Unavailable { setting: dred, feature: "deep-plc" });
         }
         if self.fec && self.application == Application::LowDelay {
@@ -182,22 +191,113 @@ impl Default for OpusEncode {
     }
 }
 
-/// What a running [`OpusEncode`] tells.
+/// Reading of an [`OpusEncode`]. Counts run from the start or the last reset.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
 pub struct OpusEncodeReading {
-    /// Packets made since the start or the last reset.
+    /// Number of packets made.
     pub packets: u64,
-    /// Their bytes.
+    /// Number of bytes in them.
     pub bytes: u64,
-    /// How many of them need not be sent.
+    /// Number of DTX packets: they need not be sent.
     pub dtx_packets: u64,
-    /// How many of them carry forward error correction.
+    /// Number of packets that carry in-band FEC.
     pub fec_packets: u64,
-    /// How many of them carry deep redundancy.
+    /// Number of packets that carry DRED.
     pub dred_packets: u64,
-    /// Whether forward error correction is on and does something: seen in the packets of voice lately. There is none
-    /// for silence.
+    /// FEC is on and was in at least one of the last ten packets of voice. (There is none for silence.)
     pub fec_effective: bool,
-    /// The same of deep redundancy.
+    /// DRED is on and was in at least one of the last ten packets of voice.
     pub dred_effective: bool,
+}
+
+/// Opus decoder (by libopus) with loss concealment: packets of any length to frames.
+///
+/// The format it is prepared with is that of the frames that come out: 8, 12, 16, 24 or 48 kHz, mono or stereo, whatever
+/// the sender used. Feature `opus`.
+///
+/// A packet longer than a frame holds several; the decoder is called with it until it is empty. Packets shorter than a
+/// frame are gathered until they fill one.
+///
+/// ```
+/// # #[cfg(feature = "opus")] {
+/// use voxframe::{Format, Frame, OpusDecode, OpusEncode, Packet, Processor, Stage};
+/// # let format = Format::mono(48_000)?;
+/// # let mut encoder = OpusEncode { packet_ms: 60.0, ..OpusEncode::voip() }.prepare(format)?;
+/// # let mut frame = Frame::new(format);
+/// # let mut packet = loop {
+/// #     if let Some(packet) = encoder.process(&mut frame)? { break packet.clone(); }
+/// # };
+/// let mut decoder = OpusDecode::default().prepare(Format::mono(48_000)?)?;
+/// let mut frames = 0;
+/// while !packet.is_empty() {
+///     if let Some(frame) = decoder.process(&mut packet)? {
+///         frames += 1; // play it
+///     }
+/// }
+/// assert_eq!(frames, 6);
+/// # }
+/// # Ok::<(), voxframe::Error>(())
+/// ```
+///
+/// # Losses and silences
+/// A packet made by [`Packet::set_lost`](crate::Packet::set_lost) is a gap. It is filled by the best recovery there is,
+/// 20 ms at a time:
+/// 1. In-band FEC, if the packet right after the gap has arrived and carries it.
+/// 2. DRED, if a packet up to 220 ms after the loss has arrived and carries it (feature `deep-plc`).
+/// 3. Concealment: the voice goes on and fades. After 120 ms comfort noise like the background fades in, within 60 ms.
+///    From a [`complexity`](Self::complexity) of 5 a neural vocoder speaks on.
+///
+/// A packet made by [`Packet::set_silence`](crate::Packet::set_silence), or one of DTX
+/// ([`Packet::is_dtx`](crate::Packet::is_dtx)), is filled with comfort noise like that background. The codec's own would
+/// be up to 12 dB too low.
+///
+/// # Latency
+/// None (the encoder accounts for the codec's).
+///
+/// # Errors
+/// [`Error::Codec`] where the bytes are not an Opus packet; [`Error::Full`] if packets keep coming while earlier ones
+/// were not emptied.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default))]
+pub struct OpusDecode {
+    /// Gain in dB, −128 to 128, as in the header of an Ogg Opus file (RFC 7845, section 5.1). Default 0.
+    pub gain_db: f32,
+    /// Complexity of the decoder, 0 to 10: CPU spent on quality. Default 0 (libopus).
+    ///
+    /// From 5 concealment is neural, from 6 LACE and from 7 NoLACE enhance voice coded at low rates. Above 0: feature
+    /// `deep-plc`.
+    pub complexity: u8,
+}
+
+impl OpusDecode {
+    /// Checks the range of each setting, and that it was built.
+    pub(super) fn check(&self) -> Result<()> {
+        in_range("OpusDecode::gain_db", self.gain_db, -128.0, 128.0)?;
+        in_range("OpusDecode::complexity", f32::from(self.complexity), 0.0, 10.0)?;
+        match self.complexity {
+            1.. if !NEURAL => Err(Error::Unavailable { setting: "OpusDecode::complexity", feature: "deep-plc" }),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Reading of an [`OpusDecode`], from the start or the last reset. The times add up to all the sound made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct OpusDecodeReading {
+    /// Sound decoded from packets, in ms.
+    pub decoded_ms: u64,
+    /// Sound rebuilt from in-band FEC, in ms.
+    pub fec_ms: u64,
+    /// Sound rebuilt from DRED, in ms.
+    pub dred_ms: u64,
+    /// Sound concealed where packets were lost, in ms.
+    pub concealed_ms: u64,
+    /// Comfort noise in ms: where the sender was silent, and where concealment has faded.
+    pub comfort_ms: u64,
+    /// Number of packets that were not Opus.
+    pub refused: u64,
 }

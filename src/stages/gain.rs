@@ -1,29 +1,28 @@
-//! Gain.
+//! Gain and mute.
 
-use crate::control::ControlPort;
-use crate::control::{Handle, Live};
+use crate::control::{ControlPort, Handle, Live, LiveStage};
 use crate::core::error::in_range;
 use crate::core::{Format, Frame, Processor, Result, Stage};
 use crate::dsp::kernels;
 use crate::dsp::level::{db_to_gain, to_dbfs};
 use crate::dsp::ramp::{GainCurve, Ramp};
 
-/// Makes the sound louder or softer, or mutes it, without a click.
+/// Gain in dB and mute, both without a click.
 ///
-/// Latency: none. It does not clip: what is louder than full scale stays so.
+/// Latency: none. Nothing is clipped: what exceeds full scale stays so. Put a [`Limiter`](crate::Limiter) behind it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default))]
 pub struct Gain {
     /// Gain in dB, −120 to 60. Default 0.
     pub gain_db: f32,
-    /// Whether it is silent, whatever the gain. Default no.
+    /// Mute: silence, whatever the gain. Default off.
     pub muted: bool,
-    /// How long a live change takes, in ms, 1 to 1000. Default 5 (Firewheel's smoothing).
+    /// Ramp time of a live change in ms, 1 to 1000. Default 5 (Firewheel's smoothing).
     pub ramp_ms: f32,
 }
 
 impl Gain {
-    /// A gain of `gain_db` dB.
+    /// Gain of `gain_db` dB.
     pub fn db(gain_db: f32) -> Self {
         Self { gain_db, ..Self::default() }
     }
@@ -39,10 +38,12 @@ impl Default for Gain {
     }
 }
 
-/// What a running [`Gain`] tells.
+/// Reading of a running [`Gain`].
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
 pub struct GainReading {
-    /// The gain at the end of the last frame, in dB; −120 when muted.
+    /// Gain at the end of the last frame, in dB; −120 when muted.
     pub gain_db: f32,
 }
 
@@ -58,7 +59,8 @@ impl Handle<Gain> {
     }
 
     fn set_muted(&self, muted: bool) {
-        self.update(|gain| gain.muted = muted).expect("the settings in force are valid");
+        // Refused only where the gain itself is out of range: then there is no processor to be muted.
+        let _ = self.update(|gain| gain.muted = muted);
     }
 }
 
@@ -77,20 +79,30 @@ impl Live for Gain {
         in_range("Gain::gain_db", self.gain_db, -120.0, 60.0)?;
         in_range("Gain::ramp_ms", self.ramp_ms, 1.0, 1000.0)
     }
+}
 
+impl LiveStage for Gain {
     fn prepare_with(self, input: Format, port: ControlPort<Self>) -> Result<GainProcessor> {
         self.validate()?;
         let ramp = Ramp::new(self.factor(), input.samples_in_ms(self.ramp_ms), input.samples_per_channel());
-        Ok(GainProcessor { format: input, port, ramp })
+        let mut processor = GainProcessor { format: input, port, ramp };
+        processor.publish();
+        Ok(processor)
     }
 }
 
-/// A running [`Gain`].
+/// Processor of [`Gain`].
 #[derive(Debug)]
 pub struct GainProcessor {
     format: Format,
     port: ControlPort<Gain>,
     ramp: Ramp,
+}
+
+impl GainProcessor {
+    fn publish(&mut self) {
+        self.port.publish(GainReading { gain_db: to_dbfs(self.ramp.value()) });
+    }
 }
 
 impl Processor for GainProcessor {
@@ -101,18 +113,21 @@ impl Processor for GainProcessor {
         frame.check_and_sanitize(self.format)?;
         if let Some(gain) = self.port.changed() {
             self.ramp.set(gain.factor(), self.format.samples_in_ms(gain.ramp_ms));
-            self.port.publish(GainReading { gain_db: to_dbfs(gain.factor()) });
         }
         match self.ramp.advance(self.format.samples_per_channel()) {
             GainCurve::Steady(1.0) => {}
             GainCurve::Steady(gain) => kernels::scale(frame.samples_mut(), gain),
-            GainCurve::Moving(gains) => frame.channels_mut().for_each(|channel| kernels::multiply(channel, gains)),
+            GainCurve::Moving(gains) => {
+                frame.channels_mut().for_each(|channel| kernels::multiply(channel, gains));
+                self.publish();
+            }
         }
         Ok(Some(frame))
     }
 
     fn reset(&mut self) {
         self.ramp.finish();
+        self.publish();
     }
 
     fn input_format(&self) -> Format {
@@ -135,8 +150,10 @@ mod tests {
             gain.process(&mut frame).unwrap().unwrap().clone()
         };
         assert!(run().samples().iter().all(|s| (s - 0.1).abs() < 1e-6));
+        assert_eq!(control.reading().gain_db, -20.0);
         control.update(|gain| gain.gain_db = 0.0).unwrap();
         let moving = run();
+        assert_eq!(control.reading().gain_db, 0.0);
         for channel in moving.channels() {
             assert!(channel[0] < 0.101 && channel[238] < 1.0 && channel[239..].iter().all(|s| *s > 0.999_99));
             assert!(channel.windows(2).all(|w| (0.0..0.006).contains(&(w[1] - w[0]))));

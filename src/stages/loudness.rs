@@ -1,25 +1,25 @@
-//! LoudnessReading and true peak.
+//! Loudness and true peak meter.
 
 mod gated;
 
 use ebur128::{Channel, EbuR128, Mode};
 
-use crate::control::ControlPort;
-use crate::control::{Handle, Live};
+use crate::control::{ControlPort, Handle, Live, LiveStage};
 use crate::core::error::fixed;
 use crate::core::{Error, Format, Frame, Processor, Result, Stage};
+#[cfg(feature = "serde")]
+use crate::dsp::level::serialize;
 use crate::dsp::level::{SILENCE_DBFS, to_dbfs};
-use gated::Gated;
+use gated::GatedLoudness;
 
-/// What the standard's gating blocks move by, and how often EBU Tech 3341 wants a live meter renewed at least.
+/// Step of the gating blocks of BS.1770, and the longest update interval that EBU Tech 3341 allows a live meter.
 const SUB_BLOCK_MS: u32 = 100;
 /// Sub-blocks in the momentary window of 400 ms.
 const MOMENTARY: usize = 4;
 /// Sub-blocks in the short-term window of 3 s.
 const SHORT_TERM: usize = 30;
 
-/// Measures how loud it sounds (EBU R 128, ITU-R BS.1770-4) and how high the peaks between the samples are, and lets
-/// another thread read it.
+/// Loudness meter: EBU R 128 loudness (ITU-R BS.1770-4) and true peak, for other threads.
 ///
 /// The sound passes unchanged. Latency: none. All readings are renewed every 100 ms. It is no part of
 /// [`LevelMeter`](crate::LevelMeter) because it costs about thirty times as much, and most pipelines need the levels
@@ -46,71 +46,84 @@ const SHORT_TERM: usize = 30;
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default))]
 pub struct LoudnessMeter {
-    /// Whether a single channel counts twice (+3 dB), as it does when two loudspeakers play it. Two channels are always
-    /// counted as they are. Default no (BS.1770). Fixed once the meter runs.
+    /// Dual mono: a single channel counts twice (+3 dB), as it does when two loudspeakers play it. Two channels are
+    /// always counted as they are. Default off (BS.1770). Fixed while the meter runs.
     pub dual_mono: bool,
-    /// The number of the programme that is measured: when it changes, everything is measured anew. Default 0. See
+    /// Number of the programme that is measured: when it changes, everything is measured anew. Default 0. See
     /// [`Handle::restart`].
     #[cfg_attr(feature = "serde", serde(skip))]
     pub programme: u32,
 }
 
-/// What a running [`LoudnessMeter`] tells. [`SILENCE_DBFS`] stands for silence and for all that is lower.
+/// Reading of a running [`LoudnessMeter`]. [`SILENCE_DBFS`] stands for silence and for all that is lower.
+// Powers and magnitudes inside: the thread that reads takes the logarithms, not the one that plays.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
 pub struct LoudnessReading {
-    // Powers and magnitudes: the thread that reads takes the logarithms.
+    #[cfg_attr(feature = "serde", serde(rename = "momentary_lufs", serialize_with = "serialize_lufs"))]
     momentary: f32,
+    #[cfg_attr(feature = "serde", serde(rename = "short_term_lufs", serialize_with = "serialize_lufs"))]
     short_term: f32,
+    #[cfg_attr(feature = "serde", serde(rename = "integrated_lufs", serialize_with = "serialize_lufs"))]
     integrated: f32,
+    #[cfg_attr(feature = "serde", serde(rename = "true_peak_dbtp", serialize_with = "serialize::magnitudes"))]
     true_peak: [f32; 2],
+    #[cfg_attr(feature = "serde", serde(rename = "overall_true_peak_dbtp", serialize_with = "serialize::magnitudes"))]
     overall_true_peak: [f32; 2],
 }
 
 impl LoudnessReading {
-    /// LoudnessReading of the last 400 ms, in LUFS.
+    /// Momentary loudness: of the last 400 ms, in LUFS.
     pub fn momentary_lufs(&self) -> f32 {
         lufs(self.momentary)
     }
 
-    /// LoudnessReading of the last 3 s, in LUFS.
+    /// Short-term loudness: of the last 3 s, in LUFS.
     pub fn short_term_lufs(&self) -> f32 {
         lufs(self.short_term)
     }
 
-    /// LoudnessReading since the start, the last reset or the last [`Handle::restart`], in LUFS: without what is below −70 LUFS
-    /// or 10 LU below the rest.
+    /// Integrated loudness: since the start, the last reset or the last [`Handle::restart`], in LUFS. Blocks below −70
+    /// LUFS, or 10 LU below the rest, are gated out.
     pub fn integrated_lufs(&self) -> f32 {
         lufs(self.integrated)
     }
 
     /// True peak of a channel over the last 100 ms, in dBTP: four times oversampled, twice from 96 kHz, not at all at
-    /// 192 kHz. Within 0.2 dB; of what is close to half the sample rate, up to 0.4 dB low, as BS.1770 allows.
+    /// 192 kHz. Within 0.2 dB; up to 0.4 dB low close to half the sample rate, as BS.1770 allows.
     pub fn true_peak_dbtp(&self, channel: usize) -> f32 {
         self.true_peak.get(channel).map_or(SILENCE_DBFS, |&peak| to_dbfs(peak))
     }
 
-    /// The highest true peak of a channel since the start, the last reset or the last [`Handle::restart`], in dBTP.
+    /// True peak of a channel since the start, the last reset or the last [`Handle::restart`], in dBTP.
     pub fn overall_true_peak_dbtp(&self, channel: usize) -> f32 {
         self.overall_true_peak.get(channel).map_or(SILENCE_DBFS, |&peak| to_dbfs(peak))
     }
 }
 
-/// The loudness of a weighted mean square, by the formula of BS.1770.
+/// Loudness of a K-weighted mean square, by the formula of BS.1770.
 fn lufs(power: f32) -> f32 {
     (ebur128::energy_to_loudness(f64::from(power)) as f32).max(SILENCE_DBFS)
+}
+
+#[cfg(feature = "serde")]
+fn serialize_lufs<S: serde::Serializer>(power: &f32, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f32(lufs(*power))
 }
 
 impl Handle<LoudnessMeter> {
     /// Begins a new programme: everything is measured anew from the next frame on.
     pub fn restart(&self) {
-        self.update(|meter| meter.programme = meter.programme.wrapping_add(1)).expect("every setting is valid");
+        let restarted = self.update(|meter| meter.programme = meter.programme.wrapping_add(1));
+        debug_assert!(restarted.is_ok(), "every programme is valid");
     }
 }
 
 impl Stage for LoudnessMeter {
-    type Processor = LoudnessProcessor;
+    type Processor = LoudnessMeterProcessor;
 
-    fn prepare(self, input: Format) -> Result<LoudnessProcessor> {
+    fn prepare(self, input: Format) -> Result<LoudnessMeterProcessor> {
         self.live().0.prepare(input)
     }
 }
@@ -125,9 +138,11 @@ impl Live for LoudnessMeter {
     fn validate_change(&self, prepared: &Self, _: Format) -> Result<()> {
         fixed("LoudnessMeter::dual_mono", self.dual_mono == prepared.dual_mono)
     }
+}
 
-    fn prepare_with(self, input: Format, port: ControlPort<Self>) -> Result<LoudnessProcessor> {
-        // No more than the filters, the power of the last frame and the true peak. The crate sums up its long windows
+impl LiveStage for LoudnessMeter {
+    fn prepare_with(self, input: Format, port: ControlPort<Self>) -> Result<LoudnessMeterProcessor> {
+        // Only the filters, the power of the last frame and the true peak are ebur128's. It sums up its long windows
         // whole at every reading, 3 s in half a millisecond; its integrated loudness is a list that grows for ever, or
         // rounds every block to 0.1 LU.
         let mode = Mode::M | Mode::TRUE_PEAK;
@@ -140,7 +155,7 @@ impl Live for LoudnessMeter {
         if self.dual_mono && input.channels() == 1 {
             engine.set_channel(0, Channel::DualMono).map_err(refused)?;
         }
-        Ok(LoudnessProcessor {
+        Ok(LoudnessMeterProcessor {
             format: input,
             port,
             programme: self.programme,
@@ -149,33 +164,32 @@ impl Live for LoudnessMeter {
             frames: 0,
             powers: [0.0; SHORT_TERM],
             blocks: 0,
-            gated: Gated::new(),
+            gated: GatedLoudness::new(),
             true_peak: [0.0; Format::MAX_CHANNELS],
         })
     }
 }
 
-/// A running [`LoudnessMeter`].
+/// Processor of [`LoudnessMeter`].
 #[derive(Debug)]
-pub struct LoudnessProcessor {
+pub struct LoudnessMeterProcessor {
     format: Format,
     port: ControlPort<LoudnessMeter>,
     programme: u32,
     engine: EbuR128,
-    /// The mean squares, weighted, of the frames since the last sub-block was complete, and how many.
+    /// Sum of the K-weighted mean squares of the frames in the unfinished sub-block, and their number.
     power: f64,
     frames: u32,
-    /// The mean square of each of the last sub-blocks.
+    /// Mean squares of the last sub-blocks, in a ring.
     powers: [f64; SHORT_TERM],
-    /// How many sub-blocks there were.
+    /// Sub-blocks so far.
     blocks: usize,
-    gated: Gated,
-    /// Since the last sub-block was complete.
+    gated: GatedLoudness,
+    /// True peaks in the unfinished sub-block.
     true_peak: [f32; Format::MAX_CHANNELS],
 }
 
-impl LoudnessProcessor {
-    /// Measures a frame.
+impl LoudnessMeterProcessor {
     fn measure(&mut self, frame: &Frame) -> Result<(), ebur128::Error> {
         let (first, second) = frame.samples().split_at(self.format.samples_per_channel());
         let channels = [first, second];
@@ -183,28 +197,32 @@ impl LoudnessProcessor {
         for (channel, peak) in self.true_peak.iter_mut().enumerate().take(self.format.channels()) {
             *peak = peak.max(self.engine.prev_true_peak(channel as u32)? as f32);
         }
-        // The inverse of the formula: the power itself is not to be had.
+        // The inverse of BS.1770's formula: ebur128 does not give the power itself.
         let lufs = self.engine.loudness_window(self.format.frame_ms())?;
         self.power += 10f64.powf((lufs + 0.691) / 10.0);
         self.frames += 1;
-        if self.frames * self.format.frame_ms() < SUB_BLOCK_MS {
-            return Ok(());
+        if self.frames * self.format.frame_ms() >= SUB_BLOCK_MS {
+            let reading = self.finish_sub_block()?;
+            self.port.publish(reading);
         }
+        Ok(())
+    }
 
+    fn finish_sub_block(&mut self) -> Result<LoudnessReading, ebur128::Error> {
         self.powers[self.blocks % SHORT_TERM] = self.power / f64::from(self.frames);
         (self.power, self.frames) = (0.0, 0);
         self.blocks += 1;
-        let newest = |count: usize| {
+        let mean_of_last = |count: usize| {
             let sum: f64 = (1..=count).map(|back| self.powers[(self.blocks + SHORT_TERM - back) % SHORT_TERM]).sum();
             sum / count as f64
         };
-        let momentary = newest(MOMENTARY);
+        let momentary = mean_of_last(MOMENTARY);
         if self.blocks >= MOMENTARY {
             self.gated.add(momentary);
         }
         let mut reading = LoudnessReading {
             momentary: momentary as f32,
-            short_term: newest(SHORT_TERM) as f32,
+            short_term: mean_of_last(SHORT_TERM) as f32,
             integrated: self.gated.power() as f32,
             true_peak: self.true_peak,
             overall_true_peak: [0.0; Format::MAX_CHANNELS],
@@ -213,12 +231,11 @@ impl LoudnessProcessor {
             *peak = self.engine.true_peak(channel as u32)? as f32;
         }
         self.true_peak = Default::default();
-        self.port.publish(reading);
-        Ok(())
+        Ok(reading)
     }
 }
 
-impl Processor for LoudnessProcessor {
+impl Processor for LoudnessMeterProcessor {
     type Input = Frame;
     type Output = Frame;
 
@@ -256,7 +273,7 @@ mod tests {
     use std::f64::consts::TAU;
 
     /// Measures `seconds` of what `signal` gives for each sample, on all channels.
-    fn feed(meter: &mut LoudnessProcessor, seconds: f64, signal: impl Fn(usize) -> f64) {
+    fn feed(meter: &mut LoudnessMeterProcessor, seconds: f64, signal: impl Fn(usize) -> f64) {
         let format = meter.input_format();
         let length = format.samples_per_channel();
         for index in 0..(seconds * 1000.0 / f64::from(format.frame_ms())).round() as usize {
@@ -278,13 +295,13 @@ mod tests {
         move |i| peak * (step * i as f64).sin()
     }
 
-    fn meter(format: Format) -> (LoudnessProcessor, Handle<LoudnessMeter>) {
+    fn meter(format: Format) -> (LoudnessMeterProcessor, Handle<LoudnessMeter>) {
         let (meter, handle) = LoudnessMeter::default().live();
         (meter.prepare(format).unwrap(), handle)
     }
 
-    /// EBU Tech 3341, table 1, cases 1 to 5, with the tolerance it states. The gates do not depend on the rate: two cases
-    /// will do for those that are not 48 kHz.
+    /// EBU Tech 3341, table 1, cases 1 to 5, with the tolerance it states. The gates do not depend on the rate: two
+    /// cases will do for those that are not 48 kHz.
     #[test]
     fn the_test_signals_of_the_standard_are_as_loud_as_it_says() {
         let cases = [

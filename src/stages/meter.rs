@@ -1,15 +1,17 @@
-//! Level metering.
+//! Level meter.
 
-use crate::control::{ControlPort, Live};
+use crate::control::{ControlPort, Live, LiveStage};
 use crate::core::error::in_range;
 use crate::core::{Format, Frame, Processor, Result, Stage};
 use crate::dsp::kernels;
+#[cfg(feature = "serde")]
+use crate::dsp::level::serialize;
 use crate::dsp::level::{SILENCE_DBFS, db_to_gain, to_dbfs};
 
-/// Measures RMS, peak and clipping, and lets another thread read them.
+/// Level meter: RMS, peak, held peak and clipping, for other threads.
 ///
-/// The sound passes unchanged. Latency: none. For loudness and true peaks there is `LoudnessMeter` (feature `loudness`),
-/// for the spectrum `Spectrum` (feature `spectrum`).
+/// The sound passes unchanged. Latency: none. For loudness and true peaks there is `LoudnessMeter` (feature
+/// `loudness`), for the spectrum `Spectrum` (feature `spectrum`).
 ///
 /// ```
 /// use voxframe::{Format, Frame, LevelMeter, Live, Processor, Stage};
@@ -24,12 +26,12 @@ use crate::dsp::level::{SILENCE_DBFS, db_to_gain, to_dbfs};
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default))]
 pub struct LevelMeter {
-    /// Over how long RMS and peak are taken, in ms, 10 to 10 000, rounded to whole frames. Default 100 (GStreamer's
+    /// Integration time of RMS and peak in ms, 10 to 10 000, rounded to whole frames. Default 100 (GStreamer's
     /// `level`).
     pub interval_ms: f32,
-    /// How long a held peak stays before it falls, in ms, 0 to 60 000. Default 300 (GStreamer's `level`).
+    /// Hold time of a held peak in ms, 0 to 60 000. Default 300 (GStreamer's `level`).
     pub hold_ms: f32,
-    /// How fast a held peak falls afterwards, in dB a second, 0 to 1000. Default 10 (GStreamer's `level`).
+    /// Fall rate of a held peak after the hold time, in dB/s, 0 to 1000. Default 10 (GStreamer's `level`).
     pub fall_db_per_s: f32,
 }
 
@@ -39,22 +41,29 @@ impl Default for LevelMeter {
     }
 }
 
-/// What a running [`LevelMeter`] tells. LevelReading are dBFS as in [`level`](crate::level), [`SILENCE_DBFS`] for silence and
+/// Reading of a running [`LevelMeter`]. Levels are dBFS as in [`level`](crate::level), [`SILENCE_DBFS`] for silence and
 /// for a channel that is not there.
+// Magnitudes inside: the thread that reads takes the logarithms, not the one that plays.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
 pub struct LevelReading {
-    // Magnitudes and energies: the thread that reads takes roots and logarithms, not the one that plays.
+    #[cfg_attr(feature = "serde", serde(rename = "rms_dbfs", serialize_with = "serialize::magnitudes"))]
     rms: [f32; 2],
+    #[cfg_attr(feature = "serde", serde(rename = "peak_dbfs", serialize_with = "serialize::magnitudes"))]
     peak: [f32; 2],
+    #[cfg_attr(feature = "serde", serde(rename = "held_peak_dbfs", serialize_with = "serialize::magnitudes"))]
     held_peak: [f32; 2],
-    overall_energy: [f32; 2],
+    #[cfg_attr(feature = "serde", serde(rename = "overall_rms_dbfs", serialize_with = "serialize::magnitudes"))]
+    overall_rms: [f32; 2],
+    #[cfg_attr(feature = "serde", serde(rename = "overall_peak_dbfs", serialize_with = "serialize::magnitudes"))]
     overall_peak: [f32; 2],
     clipped: u64,
     samples: u64,
 }
 
 impl LevelReading {
-    /// RMS of a channel over the last whole interval, in dBFS.
+    /// RMS level of a channel over the last whole interval, in dBFS.
     pub fn rms_dbfs(&self, channel: usize) -> f32 {
         dbfs(&self.rms, channel)
     }
@@ -64,29 +73,27 @@ impl LevelReading {
         dbfs(&self.peak, channel)
     }
 
-    /// The highest peak of a channel lately, in dBFS: taken on at once with each frame, held, then falling.
+    /// Held peak of a channel, in dBFS: rises at once with each frame, is held, then falls.
     pub fn held_peak_dbfs(&self, channel: usize) -> f32 {
         dbfs(&self.held_peak, channel)
     }
 
-    /// RMS of a channel since the start or the last reset, in dBFS.
+    /// RMS level of a channel since the start or the last reset, in dBFS.
     pub fn overall_rms_dbfs(&self, channel: usize) -> f32 {
-        let rms = self.overall_energy.map(|energy| rms(energy.into(), self.samples.max(1) as f64));
-        dbfs(&rms, channel)
+        dbfs(&self.overall_rms, channel)
     }
 
-    /// The highest sample peak of a channel since the start or the last reset, in dBFS.
+    /// Sample peak of a channel since the start or the last reset, in dBFS.
     pub fn overall_peak_dbfs(&self, channel: usize) -> f32 {
         dbfs(&self.overall_peak, channel)
     }
 
-    /// How many samples since the start or the last reset were at the full scale of 16-bit PCM or beyond, all channels
-    /// together.
+    /// Samples at the full scale of 16-bit PCM or beyond since the start or the last reset, all channels together.
     pub fn clipped(&self) -> u64 {
         self.clipped
     }
 
-    /// How many samples per channel were measured since the start or the last reset.
+    /// Samples per channel measured since the start or the last reset.
     pub fn samples(&self) -> u64 {
         self.samples
     }
@@ -112,7 +119,9 @@ impl Live for LevelMeter {
         in_range("LevelMeter::hold_ms", self.hold_ms, 0.0, 60_000.0)?;
         in_range("LevelMeter::fall_db_per_s", self.fall_db_per_s, 0.0, 1000.0)
     }
+}
 
+impl LiveStage for LevelMeter {
     fn prepare_with(self, input: Format, port: ControlPort<Self>) -> Result<LevelMeterProcessor> {
         self.validate()?;
         Ok(LevelMeterProcessor {
@@ -121,28 +130,29 @@ impl Live for LevelMeter {
             settings: self,
             channels: Default::default(),
             interval_samples: 0,
-            levels: LevelReading::default(),
+            reading: LevelReading::default(),
         })
     }
 }
 
-/// A running [`LevelMeter`].
+/// Processor of [`LevelMeter`].
 #[derive(Debug)]
 pub struct LevelMeterProcessor {
     format: Format,
     port: ControlPort<LevelMeter>,
     settings: LevelMeter,
-    channels: [Sums; Format::MAX_CHANNELS],
+    channels: [ChannelSums; Format::MAX_CHANNELS],
     interval_samples: usize,
-    levels: LevelReading,
+    reading: LevelReading,
 }
 
-/// What one channel adds up.
+/// Sums of one channel.
 #[derive(Clone, Copy, Debug, Default)]
-struct Sums {
+struct ChannelSums {
     interval_energy: f64,
     interval_peak: f32,
     overall_energy: f64,
+    /// Time since the held peak was reached, in ms.
     held_ms: f32,
 }
 
@@ -151,29 +161,29 @@ impl Processor for LevelMeterProcessor {
     type Output = Frame;
 
     fn process<'a>(&'a mut self, frame: &'a mut Frame) -> Result<Option<&'a mut Frame>> {
-        frame.expect(self.format)?;
+        frame.check_format(self.format)?;
         if let Some(settings) = self.port.changed() {
             self.settings = settings;
         }
         let frame_ms = self.format.frame_ms() as f32;
-        let levels = &mut self.levels;
-        levels.samples += self.format.samples_per_channel() as u64;
+        let reading = &mut self.reading;
+        reading.samples += self.format.samples_per_channel() as u64;
         self.interval_samples += self.format.samples_per_channel();
         // The interval ends with the frame that comes nearest to its length.
         let interval_over = self.format.ms(self.interval_samples) as f32 + 0.5 * frame_ms > self.settings.interval_ms;
 
         for (index, (channel, sums)) in frame.channels_mut().zip(&mut self.channels).enumerate() {
             // The second half of `check_and_sanitize`, which finds the peak on its way.
-            let peak = kernels::sanitise(channel);
+            let peak = kernels::sanitize(channel);
             let energy = f64::from(kernels::energy(channel));
             sums.interval_energy += energy;
             sums.interval_peak = sums.interval_peak.max(peak);
             sums.overall_energy += energy;
-            levels.overall_energy[index] = sums.overall_energy as f32;
-            levels.overall_peak[index] = levels.overall_peak[index].max(peak);
-            levels.clipped += u64::from(kernels::clipped(channel, peak));
+            reading.overall_rms[index] = rms(sums.overall_energy, reading.samples as f64);
+            reading.overall_peak[index] = reading.overall_peak[index].max(peak);
+            reading.clipped += u64::from(kernels::count_clipped(channel, peak));
 
-            let held = &mut levels.held_peak[index];
+            let held = &mut reading.held_peak[index];
             sums.held_ms += frame_ms;
             if peak >= *held {
                 (*held, sums.held_ms) = (peak, 0.0);
@@ -183,23 +193,23 @@ impl Processor for LevelMeterProcessor {
             }
 
             if interval_over {
-                levels.rms[index] = rms(sums.interval_energy, self.interval_samples as f64);
-                levels.peak[index] = sums.interval_peak;
+                reading.rms[index] = rms(sums.interval_energy, self.interval_samples as f64);
+                reading.peak[index] = sums.interval_peak;
                 (sums.interval_energy, sums.interval_peak) = (0.0, 0.0);
             }
         }
         if interval_over {
             self.interval_samples = 0;
         }
-        self.port.publish(self.levels);
+        self.port.publish(self.reading);
         Ok(Some(frame))
     }
 
     fn reset(&mut self) {
         self.channels = Default::default();
         self.interval_samples = 0;
-        self.levels = LevelReading::default();
-        self.port.publish(self.levels);
+        self.reading = LevelReading::default();
+        self.port.publish(self.reading);
     }
 
     fn input_format(&self) -> Format {

@@ -1,4 +1,4 @@
-//! Resampling from one frame rate to another.
+//! Sample rate conversion of frames.
 
 mod settings;
 

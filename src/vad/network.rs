@@ -1,42 +1,44 @@
-//! All that is peculiar to earshot.
+//! Speech probability by the network of the crate earshot.
 
 use crate::core::{Format, Frame, Processor, Result, Stage};
 use crate::dsp::kernels;
 use crate::dsp::level::db_to_gain;
 use crate::stages::resample::{Quality, Resample, ResampleProcessor};
 
-/// earshot hears 16 ms at a time, at 16 kHz.
+/// Sample rate of earshot, and its block: 16 ms.
 const RATE_HZ: u32 = 16_000;
 const BLOCK: usize = 256;
 
-/// What it says depends on the level: quiet speech is none, and loud wind is. So the loudest sound of late is brought
-/// to this level (RMS over 40 ms, dBFS). −20 finds 2 % more of the speech, and takes three times as much noise for it.
+/// Level that the loudest recent sound is brought to, in dBFS (RMS over 40 ms): earshot judges by level, and takes quiet
+/// speech for none and loud wind for speech. −20 finds 2 % more of the speech, and takes three times as much noise for it.
 const LOUDEST_DB: f32 = -26.0;
 
-/// By how much at most it is made louder or softer for that, in dB.
-const MOST_GAIN_DB: f32 = 40.0;
+/// Maximum gain up or down for that, in dB.
+const MAX_GAIN_DB: f32 = 40.0;
 
-/// How fast the loudest sound is forgotten, in dB a second. Slower it takes less noise for speech, but hears a soft
-/// talker who follows a loud one seconds late.
-const FORGET_DB_PER_S: f32 = 9.0;
+/// Decay of the loudest level, in dB/s. A slower one takes less noise for speech, but hears a soft talker who follows a
+/// loud one seconds late.
+const DECAY_DB_PER_S: f32 = 9.0;
 
-/// What is added to its score, so that the thresholds made for RNNoise fit: where RNNoise says 0.60, earshot's own
+/// Offset added to earshot's score, so that the thresholds made for RNNoise fit: where RNNoise says 0.60, earshot's own
 /// documentation recommends 0.5.
 const OFFSET: f32 = 0.1;
 
 /// earshot for frames of any format and level.
-pub(super) struct Network {
+pub(super) struct SpeechNetwork {
     detector: Box<earshot::Detector>,
     mono: Frame,
     resampler: ResampleProcessor,
     block: [f32; BLOCK],
     filled: usize,
+    /// Power of the loudest recent sound, and its decay from frame to frame.
     loudest: f32,
-    keep: f32,
+    decay: f32,
     probability: f32,
 }
 
-impl Network {
+impl SpeechNetwork {
+    /// Network for frames of this format. Allocates.
     pub fn new(format: Format) -> Result<Self> {
         let mono = format.with_channels(1)?;
         Ok(Self {
@@ -46,26 +48,26 @@ impl Network {
             block: [0.0; BLOCK],
             filled: 0,
             loudest: db_to_gain(LOUDEST_DB).powi(2),
-            keep: 10f32.powf(-FORGET_DB_PER_S * format.frame_ms() as f32 / 10_000.0),
+            decay: 10f32.powf(-DECAY_DB_PER_S * format.frame_ms() as f32 / 10_000.0),
             probability: 0.0,
         })
     }
 
-    /// How likely the frame holds speech, 0 to 1; `power` is that of the last 40 ms.
-    pub fn listen(&mut self, frame: &Frame, power: f32) -> f32 {
-        self.loudest = power.max(self.loudest * self.keep);
-        let most = db_to_gain(MOST_GAIN_DB);
-        let gain = (db_to_gain(LOUDEST_DB) / self.loudest.sqrt()).clamp(1.0 / most, most);
+    /// Speech probability of a frame, 0 to 1; `power` is that of the last 40 ms.
+    pub fn analyse(&mut self, frame: &Frame, power: f32) -> f32 {
+        self.loudest = power.max(self.loudest * self.decay);
+        let max = db_to_gain(MAX_GAIN_DB);
+        let gain = (db_to_gain(LOUDEST_DB) / self.loudest.sqrt()).clamp(1.0 / max, max);
         let share = gain / frame.format().channels() as f32;
         self.mono.samples_mut().fill(0.0);
         for channel in frame.channels() {
             kernels::mix(self.mono.samples_mut(), 1.0, channel, share);
         }
         if let Ok(Some(resampled)) = self.resampler.process(&mut self.mono) {
-            // earshot wants no more than full scale.
+            // earshot takes samples within full scale.
             kernels::limit(resampled.samples_mut(), 1.0);
             let mut rest = resampled.samples();
-            let mut most_likely = None;
+            let mut highest = None;
             while !rest.is_empty() {
                 let (now, later) = rest.split_at(rest.len().min(BLOCK - self.filled));
                 self.block[self.filled..self.filled + now.len()].copy_from_slice(now);
@@ -74,15 +76,15 @@ impl Network {
                 if self.filled == BLOCK {
                     self.filled = 0;
                     let score = self.detector.predict_f32(&self.block);
-                    most_likely = Some((score + OFFSET).min(1.0).max(most_likely.unwrap_or(0.0)));
+                    highest = Some((score + OFFSET).min(1.0).max(highest.unwrap_or(0.0)));
                 }
             }
-            self.probability = most_likely.unwrap_or(self.probability);
+            self.probability = highest.unwrap_or(self.probability);
         }
         self.probability
     }
 
-    /// Forgets all past sound.
+    /// Forgets all past sound. Realtime safe.
     pub fn reset(&mut self) {
         self.detector.reset();
         self.resampler.reset();
@@ -98,12 +100,12 @@ mod tests {
     use crate::stages::resample::Resample;
     use crate::testing::fixture;
 
-    /// The share of the frames of a fixture, at another level and in another format, that holds speech.
+    /// Share of the frames of a fixture, at another level and in another format, that hold speech.
     fn share(name: &str, gain_db: f32, format: Format) -> f32 {
         let samples = fixture(name);
         let from = format.with_sample_rate_hz(48_000).unwrap();
         let mut resampler = Resample::to(format.sample_rate_hz()).prepare(from).unwrap();
-        let mut network = Network::new(format).unwrap();
+        let mut network = SpeechNetwork::new(format).unwrap();
         let (mut power, mut found) = ([0.0f32; 4], Vec::new());
         for chunk in samples.chunks_exact(from.samples_per_channel()) {
             let mut frame = Frame::new(from);
@@ -115,7 +117,7 @@ mod tests {
             let channel = frame.channels().next().unwrap();
             power.rotate_left(1);
             power[3] = kernels::energy(channel) / channel.len() as f32;
-            found.push(network.listen(frame, power.iter().sum::<f32>() / 4.0) > 0.8);
+            found.push(network.analyse(frame, power.iter().sum::<f32>() / 4.0) > 0.8);
         }
         found.iter().filter(|&&speech| speech).count() as f32 / found.len() as f32
     }
@@ -152,12 +154,12 @@ mod tests {
             }
             frame
         };
-        let mut network = Network::new(format).unwrap();
-        let mut run = || (0..40).map(|i| network.listen(&sound(i), 0.005)).collect::<Vec<f32>>();
+        let mut network = SpeechNetwork::new(format).unwrap();
+        let mut run = || (0..40).map(|i| network.analyse(&sound(i), 0.005)).collect::<Vec<f32>>();
         let fresh = run();
         let unlike = run();
         network.reset();
-        let mut run = || (0..40).map(|i| network.listen(&sound(i), 0.005)).collect::<Vec<f32>>();
+        let mut run = || (0..40).map(|i| network.analyse(&sound(i), 0.005)).collect::<Vec<f32>>();
         assert!(run() == fresh);
         assert!(unlike != fresh);
     }

@@ -1,36 +1,38 @@
-//! Voice activity.
+//! Voice activity stage.
 
-use crate::control::{ControlPort, Live};
+use crate::control::{ControlPort, Live, LiveStage};
 use crate::core::error::in_range;
 use crate::core::{Format, Frame, Processor, Result, Stage};
-use crate::vad::detector::{Detector, Thresholds, Turn};
+use crate::vad::detector::{Detector, SpeechDecision, Thresholds};
 
-/// The shortest and the longest time before the decision that speech is said to have begun, in ms. Three decisions in
-/// four come within the shorter one, also where noise hides the beginning.
-const LEAST_ONSET_MS: u32 = 200;
-const MOST_ONSET_MS: u32 = 500;
+/// Range of the time between the onset of speech and its detection, in ms. Three detections in four come within the
+/// shorter one, also where noise hides the onset.
+const MIN_ONSET_MS: u32 = 200;
+const MAX_ONSET_MS: u32 = 500;
 
-/// How long the beginning of speech may be interrupted, in ms: the closure of a plosive.
-const GAP_MS: u32 = 60;
+/// Longest interruption of an onset, in ms: the closure of a plosive.
+const MAX_GAP_MS: u32 = 60;
 
-/// How much earlier than the level shows it speech is said to have begun, in ms: fricatives and breath are soft.
+/// Lead of the onset over the rise of the level, in ms: fricatives and breath are soft.
 const LEAD_MS: u32 = 40;
 
-/// Tells whether somebody speaks, and lets another thread know.
+/// Voice activity detection (VAD). The sound passes unchanged.
 ///
-/// The sound passes unchanged. How likely a frame holds speech is taken from the frame, where a `Denoise` upstream has
-/// said so, and from a network of its own (earshot, feature `vad`); where there are both, they must agree. Besides, the
-/// sound must stand out from what was heard in the second before: fans and motors, which RNNoise takes for speech, do
-/// not. Where the frame carries no probability yet, it is written into it for the stages downstream.
+/// Speech begins where the speech probability reaches [`onset_threshold`](Self::onset_threshold) and the level stands
+/// out from that of the second before. It ends when the probability has been below
+/// [`offset_threshold`](Self::offset_threshold), or the level near the background, for
+/// [`hangover_ms`](Self::hangover_ms).
 ///
-/// Of clean speech it finds 86 to 99 % (of the frames no more than 12 dB below the active level, in 15 recordings); of
-/// fans, motors, wind, rubbing and taps it takes nothing for speech, of a busy street 9 %.
+/// The speech probability is that of a `Denoise` upstream, which the frame carries, and that of a network of its own
+/// (earshot, feature `vad`); where there are both, they must agree. A frame without one is given it, for the stages
+/// downstream. With neither, the level alone decides: whatever is 11 dB louder than the background is speech, be it a
+/// knock or music.
 ///
-/// Without the feature `vad` and without a `Denoise` the level alone decides: whatever is 11 dB louder than the
-/// background is speech then, be it a knock or music.
+/// Of clean speech 86 to 99 % is found (of the frames no more than 12 dB below the active level, in 15 recordings).
+/// Fans, motors, wind, rubbing and taps are not taken for speech, of a busy street 9 % is.
 ///
-/// Latency: none. The decision comes some 100 ms after the first sound: [`VoiceActivityReading::onset_ms`] tells how much to send of
-/// what was kept meanwhile.
+/// Latency: none. The detection comes some 100 ms after the first sound: [`VoiceActivityReading::onset_ms`] tells how
+/// much to send of what was kept meanwhile.
 ///
 /// ```
 /// use voxframe::{Format, Frame, Live, Processor, Stage, VoiceActivity};
@@ -39,58 +41,59 @@ const LEAD_MS: u32 = 40;
 /// let mut frame = Frame::new(activity.input_format());
 /// activity.process(&mut frame)?;
 /// assert!(!voice.reading().speaking);
-/// assert_eq!(voice.reading().since_speech_ms(), None); // nobody has spoken yet
+/// assert_eq!(voice.reading().since_speech_ms, None); // nobody has spoken yet
 /// # Ok::<(), voxframe::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default))]
 pub struct VoiceActivity {
-    /// Speech begins at this probability, 0 to 1. Default 0.85 (users of RNNoise choose 0.85 to 0.98).
-    pub enter: f32,
-    /// Speech goes on at this probability, 0 to `enter`. Default 0.60 (Mumble: 0.80 at an `enter` of 0.98).
-    pub stay: f32,
-    /// How long it still counts as speech afterwards, in ms, 0 to 10 000. Default 200 (as long as in ITU-T P.56).
+    /// Onset threshold: speech probability at which speech begins, 0 to 1. Default 0.85 (users of RNNoise choose 0.85 to
+    /// 0.98).
+    pub onset_threshold: f32,
+    /// Offset threshold: speech probability down to which speech goes on, 0 to `onset_threshold`. Default 0.60 (Mumble:
+    /// 0.80 at an onset of 0.98).
+    pub offset_threshold: f32,
+    /// Hangover in ms, 0 to 10 000: how long speech lasts beyond its end. Default 200 (ITU-T P.56).
     pub hangover_ms: f32,
 }
 
 impl Default for VoiceActivity {
     fn default() -> Self {
-        let Thresholds { enter, stay, hangover_ms } = Thresholds::default();
-        Self { enter, stay, hangover_ms: hangover_ms as f32 }
+        let Thresholds { onset, offset, hangover_ms } = Thresholds::default();
+        Self { onset_threshold: onset, offset_threshold: offset, hangover_ms: hangover_ms as f32 }
     }
 }
 
 impl VoiceActivity {
     fn thresholds(&self) -> Thresholds {
-        // Set from two threads at once, the thresholds may cross for a frame.
-        Thresholds { enter: self.enter, stay: self.stay.min(self.enter), hangover_ms: self.hangover_ms.round() as u32 }
+        Thresholds {
+            onset: self.onset_threshold,
+            offset: self.offset_threshold,
+            hangover_ms: self.hangover_ms.round() as u32,
+        }
     }
 }
 
-/// What a running [`VoiceActivity`] tells.
+/// Reading of a [`VoiceActivity`]. Counts and times run from the start or the last reset.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
 pub struct VoiceActivityReading {
-    /// Whether somebody speaks.
+    /// Voice activity, the hangover included.
     pub speaking: bool,
-    /// How likely the last frame holds speech, 0 to 1, by what the networks hear.
+    /// Speech probability of the last frame, 0 to 1.
     pub probability: f32,
-    /// How long before the end of the frame that decided it the current (or last) utterance probably began, in ms,
-    /// 200 to 500.
+    /// Estimated time from the onset of the current (or last) utterance to the end of the frame it was detected in, in
+    /// ms, 200 to 500.
     pub onset_ms: u32,
-    /// How many utterances have begun.
+    /// Number of utterances.
     pub utterances: u64,
-    /// How long somebody spoke, all in all, in ms.
+    /// Total time with voice activity, in ms.
     pub speech_ms: u64,
-    /// How long nobody spoke, all in all, in ms.
+    /// Total time without voice activity, in ms.
     pub silence_ms: u64,
-    quiet_ms: u64,
-}
-
-impl VoiceActivityReading {
-    /// How long ago speech was heard last, in ms, the hangover not counted as speech; `None` if never.
-    pub fn since_speech_ms(&self) -> Option<u64> {
-        (self.utterances > 0).then_some(self.quiet_ms)
-    }
+    /// Time since speech was heard last, in ms, the hangover not counted as speech; `None` if there was none yet.
+    pub since_speech_ms: Option<u64>,
 }
 
 impl Stage for VoiceActivity {
@@ -105,11 +108,13 @@ impl Live for VoiceActivity {
     type Reading = VoiceActivityReading;
 
     fn validate(&self) -> Result<()> {
-        in_range("VoiceActivity::enter", self.enter, 0.0, 1.0)?;
-        in_range("VoiceActivity::stay", self.stay, 0.0, self.enter)?;
+        in_range("VoiceActivity::onset_threshold", self.onset_threshold, 0.0, 1.0)?;
+        in_range("VoiceActivity::offset_threshold", self.offset_threshold, 0.0, self.onset_threshold)?;
         in_range("VoiceActivity::hangover_ms", self.hangover_ms, 0.0, 10_000.0)
     }
+}
 
+impl LiveStage for VoiceActivity {
     fn prepare_with(self, input: Format, port: ControlPort<Self>) -> Result<VoiceActivityProcessor> {
         self.validate()?;
         Ok(VoiceActivityProcessor {
@@ -117,38 +122,38 @@ impl Live for VoiceActivity {
             port,
             thresholds: self.thresholds(),
             detector: Detector::new(input)?,
-            turn: Turn::default(),
-            onset: Onset::default(),
-            voice: VoiceActivityReading::default(),
+            decision: SpeechDecision::default(),
+            onset: OnsetTracker::default(),
+            reading: VoiceActivityReading::default(),
         })
     }
 }
 
-/// A running [`VoiceActivity`].
+/// Processor of [`VoiceActivity`].
 pub struct VoiceActivityProcessor {
     format: Format,
     port: ControlPort<VoiceActivity>,
     thresholds: Thresholds,
     detector: Detector,
-    turn: Turn,
-    onset: Onset,
-    voice: VoiceActivityReading,
+    decision: SpeechDecision,
+    onset: OnsetTracker,
+    reading: VoiceActivityReading,
 }
 
-/// For how long there may have been speech already.
+/// Tracker of how long the level has stood out.
 #[derive(Clone, Copy, Debug, Default)]
-struct Onset {
+struct OnsetTracker {
     lasted_ms: u32,
     gap_ms: u32,
 }
 
-impl Onset {
-    fn follow(&mut self, may_be_speech: bool, ms: u32) {
-        self.gap_ms = if may_be_speech { 0 } else { self.gap_ms + ms };
-        if self.gap_ms > GAP_MS {
+impl OnsetTracker {
+    fn update(&mut self, stands_out: bool, ms: u32) {
+        self.gap_ms = if stands_out { 0 } else { self.gap_ms + ms };
+        if self.gap_ms > MAX_GAP_MS {
             *self = Self::default();
-        } else if may_be_speech || self.lasted_ms > 0 {
-            self.lasted_ms = (self.lasted_ms + ms).min(MOST_ONSET_MS);
+        } else if stands_out || self.lasted_ms > 0 {
+            self.lasted_ms = (self.lasted_ms + ms).min(MAX_ONSET_MS);
         }
     }
 }
@@ -163,37 +168,37 @@ impl Processor for VoiceActivityProcessor {
             self.thresholds = settings.thresholds();
         }
         let ms = self.format.frame_ms();
-        let heard = self.detector.listen(frame);
+        let analysis = self.detector.analyse(frame);
         if frame.speech_probability().is_none() {
-            frame.set_speech_probability(Some(heard.probability));
+            frame.set_speech_probability(Some(analysis.probability));
         }
-        self.onset.follow(heard.stands_out(), ms);
+        self.onset.update(analysis.stands_out(), ms);
 
-        let voice = &mut self.voice;
-        let was_speaking = voice.speaking;
-        voice.speaking = self.turn.follow(&self.thresholds, &heard, ms);
-        voice.probability = heard.probability;
-        if voice.speaking && !was_speaking {
-            voice.utterances += 1;
-            voice.onset_ms = (self.onset.lasted_ms + LEAD_MS).clamp(LEAST_ONSET_MS, MOST_ONSET_MS);
+        let reading = &mut self.reading;
+        let was_speaking = reading.speaking;
+        reading.speaking = self.decision.update(&self.thresholds, &analysis, ms);
+        reading.probability = analysis.probability;
+        if reading.speaking && !was_speaking {
+            reading.utterances += 1;
+            reading.onset_ms = (self.onset.lasted_ms + LEAD_MS).clamp(MIN_ONSET_MS, MAX_ONSET_MS);
         }
-        if voice.speaking {
-            voice.speech_ms += u64::from(ms);
-            voice.quiet_ms = u64::from(self.turn.quiet_ms());
+        if reading.speaking {
+            reading.speech_ms += u64::from(ms);
+            reading.since_speech_ms = Some(u64::from(self.decision.hangover_ms()));
         } else {
-            voice.silence_ms += u64::from(ms);
-            voice.quiet_ms += u64::from(ms);
+            reading.silence_ms += u64::from(ms);
+            reading.since_speech_ms = reading.since_speech_ms.map(|past| past + u64::from(ms));
         }
-        self.port.publish(self.voice);
+        self.port.publish(self.reading);
         Ok(Some(frame))
     }
 
     fn reset(&mut self) {
         self.detector.reset();
-        self.turn = Turn::default();
-        self.onset = Onset::default();
-        self.voice = VoiceActivityReading::default();
-        self.port.publish(self.voice);
+        self.decision = SpeechDecision::default();
+        self.onset = OnsetTracker::default();
+        self.reading = VoiceActivityReading::default();
+        self.port.publish(self.reading);
     }
 
     fn input_format(&self) -> Format {
@@ -203,7 +208,7 @@ impl Processor for VoiceActivityProcessor {
 
 impl std::fmt::Debug for VoiceActivityProcessor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "VoiceActivityProcessor({}, {:?})", self.format, self.voice)
+        write!(f, "VoiceActivityProcessor({}, {:?})", self.format, self.reading)
     }
 }
 
@@ -211,12 +216,12 @@ impl std::fmt::Debug for VoiceActivityProcessor {
 mod tests {
     use super::*;
 
-    /// A stage that goes by the level alone, whatever the networks say.
+    /// Stage that goes by the level alone, whatever the networks say.
     fn by_level(hangover_ms: f32) -> VoiceActivity {
-        VoiceActivity { enter: 0.0, stay: 0.0, hangover_ms }
+        VoiceActivity { onset_threshold: 0.0, offset_threshold: 0.0, hangover_ms }
     }
 
-    /// What is told after each frame of a sound.
+    /// Readings after each frame of a sound.
     fn readings(settings: VoiceActivity, format: Format, samples: &[f32]) -> Vec<VoiceActivityReading> {
         let (stage, handle) = settings.live();
         let mut processor = stage.prepare(format).unwrap();
@@ -231,7 +236,7 @@ mod tests {
             .collect()
     }
 
-    /// A tone of 500 ms after a second of near-silence, and more near-silence.
+    /// Tone of 500 ms after a second of near-silence, and more near-silence.
     fn beep(format: Format) -> Vec<f32> {
         let per_ms = format.sample_rate_hz() as usize / 1000;
         (0..3000 * per_ms)
@@ -258,11 +263,11 @@ mod tests {
                 assert_eq!(last.speech_ms + last.silence_ms, 3000);
                 assert_eq!(last.utterances, 1);
                 // The hangover is no speech: this does not depend on it.
-                assert_eq!(last.since_speech_ms(), none.last().unwrap().since_speech_ms());
+                assert_eq!(last.since_speech_ms, none.last().unwrap().since_speech_ms);
                 let ends = 1000 + heard_ms;
-                assert_eq!(last.since_speech_ms(), Some(3000 - ends));
-                assert_eq!(all[(1000 / frame_ms - 1) as usize].since_speech_ms(), None);
-                assert!(all.iter().filter(|voice| voice.speaking && voice.since_speech_ms() == Some(0)).count() > 20);
+                assert_eq!(last.since_speech_ms, Some(3000 - ends));
+                assert_eq!(all[(1000 / frame_ms - 1) as usize].since_speech_ms, None);
+                assert!(all.iter().filter(|voice| voice.speaking && voice.since_speech_ms == Some(0)).count() > 20);
             }
         }
     }
@@ -306,7 +311,7 @@ mod tests {
     #[test]
     fn thresholds_change_while_it_runs_and_a_reset_forgets() {
         let format = Format::mono(16_000).unwrap();
-        let (stage, handle) = VoiceActivity { enter: 1.0, stay: 1.0, hangover_ms: 0.0 }.live();
+        let (stage, handle) = VoiceActivity { onset_threshold: 1.0, offset_threshold: 1.0, hangover_ms: 0.0 }.live();
         let mut processor = stage.prepare(format).unwrap();
         let run = |processor: &mut VoiceActivityProcessor| {
             let mut speaking = 0;
@@ -324,7 +329,7 @@ mod tests {
         assert!(run(&mut processor) >= 50);
         processor.reset();
         assert_eq!(handle.reading(), VoiceActivityReading::default());
-        assert!(handle.update(|settings| settings.stay = 0.9).is_err(), "above enter");
+        assert!(handle.update(|settings| settings.offset_threshold = 0.9).is_err(), "above the onset");
         assert!(VoiceActivity { hangover_ms: -1.0, ..VoiceActivity::default() }.prepare(format).is_err());
     }
 }

@@ -1,28 +1,37 @@
-//! What the network is told of each spectrum.
+//! Features that the network of Hush sees, and the frequency scale of its input.
 
 use realfft::num_complex::Complex32;
 
-use super::{BANDS, BINS, FILTERED};
+/// Bins of the spectrum, 50 Hz apart: up to 8 kHz.
+pub const BINS: usize = 161;
 
-/// How many bins make each band.
+/// Bands of the mask.
+pub const BANDS: usize = 32;
+
+/// Bins of the deep filter: up to 3.2 kHz.
+pub const FILTERED: usize = 64;
+
+/// Bins in each band.
 const BAND_WIDTHS: [usize; BANDS] =
     [2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 3, 6, 7, 7, 8, 8, 10, 12, 12, 14, 16, 18];
 
-/// The least power that is told: −100 dB.
-const LEAST: f32 = 1e-10;
+/// Lowest power of a band: −100 dB.
+const MIN_POWER: f32 = 1e-10;
 
-/// How much of a mean is left after a frame: a time constant of 1 s.
-const MEMORY: f32 = 0.990_049_8;
+/// Smoothing factor of the means, for each frame of 10 ms: a time constant of 1 s.
+const SMOOTHING: f32 = 0.990_049_8;
 
-/// Running means, against which each frame is told.
-pub(super) struct Features {
-    /// Of the level of each band, in dB.
+/// Exponentially smoothed means that normalise the features.
+#[derive(Clone, Debug)]
+pub struct Features {
+    /// Level of each band, in dB.
     bands: [f32; BANDS],
-    /// Of the magnitude of each bin.
+    /// Magnitude of each bin.
     bins: [f32; FILTERED],
 }
 
 impl Features {
+    /// Means at the start of a stream: those of DeepFilterNet (`libDF`).
     pub fn new() -> Self {
         let between = |from: f32, to: f32, at: usize, of: usize| from + (to - from) * at as f32 / (of - 1) as f32;
         Self {
@@ -31,27 +40,27 @@ impl Features {
         }
     }
 
-    /// The level of each band above its mean, in units of 40 dB.
+    /// Level of each band above its mean, in units of 40 dB; the spectrum counts `sensitivity` times.
     pub fn bands(&mut self, spectrum: &[Complex32; BINS], sensitivity: f32) -> [f32; BANDS] {
         let mut from = 0;
         std::array::from_fn(|band| {
             let width = BAND_WIDTHS[band];
             let power: f32 = spectrum[from..from + width].iter().map(Complex32::norm_sqr).sum();
             from += width;
-            let db = 10.0 * (power * sensitivity * sensitivity / width as f32 + LEAST).log10();
+            let db = 10.0 * (power * sensitivity * sensitivity / width as f32 + MIN_POWER).log10();
             let mean = &mut self.bands[band];
-            *mean = db + (*mean - db) * MEMORY;
+            *mean = db + (*mean - db) * SMOOTHING;
             (db - *mean) / 40.0
         })
     }
 
-    /// The lower bins over the root of their mean, as real and imaginary parts.
+    /// Real and imaginary parts of the lower bins, over the root of their mean magnitude.
     pub fn bins(&mut self, spectrum: &[Complex32; BINS], sensitivity: f32) -> [[f32; FILTERED]; 2] {
         let mut parts = [[0.0; FILTERED]; 2];
         for (bin, mean) in self.bins.iter_mut().enumerate() {
             let value = spectrum[bin] * sensitivity;
             let magnitude = value.norm_sqr().sqrt();
-            *mean = magnitude + (*mean - magnitude) * MEMORY;
+            *mean = magnitude + (*mean - magnitude) * SMOOTHING;
             let scale = 1.0 / mean.max(1e-20).sqrt();
             parts[0][bin] = value.re * scale;
             parts[1][bin] = value.im * scale;
@@ -60,8 +69,8 @@ impl Features {
     }
 }
 
-/// Gives each bin what its band has.
-pub(super) fn spread(bands: &[f32; BANDS]) -> [f32; BINS] {
+/// Value of each bin: that of its band.
+pub fn spread(bands: &[f32; BANDS]) -> [f32; BINS] {
     let mut bins = [0.0; BINS];
     let mut rest = &mut bins[..];
     for (&value, width) in bands.iter().zip(BAND_WIDTHS) {

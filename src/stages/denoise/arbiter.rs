@@ -1,98 +1,98 @@
-//! Which engine to believe.
+//! Arbiter between the engines: how much of the output comes from Hush, and how much from RNNoise.
 
 use crate::dsp::level::db_to_gain;
 use crate::dsp::weighted_power::WeightedPower;
 
-/// The level at which Hush judges voices best, in dB of the power it is told. (Measured, on 59 mixtures: 2 dB more or
-/// less cost nothing, 6 dB less cost 1 dB of SI-SDR.)
+/// Level at which Hush judges voices best, in dB of the power of its spectrum. Measured on 59 mixtures: 2 dB more or less
+/// cost nothing, 6 dB less cost 1 dB of SI-SDR.
 const BEST_LEVEL_DB: f32 = -22.0;
 
-/// How far the level is brought there, down and up, in dB: steady noise alone is not taken for a voice.
-const MOST_DOWN_DB: f32 = 24.0;
-const MOST_UP_DB: f32 = 12.0;
+/// Range of the gain towards that level, down and up, in dB: steady noise alone is not lifted to the level of a voice.
+const MAX_CUT_DB: f32 = 24.0;
+const MAX_BOOST_DB: f32 = 12.0;
 
-/// Over how much time the level is taken, and over how much the engines are compared, in seconds.
+/// Time constants in seconds: of the level, and of the comparison of the engines.
 const LEVEL_S: f32 = 3.0;
 const COMPARE_S: f32 = 2.0;
 
-/// How far below the level the engines agree by default, in dB: what both hear there tells nothing.
-const PRIOR_DB: f32 = 20.0;
+/// Power, relative to the input level and in dB, at which the engines are taken to agree at first: what both let through
+/// there tells nothing.
+const PRIOR_DB: f32 = -20.0;
 
-/// What Hush may lose of what it takes for speech, against RNNoise, in dB: up to the first figure it is made up for, at
-/// the second it is no longer believed.
+/// Loss of Hush against RNNoise where Hush hears speech, in dB. It is made up for; from the first figure on RNNoise is
+/// mixed in, from the second on only RNNoise is heard.
 const LOSS_DB: [f32; 2] = [3.0, 6.0];
 
-/// From which ratio of speech to noise on there is too little to gain for anything to be risked, in dB: RNNoise takes
-/// over between these.
+/// Ratio of speech to noise, in dB, at which there is too little to gain for any risk: between these RNNoise takes over.
 const CLEAN_DB: [f32; 2] = [26.0, 36.0];
 
-/// How far Hush's output must be below its own level for the input to be noise, in dB, and over how much time noise is
-/// averaged, in seconds.
-const PAUSE_DB: f32 = 25.0;
+/// Power of Hush's output, relative to its level and in dB, below which the input is noise; time constant of the mean of
+/// that noise, in seconds.
+const PAUSE_DB: f32 = -25.0;
 const NOISE_S: f32 = 1.0;
 
-/// Blocks are 10 ms.
+/// Length of a block in seconds.
 const BLOCK_S: f32 = 0.01;
 
-/// No sound, as a power.
-const NOTHING: f32 = 1e-10;
+/// Floor of a power, −100 dB.
+const SILENCE: f32 = 1e-10;
 
-/// Compares the engines.
+/// Comparison of the engines, block by block.
 #[derive(Clone, Copy, Default)]
 pub(super) struct EngineArbiter {
-    heard: WeightedPower,
-    /// What Hush lets through.
-    passed: WeightedPower,
-    /// The products of both engines' powers, and the squares of Hush's: their ratio tells how much Hush loses where it
-    /// hears speech.
+    input: WeightedPower,
+    hush_output: WeightedPower,
+    /// Smoothed products of both engines' powers, and squares of Hush's. Their ratio is Hush's loss where it hears
+    /// speech.
     products: f32,
     squares: f32,
     noise: f32,
     noise_blocks: f32,
     loss_db: f32,
+    /// Share of RNNoise because there is hardly any noise, 0 to 1.
     clean: f32,
 }
 
 impl EngineArbiter {
-    /// By what a spectrum of this power, the newest, is to be multiplied for Hush to see it at its best level.
+    /// Factor that brings the spectrum to Hush's best level; `power` is that of the newest spectrum.
     pub fn sensitivity(&mut self, power: f32) -> f32 {
-        self.heard.add(power, BLOCK_S / LEVEL_S);
-        let level_db = 10.0 * (self.heard.power() + NOTHING).log10();
-        db_to_gain((BEST_LEVEL_DB - level_db).clamp(-MOST_DOWN_DB, MOST_UP_DB))
+        self.input.add(power, BLOCK_S / LEVEL_S);
+        let level_db = 10.0 * (self.input.power() + SILENCE).log10();
+        db_to_gain((BEST_LEVEL_DB - level_db).clamp(-MAX_CUT_DB, MAX_BOOST_DB))
     }
 
-    /// Takes in the power of the input, and those of what RNNoise and Hush made of it.
+    /// Takes in the power of the input, and of the outputs of RNNoise and Hush.
     pub fn compare(&mut self, power: f32, [rnnoise, hush]: [f32; 2]) {
-        let level = self.heard.power();
+        let level = self.input.power();
         self.products += BLOCK_S / COMPARE_S * (rnnoise * hush - self.products);
         self.squares += BLOCK_S / COMPARE_S * (hush * hush - self.squares);
-        let prior = (level * 10f32.powf(-PRIOR_DB / 10.0) + NOTHING).powi(2);
+        let prior = (level * 10f32.powf(PRIOR_DB / 10.0) + SILENCE).powi(2);
         self.loss_db = 10.0 * ((self.products + prior) / (self.squares + prior)).log10();
 
-        self.passed.add(hush, BLOCK_S / LEVEL_S);
-        if hush < self.passed.power() * 10f32.powf(-PAUSE_DB / 10.0) {
+        self.hush_output.add(hush, BLOCK_S / LEVEL_S);
+        if hush < self.hush_output.power() * 10f32.powf(PAUSE_DB / 10.0) {
             self.noise_blocks += 1.0;
             self.noise += (power - self.noise) * (1.0 / self.noise_blocks).max(BLOCK_S / NOISE_S);
         }
         if self.noise_blocks > 0.0 {
-            self.clean = between(10.0 * ((level + NOTHING) / (self.noise + NOTHING)).log10(), CLEAN_DB);
+            self.clean = position_in(CLEAN_DB, 10.0 * ((level + SILENCE) / (self.noise + SILENCE)).log10());
         }
     }
 
-    /// What makes up for Hush's loss, as a factor of at least 1.
+    /// Gain that makes up for Hush's loss, at least 1.
     pub fn makeup(&self) -> f32 {
         db_to_gain(self.loss_db.clamp(0.0, LOSS_DB[1]))
     }
 
-    /// The gains of Hush and of RNNoise.
+    /// Gains of Hush and of RNNoise.
     pub fn gains(&self) -> [f32; 2] {
-        let trust = (1.0 - between(self.loss_db, LOSS_DB)) * (1.0 - self.clean);
+        let trust = (1.0 - position_in(LOSS_DB, self.loss_db)) * (1.0 - self.clean);
         [self.makeup() * trust, 1.0 - trust]
     }
 }
 
-/// 0 below the first, 1 above the second.
-fn between(value: f32, [low, high]: [f32; 2]) -> f32 {
+/// Position of `value` in a range, 0 at its lower end and below, 1 at its upper end and above.
+fn position_in([low, high]: [f32; 2], value: f32) -> f32 {
     ((value - low) / (high - low)).clamp(0.0, 1.0)
 }
 
@@ -100,7 +100,7 @@ fn between(value: f32, [low, high]: [f32; 2]) -> f32 {
 mod tests {
     use super::*;
 
-    /// What is decided after 5 s of syllables (100 ms of speech, 100 ms without), noise throughout.
+    /// Gains after 5 s of syllables (100 ms of speech, 100 ms without), with noise throughout.
     fn after(speech: f32, noise: f32, rnnoise: f32, hush: f32) -> [f32; 2] {
         let mut arbiter = EngineArbiter::default();
         for block in 0..500 {
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_keeps_the_voice_is_believed() {
+    fn the_engine_that_keeps_the_voice_is_heard() {
         for speech in [1e-4, 1e-1, 10.0] {
             let noise = speech * 0.03;
             let [hush, rnnoise] = after(speech, noise, 0.9, 0.9);
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_not_judged() {
+    fn silence_leaves_the_gains_as_they_are() {
         let [hush, rnnoise] = after(0.0, 0.0, 1.0, 1.0);
         assert_eq!((hush, rnnoise), (1.0, 0.0));
         assert!(EngineArbiter::default().sensitivity(0.0).is_finite());

@@ -1,30 +1,30 @@
-//! The engines behind one face.
+//! Dispatch to the engine that was chosen.
 
 #[cfg(feature = "hush")]
-use super::hush::Hush;
-use super::rnnoise::RnNoise;
+use super::hush::HushEngine;
+use super::rnnoise::{BLOCK, RnNoiseEngine};
 use super::settings::Engine;
 
-/// A running engine. It takes a block at a time; what it gives back is a block late.
-pub(super) enum Network {
-    RnNoise(Box<RnNoise>),
+/// Running [`Engine`]. What it gives back is one block late.
+pub(super) enum RunningEngine {
+    RnNoise(Box<RnNoiseEngine>),
     #[cfg(feature = "hush")]
-    Hush(Box<Hush>),
+    Hush(Box<HushEngine>),
 }
 
-impl Network {
+impl RunningEngine {
     pub fn new(engine: Engine) -> Self {
         match engine {
-            Engine::RnNoise => Self::RnNoise(Box::new(RnNoise::new())),
+            Engine::RnNoise => Self::RnNoise(Box::new(RnNoiseEngine::new())),
             #[cfg(not(feature = "hush"))]
             Engine::Hush => unreachable!("refused by Denoise::check"),
             #[cfg(feature = "hush")]
-            Engine::Hush => Self::Hush(Box::new(Hush::new())),
+            Engine::Hush => Self::Hush(Box::new(HushEngine::new())),
         }
     }
 
-    /// Replaces a block by what the one before it was without noise; how likely that block holds speech, 0 to 1.
-    pub fn process(&mut self, block: &mut [f32]) -> f32 {
+    /// Replaces a block by the one before it without noise; returns the speech probability of that, 0 to 1.
+    pub fn process(&mut self, block: &mut [f32; BLOCK]) -> f32 {
         match self {
             Self::RnNoise(rnnoise) => rnnoise.process(block),
             #[cfg(feature = "hush")]
@@ -32,7 +32,7 @@ impl Network {
         }
     }
 
-    /// Forgets everything. Realtime safe four times; later ones allocate.
+    /// Returns to the start of a stream. Realtime safe.
     pub fn reset(&mut self) {
         match self {
             Self::RnNoise(rnnoise) => rnnoise.reset(),

@@ -1,7 +1,7 @@
 //! [`Denoise`] where the crate was built without a network.
 
 use super::settings::{Denoise, DenoiseReading};
-use crate::control::{ControlPort, Live};
+use crate::control::{ControlPort, Live, LiveStage};
 use crate::core::unavailable::Unavailable;
 use crate::core::{Error, Format, Frame, Result, Stage};
 
@@ -22,7 +22,9 @@ impl Live for Denoise {
     fn validate(&self) -> Result<()> {
         self.check()
     }
+}
 
+impl LiveStage for Denoise {
     fn prepare_with(self, _: Format, _: ControlPort<Self>) -> Result<DenoiseProcessor> {
         Err(Error::Unavailable { setting: "Denoise", feature: "denoise" })
     }

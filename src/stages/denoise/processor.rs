@@ -1,10 +1,10 @@
-//! Noise suppression, running.
+//! Processor of noise suppression.
 
-use super::engine::Network;
+use super::engine::RunningEngine;
 use super::rnnoise::{BLOCK, LATENCY};
 use super::settings::{Denoise, DenoiseReading};
 use super::stereo_link::StereoLink;
-use crate::control::{ControlPort, Live};
+use crate::control::{ControlPort, Live, LiveStage};
 use crate::core::error::fixed;
 use crate::core::{Error, Format, Frame, Processor, Result, Stage};
 use crate::dsp::delay::Delay;
@@ -12,11 +12,11 @@ use crate::dsp::kernels;
 use crate::dsp::level::db_to_gain;
 use crate::dsp::ramp::{GainCurve, Ramp};
 
-/// How long a live change takes.
+/// Fade time of a change of the settings, in ms.
 const RAMP_MS: f32 = 5.0;
 
-/// The share of the unprocessed sound in what comes out.
-fn dry(settings: &Denoise) -> f32 {
+/// Share of the unprocessed sound in the output, 0 to 1.
+fn dry_share(settings: &Denoise) -> f32 {
     if settings.bypassed { 1.0 } else { db_to_gain(-settings.suppression_db) }
 }
 
@@ -38,7 +38,9 @@ impl Live for Denoise {
     fn validate_change(&self, prepared: &Self, _: Format) -> Result<()> {
         fixed("Denoise::engine", self.engine == prepared.engine)
     }
+}
 
+impl LiveStage for Denoise {
     fn prepare_with(self, input: Format, port: ControlPort<Self>) -> Result<DenoiseProcessor> {
         self.check()?;
         if input.sample_rate_hz() != 48_000 {
@@ -51,24 +53,24 @@ impl Live for Denoise {
         Ok(DenoiseProcessor {
             format: input,
             port,
-            network: Network::new(self.engine),
+            engine: RunningEngine::new(self.engine),
             link: (input.channels() == 2).then(StereoLink::new),
             dry: Frame::new(input),
             delay: Delay::new(input, LATENCY),
-            share: Ramp::new(dry(&self), input.samples_in_ms(RAMP_MS), input.samples_per_channel()),
+            dry_share: Ramp::new(dry_share(&self), input.samples_in_ms(RAMP_MS), input.samples_per_channel()),
         })
     }
 }
 
-/// A running [`Denoise`].
+/// Processor of [`Denoise`].
 pub struct DenoiseProcessor {
     format: Format,
     port: ControlPort<Denoise>,
-    network: Network,
+    engine: RunningEngine,
     link: Option<StereoLink>,
     dry: Frame,
     delay: Delay,
-    share: Ramp,
+    dry_share: Ramp,
 }
 
 impl Processor for DenoiseProcessor {
@@ -78,26 +80,26 @@ impl Processor for DenoiseProcessor {
     fn process<'a>(&'a mut self, frame: &'a mut Frame) -> Result<Option<&'a mut Frame>> {
         frame.check_and_sanitize(self.format)?;
         if let Some(settings) = self.port.changed() {
-            self.share.set(dry(&settings), self.format.samples_in_ms(RAMP_MS));
+            self.dry_share.set(dry_share(&settings), self.format.samples_in_ms(RAMP_MS));
         }
         self.dry.copy_from(frame)?;
         self.delay.process(&mut self.dry);
 
         let probability = match &mut self.link {
-            None => frame
-                .samples_mut()
-                .chunks_exact_mut(BLOCK)
-                .fold(0.0f32, |most, block| most.max(self.network.process(block))),
+            None => {
+                let (blocks, _) = frame.samples_mut().as_chunks_mut::<BLOCK>();
+                blocks.iter_mut().fold(0.0f32, |max, block| max.max(self.engine.process(block)))
+            }
             Some(link) => {
                 let (left, right) = frame.samples_mut().split_at_mut(self.format.samples_per_channel());
                 let (dry_left, dry_right) = self.dry.samples().split_at(self.format.samples_per_channel());
-                let dry = dry_left.chunks_exact(BLOCK).zip(dry_right.chunks_exact(BLOCK));
-                let wet = left.chunks_exact_mut(BLOCK).zip(right.chunks_exact_mut(BLOCK));
-                wet.zip(dry).fold(0.0f32, |most, (wet, dry)| most.max(link.process(&mut self.network, wet, dry)))
+                let dry = dry_left.as_chunks().0.iter().zip(dry_right.as_chunks().0);
+                let wet = left.as_chunks_mut().0.iter_mut().zip(right.as_chunks_mut().0);
+                wet.zip(dry).fold(0.0f32, |max, (wet, dry)| max.max(link.process(&mut self.engine, wet, dry)))
             }
         };
 
-        match self.share.advance(self.format.samples_per_channel()) {
+        match self.dry_share.advance(self.format.samples_per_channel()) {
             GainCurve::Steady(dry) => kernels::mix(frame.samples_mut(), 1.0 - dry, self.dry.samples(), dry),
             GainCurve::Moving(dry) => {
                 for (wet, unprocessed) in frame.channels_mut().zip(self.dry.channels()) {
@@ -112,12 +114,12 @@ impl Processor for DenoiseProcessor {
     }
 
     fn reset(&mut self) {
-        self.network.reset();
+        self.engine.reset();
         if let Some(link) = &mut self.link {
             link.reset();
         }
         self.delay.reset();
-        self.share.finish();
+        self.dry_share.finish();
     }
 
     fn input_format(&self) -> Format {

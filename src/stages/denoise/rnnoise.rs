@@ -1,61 +1,50 @@
-//! All that is peculiar to nnnoiseless.
-
-use nnnoiseless::DenoiseState;
+//! Engine that is RNNoise alone.
 
 use crate::dsp::kernels;
+use crate::neural::rnnoise::{FRAME, RnNoise};
 
-/// The network takes exactly 10 ms at 48 kHz.
-pub(super) const BLOCK: usize = DenoiseState::FRAME_SIZE;
+/// Samples of a block: RNNoise takes 10 ms at 48 kHz.
+pub(super) const BLOCK: usize = FRAME;
 
-/// Its output comes one block late: half of its analysis window.
+/// Delay of every engine in samples: one block, half of RNNoise's analysis window.
 pub(super) const LATENCY: usize = BLOCK;
 
-/// nnnoiseless wants the scale of 16-bit PCM.
+/// Scale of 16-bit PCM, which RNNoise takes.
 const SCALE: f32 = 32_768.0;
 
-/// The loudest input it gets, +36 dBFS: the squares of its spectrum must stay finite.
-const LOUDEST: f32 = 64.0;
+/// Largest input magnitude, +36 dBFS: the squares of its spectrum must stay finite.
+const MAX_INPUT: f32 = 64.0;
 
-/// nnnoiseless cannot be reset, and a new state allocates. So some are kept ready: this many resets are free.
-const SPARES: usize = 4;
-
-/// RNNoise at ±1.0, and with a reset.
-pub(super) struct RnNoise {
-    /// The states used up by resets (freeing them is not realtime safe either), the one in use, and fresh ones.
-    states: Vec<Box<DenoiseState<'static>>>,
-    current: usize,
+/// RNNoise at a full scale of ±1.
+pub(super) struct RnNoiseEngine {
+    network: RnNoise,
     input: [f32; BLOCK],
     started: bool,
 }
 
-impl RnNoise {
+impl RnNoiseEngine {
     pub fn new() -> Self {
-        let states = (0..=SPARES).map(|_| DenoiseState::new()).collect();
-        Self { states, current: 0, input: [0.0; BLOCK], started: false }
+        Self { network: RnNoise::new(), input: [0.0; BLOCK], started: false }
     }
 
-    /// Replaces a block by what the one before it was without noise; how likely that block holds speech, 0 to 1.
-    pub fn process(&mut self, block: &mut [f32]) -> f32 {
+    /// Replaces a block by the one before it without noise; returns the speech probability, 0 to 1.
+    pub fn process(&mut self, block: &mut [f32; BLOCK]) -> f32 {
         kernels::copy_scaled(&mut self.input, block, SCALE);
-        kernels::limit(&mut self.input, LOUDEST * SCALE);
-        let probability = self.states[self.current].process_frame(block, &self.input);
+        kernels::limit(&mut self.input, MAX_INPUT * SCALE);
+        let probability = self.network.process(block, &self.input);
         if self.started {
             kernels::scale(block, 1.0 / SCALE);
         } else {
-            // What comes out first is the fade-in of its window, from before the sound began.
+            // The fade-in of the first window, from before the sound began.
             block.fill(0.0);
             self.started = true;
         }
         probability
     }
 
-    /// Forgets everything. Realtime safe four times; later ones allocate.
+    /// Returns to the start of a stream. Realtime safe.
     pub fn reset(&mut self) {
-        if self.current < SPARES {
-            self.current += 1;
-        } else {
-            self.states[self.current] = DenoiseState::new();
-        }
+        self.network.reset();
         self.started = false;
     }
 }

@@ -1,50 +1,53 @@
-//! Settings of noise suppression. No network is needed for them.
+//! Settings and reading of noise suppression. They need no network.
 
 use crate::core::error::in_range;
 use crate::core::{Error, Result};
 
-/// What takes the noise away. Both delay by 10 ms, and take 48 kHz. Default [`RnNoise`](Self::RnNoise).
+/// Noise suppression network. Latency 10 ms, sample rate 48 kHz for each. Default [`RnNoise`](Self::RnNoise).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "kebab-case"))]
 #[non_exhaustive]
 pub enum Engine {
-    /// RNNoise, through nnnoiseless.
+    /// RNNoise 0.1: gains for 22 bands up to 20 kHz.
     #[default]
     RnNoise,
-    /// Hush, a network of the DeepFilterNet family: clearly better in noise, at four times the work. It hears up to
-    /// 8 kHz; what is above gets a gain that follows from below. RNNoise runs beside it, and steps in for voices that
-    /// Hush takes for background, and where there is hardly any noise.
+    /// Hush, a network of the DeepFilterNet family: clearly better in noise, at four times the CPU.
+    ///
+    /// It was trained up to 8 kHz; what lies above gets a gain that follows from the highest bands below. RNNoise runs
+    /// beside it, and takes over for voices that Hush takes for background, and where there is hardly any noise.
+    /// Feature `hush`.
     Hush,
 }
 
-/// Takes noise away and leaves speech, by one of two recurrent neural networks.
+/// Noise suppression by a recurrent neural network.
 ///
-/// It runs at 48 kHz only: put `Resample::to(48_000)` before it. What the network takes away is put back
-/// `suppression_db` quieter, aligned to the sample, because a trace of the room sounds better than a hole. Each
-/// frame that comes out says how likely it holds speech. Of a stereo sound the network hears the middle, and both
-/// channels get the same treatment, so that the image does not move.
+/// What the network removes is added back [`suppression_db`](Self::suppression_db) quieter, aligned to the sample: a
+/// trace of the room sounds better than a hole. Each frame that comes out carries its
+/// [speech probability](crate::Frame::speech_probability).
 ///
-/// Latency: 10 ms, bypassed too. The first frame out is silence. Realtime safety: a reset is safe four times, then it
-/// allocates, because nnnoiseless has none of its own and only so many fresh networks are kept (25 kB each).
+/// Stereo: the network hears the mid signal, and both channels get the same gains, so that the image does not move.
+///
+/// Format: 48 kHz, mono or stereo; put `Resample::to(48_000)` before it. Feature `denoise`.
+///
+/// Latency: 10 ms, bypassed too. The first 10 ms out are silence.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default))]
 pub struct Denoise {
-    /// What takes the noise away. Default RNNoise. Fixed once the stage runs.
+    /// Network. Default [`Engine::RnNoise`]. Fixed while the stage runs.
     pub engine: Engine,
-    /// By how much noise is suppressed at most, in dB, 0 (not at all) to 100. Default 18 (WebRTC's levels: 6, 12, 18,
-    /// 21).
+    /// Maximum noise suppression in dB, 0 (none) to 100. Default 18 (WebRTC's levels: 6, 12, 18, 21).
     pub suppression_db: f32,
-    /// Whether the sound passes unchanged (but delayed as ever). Default no.
+    /// Bypass: the sound passes unchanged, with the same delay. Default off.
     pub bypassed: bool,
 }
 
 impl Denoise {
-    /// Suppresses noise by at most `suppression_db` dB.
+    /// Noise suppression of at most `suppression_db` dB.
     pub fn db(suppression_db: f32) -> Self {
         Self { suppression_db, ..Self::default() }
     }
 
-    /// Fails unless every setting is in its range and the engine was built.
+    /// Checks the range of each setting, and that the engine was built.
     pub(super) fn check(&self) -> Result<()> {
         if self.engine == Engine::Hush && !cfg!(feature = "hush") {
             return Err(Error::Unavailable { setting: "Denoise::engine", feature: "hush" });
@@ -59,9 +62,11 @@ impl Default for Denoise {
     }
 }
 
-/// What a running [`Denoise`] tells.
+/// Reading of a [`Denoise`].
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
 pub struct DenoiseReading {
-    /// How likely the last frame that came out holds speech, 0 to 1.
+    /// Speech probability of the last frame that came out, 0 to 1.
     pub speech_probability: f32,
 }

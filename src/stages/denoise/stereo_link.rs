@@ -1,9 +1,10 @@
-//! One network for two channels.
+//! Stereo link: one network for two channels.
 //!
-//! Two networks would suppress the channels differently from moment to moment, and the voice would wander. So the
-//! network hears the middle, what it does there is read off as a gain for each frequency, and both channels get that
-//! gain. The transform that carries it is short (5 ms), and adds no delay: the channels are known 10 ms further than
-//! what the network gives back, and the gain used is that of the 2.5 ms before.
+//! Two networks would suppress the channels differently from moment to moment, and the voice would wander. So the network
+//! hears the mid signal. What it does there is read off as a gain for each frequency, and both channels get that gain.
+//!
+//! The transform that carries the gain is short (5 ms) and adds no delay: the channels are known 10 ms further than what
+//! the network gives back, and the gain used is that of the 2.5 ms before.
 
 use std::sync::Arc;
 
@@ -11,7 +12,7 @@ use dasp::window::{Hanning, Window};
 use realfft::num_complex::Complex32;
 use realfft::{ComplexToReal, RealFftPlanner, RealToComplex};
 
-use super::engine::Network;
+use super::engine::RunningEngine;
 use super::rnnoise::BLOCK;
 use crate::dsp::kernels;
 use crate::dsp::ramp::{GainCurve, Ramp};
@@ -20,12 +21,17 @@ const HOP: usize = 120;
 const WINDOW: usize = 2 * HOP;
 const BINS: usize = WINDOW / 2 + 1;
 
-/// Power below which a bin tells nothing: −120 dBFS.
-const NOTHING: f32 = 1e-12;
+/// Power below which a bin counts as silent: −120 dBFS.
+const SILENCE: f32 = 1e-12;
 
-/// How fast the polarity follows, a block.
-const POLARITY_SPEED: f32 = 0.02;
+/// Smoothing factor of the channel correlation, for each block: a time constant of 0.5 s.
+const CORRELATION_SMOOTHING: f32 = 0.02;
 
+/// Correlation of the channels, −0.5 to 0.5, beyond which the polarity follows it: a fifth of what one sound in both
+/// gives, so that two unlike channels do not flip it.
+const POLARITY_THRESHOLD: f32 = 0.1;
+
+/// Stereo link of a [`RunningEngine`].
 pub(super) struct StereoLink {
     forward: Arc<dyn RealToComplex<f32>>,
     inverse: Arc<dyn ComplexToReal<f32>>,
@@ -33,25 +39,24 @@ pub(super) struct StereoLink {
     window: [f32; WINDOW],
     time: [f32; WINDOW],
     wet_spectrum: [Complex32; BINS],
-    /// The last hop of what the network gave back.
+    /// Last hop of the network's output.
     wet: [f32; HOP],
     gain: [f32; BINS],
     channels: [Channel; 2],
-    /// The correlation of the channels: where it is negative (one microphone is wired the wrong way round) their
-    /// difference is the middle.
     correlation: f32,
+    /// Sign of the right channel in the mid signal: −1 where one microphone is wired the wrong way round.
     polarity: f32,
-    /// 1 while the channels are the same: then both get just what the network gives.
-    same: Ramp,
+    /// Share of the network's own output: 1 while the channels are identical.
+    identical: Ramp,
 }
 
-/// What overlaps from one hop to the next.
+/// Overlap of one channel from hop to hop.
 #[derive(Clone)]
 struct Channel {
-    /// The spectrum of the last window, before the gain.
+    /// Spectrum of the last window, before the gain.
     spectrum: [Complex32; BINS],
     shaped: [Complex32; BINS],
-    tail: [f32; HOP],
+    overlap: [f32; HOP],
 }
 
 impl StereoLink {
@@ -71,84 +76,81 @@ impl StereoLink {
             wet_spectrum: zeros,
             wet: [0.0; HOP],
             gain: [1.0; BINS],
-            channels: std::array::from_fn(|_| Channel { spectrum: zeros, shaped: zeros, tail: [0.0; HOP] }),
+            channels: std::array::from_fn(|_| Channel { spectrum: zeros, shaped: zeros, overlap: [0.0; HOP] }),
             correlation: 0.0,
             polarity: 1.0,
-            same: Ramp::new(1.0, BLOCK, BLOCK),
+            identical: Ramp::new(1.0, BLOCK, BLOCK),
         }
     }
 
+    /// Returns to the start of a stream. Realtime safe.
     pub fn reset(&mut self) {
-        self.forget_overlap();
+        self.reset_overlap();
         self.correlation = 0.0;
         self.polarity = 1.0;
-        self.same.rest(1.0);
+        self.identical.jump_to(1.0);
     }
 
-    fn forget_overlap(&mut self) {
+    fn reset_overlap(&mut self) {
         self.wet.fill(0.0);
         self.gain.fill(1.0);
         for channel in &mut self.channels {
             channel.spectrum.fill(Complex32::ZERO);
-            channel.tail.fill(0.0);
+            channel.overlap.fill(0.0);
         }
     }
 
-    /// Replaces the newest block of both channels by what the block before, `dry`, was without noise; how likely that
-    /// block holds speech.
+    /// Replaces the newest block of both channels by the block before, `dry`, without noise; returns the speech
+    /// probability of that.
     pub fn process(
         &mut self,
-        network: &mut Network,
-        (left, right): (&mut [f32], &mut [f32]),
-        (dry_left, dry_right): (&[f32], &[f32]),
+        engine: &mut RunningEngine,
+        (left, right): (&mut [f32; BLOCK], &mut [f32; BLOCK]),
+        (dry_left, dry_right): (&[f32; BLOCK], &[f32; BLOCK]),
     ) -> f32 {
         self.follow_polarity(left, right);
-        let mut middle = [0.0; BLOCK];
-        for ((middle, left), right) in middle.iter_mut().zip(&*left).zip(&*right) {
-            *middle = 0.5 * (left + self.polarity * right);
-        }
-        let same = self.polarity > 0.0 && left == right && dry_left == dry_right;
-        self.same.set(if same { 1.0 } else { 0.0 }, BLOCK);
-        let probability = network.process(&mut middle);
+        let mut mid: [f32; BLOCK] = std::array::from_fn(|i| 0.5 * (left[i] + self.polarity * right[i]));
+        let identical = self.polarity > 0.0 && left == right && dry_left == dry_right;
+        self.identical.set(if identical { 1.0 } else { 0.0 }, BLOCK);
+        let probability = engine.process(&mut mid);
 
-        let course = self.same.advance(BLOCK);
-        if matches!(course, GainCurve::Steady(1.0)) {
-            left.copy_from_slice(&middle);
-            right.copy_from_slice(&middle);
-            self.forget_overlap();
-            return probability;
-        }
-        let mut sames = [0.0; BLOCK];
-        if let GainCurve::Moving(course) = course {
-            sames.copy_from_slice(course);
+        let mut shares = [0.0; BLOCK];
+        match self.identical.advance(BLOCK) {
+            GainCurve::Steady(1.0) => {
+                *left = mid;
+                *right = mid;
+                self.reset_overlap();
+                return probability;
+            }
+            GainCurve::Steady(_) => {}
+            GainCurve::Moving(curve) => shares.copy_from_slice(curve),
         }
         let ahead: [[f32; HOP]; 2] = [first_hop(left), first_hop(right)];
         for hop in 0..BLOCK / HOP {
             let range = hop * HOP..(hop + 1) * HOP;
-            self.learn_gain(&middle[range.clone()]);
+            self.update_gain(&mid[range.clone()]);
             for (index, (dry, out)) in [(dry_left, &mut *left), (dry_right, &mut *right)].into_iter().enumerate() {
                 let next = dry.get(range.end..range.end + HOP).unwrap_or(&ahead[index]);
                 self.shape(index, &dry[range.clone()], next, &mut out[range.clone()]);
             }
         }
         for channel in [left, right] {
-            kernels::blend(channel, &middle, &sames);
+            kernels::blend(channel, &mid, &shares);
         }
         probability
     }
 
-    fn follow_polarity(&mut self, left: &[f32], right: &[f32]) {
-        let now: f32 = left.iter().zip(right).map(|(l, r)| l * r).sum();
-        let power = kernels::energy(left) + kernels::energy(right) + NOTHING;
-        self.correlation += POLARITY_SPEED * (now / power - self.correlation);
-        // A fifth of what one sound in both channels gives, so that two unlike channels do not flip it.
-        if self.correlation.abs() > 0.1 {
+    fn follow_polarity(&mut self, left: &[f32; BLOCK], right: &[f32; BLOCK]) {
+        let product: f32 = left.iter().zip(right).map(|(l, r)| l * r).sum();
+        let power = kernels::energy(left) + kernels::energy(right) + SILENCE;
+        self.correlation += CORRELATION_SMOOTHING * (product / power - self.correlation);
+        if self.correlation.abs() > POLARITY_THRESHOLD {
             self.polarity = self.correlation.signum();
         }
     }
 
-    /// Reads the gain off the last hop and this one: what the network gave back, against what it was given.
-    fn learn_gain(&mut self, wet: &[f32]) {
+    /// Gain of each bin over the last hop and this one: the network's output, relative to its input.
+    fn update_gain(&mut self, wet: &[f32]) {
         self.time[..HOP].copy_from_slice(&self.wet);
         self.time[HOP..].copy_from_slice(wet);
         self.wet.copy_from_slice(wet);
@@ -156,35 +158,35 @@ impl StereoLink {
         transform(&*self.forward, &mut self.time, &mut self.wet_spectrum, &mut self.scratch);
         let [left, right] = &self.channels;
         for (bin, gain) in self.gain.iter_mut().enumerate() {
-            let given = (left.spectrum[bin] + right.spectrum[bin] * self.polarity) * 0.5;
-            *gain = ((self.wet_spectrum[bin].norm_sqr() + NOTHING) / (given.norm_sqr() + NOTHING)).sqrt().min(1.0);
+            let mid = (left.spectrum[bin] + right.spectrum[bin] * self.polarity) * 0.5;
+            *gain = ((self.wet_spectrum[bin].norm_sqr() + SILENCE) / (mid.norm_sqr() + SILENCE)).sqrt().min(1.0);
         }
     }
 
-    /// Gives one hop of a channel the gain.
-    fn shape(&mut self, channel: usize, now: &[f32], next: &[f32], out: &mut [f32]) {
+    /// Applies the gain to one hop of a channel; `next` is the hop behind it.
+    fn shape(&mut self, channel: usize, hop: &[f32], next: &[f32], out: &mut [f32]) {
         let channel = &mut self.channels[channel];
-        self.time[..HOP].copy_from_slice(now);
+        self.time[..HOP].copy_from_slice(hop);
         self.time[HOP..].copy_from_slice(next);
         kernels::multiply(&mut self.time, &self.window);
         transform(&*self.forward, &mut self.time, &mut channel.spectrum, &mut self.scratch);
         for ((shaped, spectrum), gain) in channel.shaped.iter_mut().zip(&channel.spectrum).zip(&self.gain) {
             *shaped = spectrum * gain;
         }
-        // What an inverse transform of real sound demands of its ends.
+        // The transform of a real signal is real at both ends.
         channel.shaped[0].im = 0.0;
         channel.shaped[BINS - 1].im = 0.0;
         let done = self.inverse.process_with_scratch(&mut channel.shaped, &mut self.time, &mut self.scratch);
-        debug_assert!(done.is_ok());
+        debug_assert!(done.is_ok(), "the lengths were planned");
         kernels::multiply(&mut self.time, &self.window);
-        for ((out, head), tail) in out.iter_mut().zip(&self.time[..HOP]).zip(&channel.tail) {
-            *out = head / WINDOW as f32 + tail;
+        for ((out, head), overlap) in out.iter_mut().zip(&self.time[..HOP]).zip(&channel.overlap) {
+            *out = head / WINDOW as f32 + overlap;
         }
-        kernels::copy_scaled(&mut channel.tail, &self.time[HOP..], 1.0 / WINDOW as f32);
+        kernels::copy_scaled(&mut channel.overlap, &self.time[HOP..], 1.0 / WINDOW as f32);
     }
 }
 
-fn first_hop(block: &[f32]) -> [f32; HOP] {
+fn first_hop(block: &[f32; BLOCK]) -> [f32; HOP] {
     std::array::from_fn(|i| block[i])
 }
 

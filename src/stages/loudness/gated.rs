@@ -1,64 +1,64 @@
-//! The mean loudness of a programme of any length, in constant memory.
+//! Gated integrated loudness (ITU-R BS.1770-4) of a programme of any length, in constant memory.
 
 use ebur128::energy_to_loudness;
 
-/// Blocks at or below this loudness never count: the absolute gate of BS.1770.
+/// Absolute gate of BS.1770, in LUFS: blocks at or below it never count.
 const GATE_LUFS: f64 = -70.0;
-/// What is this much below the mean of the others does not count either: its relative gate, 10 LU.
+/// Relative gate of BS.1770: a block 10 LU below the mean of the others does not count either.
 const RELATIVE_GATE: f64 = 0.1;
-/// Blocks are sorted by steps of 0.1 LU, from the absolute gate to +30 LUFS; what is louder goes into the last step.
-const STEPS_PER_LU: f64 = 10.0;
-const STEPS: usize = 1000;
+/// Resolution of the histogram, 0.1 LU, from the absolute gate to +30 LUFS; what is louder goes into the last bin.
+const BINS_PER_LU: f64 = 10.0;
+const BINS: usize = 1000;
 
-/// Gating blocks, summed up by how loud they are.
+/// Histogram of gating blocks by loudness.
 ///
-/// A list of them all would grow for ever. The sums keep every mean exact; of the blocks that share a step with the
-/// relative gate, all pass or none.
+/// A list of all blocks would grow for ever. The sums of each bin keep every mean exact; of the blocks that share a bin
+/// with the relative gate, all pass or none.
 #[derive(Clone, Debug)]
-pub(super) struct Gated {
-    steps: Box<[Blocks]>,
+pub(super) struct GatedLoudness {
+    bins: Box<[Bin]>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
-struct Blocks {
+struct Bin {
     power: f64,
     count: f64,
 }
 
-impl Blocks {
+impl Bin {
     fn plus(self, other: &Self) -> Self {
         Self { power: self.power + other.power, count: self.count + other.count }
     }
 }
 
-impl Gated {
+impl GatedLoudness {
     pub fn new() -> Self {
-        Self { steps: vec![Blocks::default(); STEPS].into() }
+        Self { bins: vec![Bin::default(); BINS].into() }
     }
 
-    /// Takes in the power of a block of 400 ms.
+    /// Adds the K-weighted power of a gating block of 400 ms.
     pub fn add(&mut self, power: f64) {
         let above = energy_to_loudness(power) - GATE_LUFS;
         if above > 0.0 {
-            let step = ((above * STEPS_PER_LU) as usize).min(STEPS - 1);
-            self.steps[step] = self.steps[step].plus(&Blocks { power, count: 1.0 });
+            let bin = ((above * BINS_PER_LU) as usize).min(BINS - 1);
+            self.bins[bin] = self.bins[bin].plus(&Bin { power, count: 1.0 });
         }
     }
 
-    /// The mean power of the blocks that pass both gates; 0 if there are none.
+    /// Mean power of the blocks that pass both gates; 0 if there are none.
     pub fn power(&self) -> f64 {
-        let all = self.steps.iter().fold(Blocks::default(), Blocks::plus);
+        let all = self.bins.iter().fold(Bin::default(), Bin::plus);
         let passed = self
-            .steps
+            .bins
             .iter()
-            // The mean of a step is held against the mean of all, both multiplied by the counts.
-            .filter(|step| step.power * all.count > RELATIVE_GATE * all.power * step.count)
-            .fold(Blocks::default(), Blocks::plus);
+            // The mean of a bin is compared with the mean of all, both multiplied by the counts.
+            .filter(|bin| bin.power * all.count > RELATIVE_GATE * all.power * bin.count)
+            .fold(Bin::default(), Bin::plus);
         if passed.count > 0.0 { passed.power / passed.count } else { 0.0 }
     }
 
     pub fn reset(&mut self) {
-        self.steps.fill(Blocks::default());
+        self.bins.fill(Bin::default());
     }
 }
 
@@ -87,7 +87,7 @@ mod tests {
 
         #[test]
         fn it_is_the_mean_that_the_standard_defines(lufs in prop::collection::vec(-90.0..5.0, 1..60)) {
-            let mut gated = Gated::new();
+            let mut gated = GatedLoudness::new();
             lufs.iter().for_each(|&l| gated.add(power(l)));
             if lufs.iter().all(|&l| l <= -70.0) {
                 prop_assert_eq!(gated.power(), 0.0);
@@ -99,7 +99,7 @@ mod tests {
 
     #[test]
     fn nothing_counts_below_the_absolute_gate_and_after_a_reset() {
-        let mut gated = Gated::new();
+        let mut gated = GatedLoudness::new();
         assert_eq!(gated.power(), 0.0);
         gated.add(0.0);
         gated.add(power(-70.01));

@@ -1,10 +1,10 @@
-//! [`Resample`] where the crate was built without a resampler.
+//! [`Resample`] without the feature `resample`: cannot be prepared.
 
 use super::settings::Resample;
 use crate::core::unavailable::Unavailable;
 use crate::core::{Error, Format, Frame, Result, Stage};
 
-/// Processor of [`Resample`]: never made without the feature `resample`.
+/// Processor of [`Resample`]. It cannot exist without the feature `resample`.
 pub type ResampleProcessor = Unavailable<Frame, Frame>;
 
 impl Stage for Resample {

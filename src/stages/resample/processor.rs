@@ -1,4 +1,4 @@
-//! Resampling by FFT (rubato).
+//! Processor of [`Resample`]: an FFT resampler (rubato).
 
 use rubato::audioadapter_buffers::direct::SequentialSlice;
 use rubato::{Fft, FixedSync, Resampler as _, WindowFunction};
@@ -7,8 +7,8 @@ use super::settings::{Quality, Resample};
 use crate::core::format::rescale;
 use crate::core::{Error, Format, Frame, Processor, Result, Stage};
 
-/// The longest FFT block in ms (the latency is half of it), and the window that shapes its filter: a window that
-/// rolls off faster makes up for some of what the shorter block loses.
+/// Longest FFT block in ms (the latency is half of it), and window of its filter. A window that rolls off faster makes
+/// up for some of what the shorter block loses.
 fn block(quality: Quality) -> (f64, WindowFunction) {
     match quality {
         Quality::LowLatency => (5.0, WindowFunction::Blackman),
@@ -22,15 +22,15 @@ impl Stage for Resample {
     fn prepare(self, input: Format) -> Result<ResampleProcessor> {
         let output = input.with_sample_rate_hz(self.sample_rate_hz)?;
         let engine = (input != output).then(|| engine(input, output, self.quality)).transpose()?;
-        // The centre of the filter, a whole number of samples at the input. (The engine's own figure is half its output
-        // block, which is up to a sample off where the input block is odd.)
+        // Centre of the filter, a whole number of samples at the input. (rubato's own figure is half the output block,
+        // which is up to a sample off where the input block is odd.)
         let centre = engine.as_ref().map_or(0, |engine| engine.fft_size_in() / 2);
         let latency = rescale(centre as i64, input.sample_rate_hz(), output.sample_rate_hz()) as usize;
         Ok(ResampleProcessor { input, engine, out: Frame::new(output), latency })
     }
 }
 
-/// An FFT resampler whose block goes into the frame a whole number of times, so that each frame in is a frame out.
+/// FFT resampler whose block divides the frame, so that each frame in is a frame out.
 fn engine(input: Format, output: Format, quality: Quality) -> Result<Fft<f32>> {
     let (block_ms, window) = block(quality);
     // All rates are multiples of 100 Hz, so 10 ms hold a whole number of the smallest possible blocks.
@@ -59,7 +59,7 @@ fn gcd(a: u32, b: u32) -> u32 {
     if b == 0 { a } else { gcd(b, a % b) }
 }
 
-/// A running [`Resample`].
+/// Processor of [`Resample`].
 pub struct ResampleProcessor {
     input: Format,
     engine: Option<Fft<f32>>,

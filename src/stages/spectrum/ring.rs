@@ -1,23 +1,23 @@
-//! The newest samples of one thread, for others to read without a lock.
+//! Ring buffer of the newest samples, written by one thread and read by others without a lock.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 
-/// How often a reader tries to get its samples before they are overwritten.
+/// Attempts of a reader to copy samples before they are overwritten.
 const ATTEMPTS: usize = 100;
 
-/// A ring of `LENGTH` samples: one thread writes, any number read.
+/// Ring buffer of `LENGTH` samples: one thread writes, any number read.
 #[derive(Debug)]
 pub(super) struct Ring<const LENGTH: usize> {
-    /// The samples' bits.
+    /// Bits of the samples.
     slots: Box<[AtomicU32]>,
-    /// How many samples were written, the silence before the first included.
+    /// Samples written, the silence before the first included.
     written: AtomicU64,
-    /// The same with those that are just being written.
+    /// Samples written or being written.
     begun: AtomicU64,
 }
 
 impl<const LENGTH: usize> Ring<LENGTH> {
-    /// A ring full of silence.
+    /// Ring full of silence.
     pub fn new() -> Self {
         Self {
             slots: (0..LENGTH).map(|_| AtomicU32::new(0)).collect(),
@@ -26,7 +26,7 @@ impl<const LENGTH: usize> Ring<LENGTH> {
         }
     }
 
-    /// Where the next sample belongs: it tells whether there is anything new.
+    /// Position of the next sample: it tells whether there is anything new.
     pub fn position(&self) -> u64 {
         self.written.load(Ordering::Acquire)
     }
@@ -48,8 +48,8 @@ impl<const LENGTH: usize> Ring<LENGTH> {
         self.written.store(end, Ordering::Release);
     }
 
-    /// Copies the newest samples, oldest first, and tells the position after the last of them; `None` if the writer was
-    /// so fast that it overwrote them every time.
+    /// Copies the newest samples, oldest first; returns the position after the last of them, or `None` if the writer
+    /// was so fast that it overwrote them in every attempt.
     pub fn read(&self, newest: &mut [f32]) -> Option<u64> {
         for _ in 0..ATTEMPTS {
             let end = self.position();

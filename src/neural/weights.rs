@@ -1,0 +1,54 @@
+//! Quantised weights, read where they lie in the program.
+
+/// Tensor of signed 8-bit weights, with one scale for each block of consecutive ones.
+#[derive(Clone, Copy, Debug)]
+pub struct Tensor {
+    weights: &'static [u8],
+    scales: &'static [[u8; 4]],
+    block: usize,
+}
+
+impl Tensor {
+    /// Tensor of `weights` (two's complement) and `scales` (little-endian floats), one for each `block` weights. The last
+    /// block may be shorter.
+    pub const fn new(weights: &'static [u8], scales: &'static [[u8; 4]], block: usize) -> Self {
+        assert!(scales.len() == weights.len().div_ceil(block));
+        Self { weights, scales, block }
+    }
+
+    /// Integers, each in two's complement.
+    pub fn weights(&self) -> &'static [u8] {
+        self.weights
+    }
+
+    /// Scales, each a little-endian float.
+    pub fn scales(&self) -> &'static [[u8; 4]] {
+        self.scales
+    }
+
+    /// Weights that share a scale.
+    pub fn block(&self) -> usize {
+        self.block
+    }
+
+    /// Weights as floats. Allocates.
+    pub fn to_floats(self) -> Box<[f32]> {
+        let blocks = self.weights.chunks(self.block).zip(self.scales);
+        blocks
+            .flat_map(|(weights, scale)| weights.iter().map(|&w| f32::from(w as i8) * f32::from_le_bytes(*scale)))
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_block_has_its_scale() {
+        static WEIGHTS: [u8; 5] = [1, 0xff, 0x80, 127, 2];
+        static SCALES: [[u8; 4]; 3] = [0.5f32.to_le_bytes(), 2.0f32.to_le_bytes(), (-1.0f32).to_le_bytes()];
+        const TENSOR: Tensor = Tensor::new(&WEIGHTS, &SCALES, 2);
+        assert_eq!(*TENSOR.to_floats(), [0.5, -0.5, -256.0, 254.0, -2.0]);
+    }
+}

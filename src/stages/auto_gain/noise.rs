@@ -1,0 +1,68 @@
+//! Noise level estimator.
+
+use crate::dsp::level::power_to_dbfs;
+use crate::vad::detector::VadFrame;
+
+/// Powers whose median is the noise level, one every 10 ms without speech: taps and clicks do not count, however loud.
+const WINDOW: usize = 100;
+
+/// Powers needed for a first estimate.
+const MIN_POWERS: usize = 30;
+
+/// Powers held back: those right before the decision that there is speech are no noise.
+const HELD_BACK: usize = 10;
+
+/// Fall rate of the estimate: in dB/s, and as a share of the difference a second where that is more. What comes and
+/// goes does not pump the gain, but a fan that was switched off is forgotten.
+const FALL_DB_PER_S: f32 = 1.0;
+const FALL_SHARE_PER_S: f32 = 0.3;
+
+/// Estimator of the noise level between words: a running median with a slow fall.
+pub(super) struct NoiseEstimator {
+    /// Powers of the last [`WINDOW`] steps without speech, in a ring, and how many there were.
+    powers: [f32; WINDOW],
+    count: usize,
+    /// Newest powers, in a ring, and how many there were since the last speech.
+    held_back: [f32; HELD_BACK],
+    held_back_count: usize,
+    dbfs: Option<f32>,
+}
+
+impl NoiseEstimator {
+    pub fn new() -> Self {
+        Self { powers: [0.0; WINDOW], count: 0, held_back: [0.0; HELD_BACK], held_back_count: 0, dbfs: None }
+    }
+
+    /// Takes in a frame of `ms` milliseconds.
+    pub fn update(&mut self, frame: &VadFrame, speaking: bool, ms: u32) {
+        if speaking {
+            self.held_back_count = 0;
+        } else if !frame.may_be_speech() {
+            (0..ms / 10).for_each(|_| self.push(frame.power));
+        }
+        let count = self.count.min(WINDOW);
+        if count >= MIN_POWERS {
+            let mut powers = self.powers;
+            let (_, median, _) = powers[..count].select_nth_unstable_by(count / 2, f32::total_cmp);
+            let now = power_to_dbfs(*median);
+            let before = self.dbfs.unwrap_or(now);
+            let fall = (FALL_SHARE_PER_S * (before - now)).max(FALL_DB_PER_S);
+            self.dbfs = Some(now.max(before - fall * (ms as f32 / 1000.0)));
+        }
+    }
+
+    fn push(&mut self, power: f32) {
+        // The newest powers may yet turn out to be the beginning of speech.
+        let power = std::mem::replace(&mut self.held_back[self.held_back_count % HELD_BACK], power);
+        self.held_back_count += 1;
+        if self.held_back_count > HELD_BACK {
+            self.powers[self.count % WINDOW] = power;
+            self.count += 1;
+        }
+    }
+
+    /// Noise level in dBFS (RMS).
+    pub fn dbfs(&self) -> Option<f32> {
+        self.dbfs
+    }
+}

@@ -1,0 +1,136 @@
+//! Detector of the gate: level, noise level, thresholds with hysteresis and hold, and the envelope that follows.
+
+use super::settings::NoiseGate;
+use crate::core::Format;
+use crate::dsp::kernels;
+use crate::dsp::level::db_to_power;
+use crate::dsp::ramp::GainCurve;
+
+/// Time constant of the noise estimate, in ms.
+const NOISE_MS: u32 = 500;
+
+/// Amount of noise after which its estimate moves the thresholds, in ms.
+const NOISE_SETTLED_MS: u32 = 200;
+
+/// Upper bound on a noise sample, as a multiple of the current estimate; limits its rise to 9 dB/s, so that a breath,
+/// which no detector takes for speech, does not raise the threshold and shut out the word that follows.
+const MAX_NOISE_RATIO: f32 = 2.0;
+
+/// Bounds of the shift of both thresholds by the noise, in dB.
+const MIN_SHIFT_DB: f32 = -20.0;
+const MAX_SHIFT_DB: f32 = 20.0;
+
+/// Settings of the gate as the detector uses them: powers, and steps a millisecond or a sample.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct GateCoefficients {
+    open_power: f32,
+    close_power: f32,
+    /// Power ratio of the open threshold to the noise; 0 if the gate learns no noise.
+    noise_ratio: f32,
+    /// Bounds of the shift of the thresholds, as power ratios.
+    min_shift: f32,
+    max_shift: f32,
+    /// Power of the noise at which the thresholds are at their lowest.
+    min_noise: f32,
+    /// Smoothing coefficient of the level over 1 ms.
+    smoothing: f32,
+    hold_ms: u32,
+    /// Steps of the envelope with each sample.
+    attack_step: f32,
+    release_step: f32,
+}
+
+impl GateCoefficients {
+    pub fn new(gate: &NoiseGate, format: Format) -> Self {
+        let step = |ms: f32| 1000.0 / (ms * format.sample_rate_hz() as f32);
+        let learns = gate.above_noise_db > 0.0;
+        Self {
+            open_power: db_to_power(gate.open_db),
+            close_power: db_to_power(gate.close_db),
+            noise_ratio: if learns { db_to_power(gate.above_noise_db) } else { 0.0 },
+            min_shift: if learns { db_to_power(MIN_SHIFT_DB) } else { 1.0 },
+            max_shift: db_to_power(MAX_SHIFT_DB),
+            min_noise: db_to_power(gate.open_db + MIN_SHIFT_DB - gate.above_noise_db),
+            smoothing: (-1.0 / gate.window_ms).exp(),
+            hold_ms: gate.hold_ms.round() as u32,
+            attack_step: step(gate.attack_ms),
+            release_step: -step(gate.release_ms),
+        }
+    }
+}
+
+/// State of the gate.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct GateDetector {
+    power: f32,
+    open: bool,
+    /// Time since the level was last above the close threshold, in ms.
+    held_ms: u32,
+    /// Envelope: 0 closed, 1 open, before smoothing.
+    envelope: f32,
+    noise: f32,
+    /// Amount of noise in the estimate, up to [`NOISE_MS`].
+    noise_ms: u32,
+}
+
+impl GateDetector {
+    /// Takes in the power of the next millisecond; returns whether the gate is open.
+    pub fn update(&mut self, gate: &GateCoefficients, power: f32, is_noise: bool) -> bool {
+        self.power = self.power * gate.smoothing + power * (1.0 - gate.smoothing);
+        if is_noise {
+            self.noise_ms = (self.noise_ms + 1).min(NOISE_MS);
+            let settled = self.noise_ms > NOISE_SETTLED_MS;
+            let max = if settled { gate.min_noise.max(MAX_NOISE_RATIO * self.noise) } else { power };
+            self.noise += (power.min(max) - self.noise) / self.noise_ms as f32;
+        }
+        let min_shift = if self.noise_ms < NOISE_SETTLED_MS { 1.0 } else { gate.min_shift };
+        let shift = (gate.noise_ratio * self.noise / gate.open_power).clamp(min_shift, gate.max_shift);
+        if self.power >= gate.open_power * shift {
+            self.open = true;
+        }
+        if self.power >= gate.close_power * shift {
+            self.held_ms = 0;
+        } else if self.open {
+            self.held_ms += 1;
+            self.open = self.held_ms <= gate.hold_ms;
+        }
+        self.open
+    }
+
+    /// Envelope over a frame, for each millisecond of which the gate is `open` or not.
+    pub fn advance_envelope<'a>(
+        &mut self,
+        gate: &GateCoefficients,
+        open: &[bool],
+        envelope: &'a mut [f32],
+    ) -> GainCurve<'a> {
+        if open.iter().all(|&open| self.envelope == f32::from(open)) {
+            return GainCurve::Steady(self.envelope);
+        }
+        let (length, mut done) = (envelope.len(), 0);
+        for run in open.chunk_by(|a, b| a == b) {
+            // At 44.1 kHz a millisecond is 44 or 45 samples.
+            let range = done * length / open.len()..(done + run.len()) * length / open.len();
+            let envelope = &mut envelope[range];
+            let step = if run[0] { gate.attack_step } else { gate.release_step };
+            kernels::linear_ramp(envelope, self.envelope, step, 0.0, 1.0);
+            self.envelope = envelope.last().copied().unwrap_or(self.envelope);
+            done += run.len();
+        }
+        GainCurve::Moving(envelope)
+    }
+
+    pub fn is_open(&self) -> bool {
+        self.open
+    }
+
+    /// Power that is compared with the thresholds.
+    pub fn power(&self) -> f32 {
+        self.power
+    }
+
+    /// Power of the learnt noise.
+    pub fn noise(&self) -> f32 {
+        self.noise
+    }
+}

@@ -1,0 +1,14 @@
+//! What the tests, benches and examples of voxframe share, one of each: a simulated network, a click metric, a counting
+//! allocator, WAV files, random numbers, running programs. Not published.
+//!
+//! It knows the core of voxframe only, because a dependency of the tests cannot follow the features they are built with.
+
+pub mod alloc;
+pub mod call;
+pub mod click;
+pub mod file_kind;
+pub mod network;
+pub mod program;
+pub mod random;
+pub mod signal;
+pub mod wav;

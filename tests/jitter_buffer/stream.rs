@@ -1,0 +1,167 @@
+//! Whatever packets come, in any order and under any number.
+
+use proptest::prelude::*;
+use voxframe::jitter::{JitterBufferInput, JitterBufferOutput, JitterBufferReading};
+use voxframe::{Error, Format, Handle, JitterBuffer, OpusEncode, Source};
+use voxframe_testkit::network::Network;
+use voxframe_testkit::signal::{delay, level, steepest};
+
+use super::{SPEECH, call, encode, format, run};
+
+/// Both ends of a jitter buffer.
+pub struct Ends {
+    sender: JitterBufferInput,
+    receiver: JitterBufferOutput,
+    control: Handle<JitterBuffer>,
+}
+
+impl Ends {
+    pub fn new(buffer: JitterBuffer) -> Self {
+        let control = Handle::new(buffer);
+        let (sender, receiver) = control.attach().open(format()).unwrap();
+        Self { sender, receiver, control }
+    }
+
+    /// Sends packet `index` of the speech under these numbers.
+    pub fn push(&mut self, index: usize, sequence: u16, timestamp: u32, ssrc: u32) {
+        let bytes = SPEECH.1[index % SPEECH.1.len()].as_bytes();
+        self.sender.push(sequence, timestamp, ssrc, bytes).unwrap();
+    }
+
+    /// Pulls 20 ms.
+    pub fn pull(&mut self) -> Vec<f32> {
+        (0..2).flat_map(|_| self.receiver.pull().samples().to_vec()).collect()
+    }
+
+    pub fn reading(&self) -> JitterBufferReading {
+        self.control.reading()
+    }
+}
+
+#[test]
+fn wrapped_numbers_duplicates_and_reordering_change_nothing() {
+    let clean = Network::default();
+    let network = Network { duplicate: 0.2, reorder: 0.05, jitter_ms: 5.0, ..clean.clone() };
+    // Room enough that the reordered ones are in time.
+    let buffer = JitterBuffer { min_delay_ms: 100.0, start_delay_ms: 100.0, ..JitterBuffer::default() };
+    let (reference, _, _) = run(400, &clean, buffer);
+    let (sound, _, last) = run(400, &network, buffer);
+    assert!(last.packets_duplicated > 50 && last.packets_reordered > 10, "{last:?}");
+    assert_eq!(
+        (last.packets_missing, last.packets_late, last.packets_invalid, last.stream_restarts),
+        (0, 0, 0, 0),
+        "{last:?}"
+    );
+    let late = delay(&reference[32_000..96_000], &sound[32_000..96_000], 400);
+    assert!(late.abs() <= 400, "{late}");
+    assert!((level(&sound) - level(&reference)).abs() < 0.5);
+}
+
+#[test]
+fn another_ssrc_or_numbering_begins_anew() {
+    let mut ends = Ends::new(JitterBuffer::default());
+    let mut sound = Vec::new();
+    for index in 0..150usize {
+        let (sequence, timestamp, ssrc) = match index {
+            0..50 => (index as u16, index as u32 * 960, 1),
+            50..100 => (7_000 + index as u16, 4_000_000_000u32.wrapping_add(index as u32 * 960), 2),
+            _ => (60_000 + index as u16, 77 + index as u32 * 960, 2),
+        };
+        ends.push(index, sequence, timestamp, ssrc);
+        sound.extend(ends.pull());
+    }
+    let reading = ends.reading();
+    assert_eq!(reading.stream_restarts, 2);
+    assert_eq!(reading.packets_invalid, 1, "the first packet of a new numbering is not yet believed");
+    assert_eq!((reading.packets_missing, reading.packets_late), (0, 0), "{reading:?}");
+    for part in [20..50, 60..100, 110..150] {
+        assert!(level(&sound[part.start * 320..part.end * 320]) > -40.0, "{part:?}");
+    }
+    // No click where one ends and the next begins: nothing steeper than speech is anyway.
+    assert!(steepest(&sound) <= steepest(&sound[..48 * 320]).max(steepest(&SPEECH.0)) * 1.2);
+}
+
+#[test]
+fn every_format_and_packet_length_plays() {
+    for rate in [8_000, 24_000, 48_000] {
+        for (channels, frame_ms) in [(1, 10), (2, 20)] {
+            for packet_ms in [2.5, 10.0, 60.0] {
+                let out = Format::new(rate, channels).unwrap().with_frame_ms(frame_ms).unwrap();
+                let packets =
+                    encode(OpusEncode { packet_ms, complexity: 0, ..OpusEncode::voip() }, &SPEECH.0[..48_000]);
+                let network = Network { jitter_ms: 30.0, ..Network::default() };
+                let mut sound = Vec::new();
+                let last = call(&packets, &network, JitterBuffer::default(), out, |heard| {
+                    sound.extend_from_slice(heard.frame.channels().next().unwrap());
+                })
+                .unwrap();
+                assert_eq!((last.packets_missing, last.packets_invalid), (0, 0), "{out}, {packet_ms} ms: {last:?}");
+                let spoken = &sound[rate as usize..3 * rate as usize];
+                let change = level(spoken) - level(&SPEECH.0[16_000..48_000]);
+                assert!(change.abs() < 2.0, "{out}, {packet_ms} ms: {change} dB");
+            }
+        }
+    }
+}
+
+#[test]
+fn packets_that_are_none_are_counted_and_concealed() {
+    let mut ends = Ends::new(JitterBuffer::default());
+    for index in 0..200u16 {
+        if index % 20 == 10 {
+            ends.sender.push(index, u32::from(index) * 960, 1, &[0xff; 40]).unwrap();
+        } else {
+            ends.push(index.into(), index, u32::from(index) * 960, 1);
+        }
+        ends.pull();
+    }
+    let reading = ends.reading();
+    assert_eq!((reading.packets_invalid, reading.packets_missing), (10, 0), "{reading:?}");
+}
+
+#[test]
+fn bad_settings_are_refused() {
+    let open = |buffer: JitterBuffer| buffer.open(format()).err();
+    let buffer = JitterBuffer::default();
+    let refused = open(JitterBuffer { max_delay_ms: 50.0, min_delay_ms: 60.0, ..buffer });
+    assert!(matches!(refused, Some(Error::OutOfRange { setting: "JitterBuffer::max_delay_ms", .. })));
+    assert!(open(JitterBuffer { quantile: f32::NAN, ..buffer }).is_some());
+    assert!(open(JitterBuffer { forget_factor: 1.0, ..buffer }).is_some());
+    assert!(buffer.open(Format::mono(44_100).unwrap()).is_err());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_packets_make_it_panic(
+        packets in prop::collection::vec((0u8..6, any::<u16>(), any::<u32>(), 0u32..3, 0usize..4), 0..200),
+        junk in prop::collection::vec(any::<u8>(), 0..100),
+    ) {
+        let mut ends = Ends::new(JitterBuffer::default());
+        let (mut sequence, mut timestamp, mut ssrc) = (65_000u16, u32::MAX - 9600, 1);
+        for (what, number, ticks, other, pulls) in packets {
+            sequence = sequence.wrapping_add(1);
+            timestamp = timestamp.wrapping_add(960);
+            match what {
+                0 => sequence = sequence.wrapping_add(number % 50),
+                1 => sequence = number,
+                2 => timestamp = ticks,
+                3 => ssrc = other,
+                _ => {}
+            }
+            if what == 4 {
+                ends.sender.push(sequence, timestamp, ssrc, &junk).unwrap();
+            } else {
+                ends.push(number.into(), sequence, timestamp, ssrc);
+            }
+            for _ in 0..pulls {
+                let frame = ends.receiver.pull();
+                // Random bytes can make the codec loud, never more than that.
+                prop_assert!(frame.samples().iter().all(|s| s.is_finite()));
+            }
+        }
+        let reading = ends.reading();
+        prop_assert!(reading.jitter_buffer_delay_ms.is_finite() && reading.jitter_buffer_target_delay_ms <= 500.0);
+    }
+}
