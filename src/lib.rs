@@ -61,7 +61,7 @@
 //! # Features
 //! `resample`, `denoise`, `hush`, `vad`, `opus`, `ogg`, `loudness` and `spectrum` are on by default. `deep-plc` adds the neural parts of
 //! libopus: concealment, LACE and NoLACE, DRED. `rtp` puts Opus into RTP packets. `serde` derives `Serialize` and
-//! `Deserialize` for all settings.
+//! `Deserialize` for all settings, and `Serialize` for readings.
 
 #![deny(missing_docs, unsafe_code)]
 
