@@ -63,6 +63,7 @@ mod capture;
 mod clock;
 mod input_meter;
 mod input_mixer;
+mod input_reading;
 mod input_selection;
 mod packet_queue;
 mod playout;
@@ -70,7 +71,7 @@ mod samples;
 mod sink_result;
 
 pub use capture::Capture;
-pub use input_meter::InputReading;
+pub use input_reading::InputReading;
 pub use input_selection::{InputGains, InputSelection};
 pub use packet_queue::{PacketQueueInput, PacketQueueOutput, packet_queue};
 pub use playout::Playout;

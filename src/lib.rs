@@ -2,17 +2,24 @@
 //! packets back into sound, in frames of 10 or 20 ms.
 //!
 //! # The model
-//! - A [`Stage`] is settings: a plain value. [`Stage::prepare`] checks it, allocates all it will ever need, and makes a
-//!   [`Processor`] of it.
+//! - A [`Stage`] is settings: a plain value. [`Stage::prepare`] checks them, allocates every buffer, and returns a
+//!   [`Processor`].
 //! - A processor takes one [`Frame`] (or [`Packet`]) and lends at most one. It never allocates, locks or blocks.
-//! - Stages are put together with [`Stage::then`] at compile time, or in a [`Pipeline`] at run time. A [`Profile`] is a
-//!   ready-made pipeline.
-//! - Inside, there is one block size: the frame. Device buffers of any length, layout, type and rate live at the edges
-//!   only: [`Capture`] before, [`Playout`] behind.
-//! - [`Live::live`] gives a [`Handle`] to a stage: settings in, readings out, from any thread, without a lock and
-//!   without a click.
-//! - Frames and packets know when their sound was captured ([`Frame::position`], [`Packet::position`]); every delay is
+//! - Stages are composed with [`Stage::then`] at compile time, or in a [`Pipeline`] at run time. A [`Profile`] is the
+//!   ready-made uplink.
+//! - A [`Source`] is pulled, one frame whenever one is wanted: the output of a [`JitterBuffer`], and stages behind it.
+//! - Inside, there is one block size: the frame. Device buffers of any length, layout, type and rate exist at the edges
+//!   only: [`Capture`] in front, [`Playout`] behind.
+//! - A [`Handle`] changes the settings of a running stage and reads its state, from any thread, without a click. It
+//!   belongs to the application and outlives the processors it controls.
+//! - Frames and packets carry the position of their sound ([`Frame::position`], [`Packet::position`]). Every delay is
 //!   accounted for to the sample.
+//!
+//! # Where things are
+//! The root has what nearly every user needs. The rest is in a module by subject: stages in [`gain`], [`gate`],
+//! [`high_pass`], [`denoise`], [`auto_gain`], [`limiter`], [`meter`], [`resample`], [`input_check`], `loudness`,
+//! `spectrum` and [`vad`]; [`device`] (edges, packet queue), [`opus`], `jitter`, `rtp`, `ogg`, [`call`] (profiles,
+//! uplink), [`control`] (handles, stages of one's own), [`pipeline`] (composition), [`level`] (decibels) and [`error`].
 //!
 //! # Example
 //! From a microphone buffer to packets:
@@ -59,9 +66,9 @@
 //! stage to it.
 //!
 //! # Features
-//! `resample`, `denoise`, `hush`, `vad`, `opus`, `ogg`, `loudness` and `spectrum` are on by default. `deep-plc` adds the neural parts of
-//! libopus: concealment, LACE and NoLACE, DRED. `rtp` puts Opus into RTP packets. `serde` derives `Serialize` and
-//! `Deserialize` for all settings, and `Serialize` for readings.
+//! On by default: `resample`, `denoise`, `hush`, `vad`, `opus`, `ogg`, `loudness`, `spectrum`. Off: `rtp`, `deep-plc`
+//! (neural concealment, LACE, NoLACE and DRED of libopus), `serde`. Settings have the same fields in every build; what
+//! was not built is refused by `prepare` with [`Error::Unavailable`].
 
 #![deny(missing_docs, unsafe_code)]
 
@@ -126,3 +133,8 @@ pub use stages::limiter::Limiter;
 pub use stages::meter::LevelMeter;
 pub use stages::resample::Resample;
 pub use vad::VoiceActivity;
+
+/// The code in the README, compiled.
+#[cfg(all(doctest, feature = "resample", feature = "denoise", feature = "opus"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

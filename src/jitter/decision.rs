@@ -17,7 +17,7 @@ const FLUSH_TICKS: i64 = 500 * TICKS_PER_MS;
 const ACCELERATE_TICKS: i64 = CHUNK_TICKS;
 
 /// Lack of delay from which on sound is played slower.
-pub(super) const PREEMPTIVE_EXPAND_TICKS: i64 = CHUNK_TICKS / 2;
+const PREEMPTIVE_EXPAND_TICKS: i64 = CHUNK_TICKS / 2;
 
 /// Delay error above which sound is stretched more often and where it correlates less (NetEQ's fast accelerate).
 const URGENT_TICKS: i64 = 100 * TICKS_PER_MS;
