@@ -3,7 +3,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
-use voxframe::{Format, Frame, HighPass, LevelMeter, Live, NoiseGate, Processor, Result, Stage};
+use voxframe::{Format, Frame, Gain, Handle, HighPass, LevelMeter, Live, NoiseGate, Processor, Result, Stage};
 use voxframe_testkit::random::Random;
 use voxframe_testkit::signal::level;
 
@@ -12,7 +12,7 @@ const UPDATES: u64 = 250_000;
 
 /// One writer moves `open_db`, one `close_db`, which constrain each other; each looks at what is there first, as an
 /// application would. The others change fields that constrain nothing, and so must always succeed.
-fn write(handle: &voxframe::Handle<NoiseGate>, writer: u64) -> Result<()> {
+fn write(handle: &Handle<NoiseGate>, writer: u64) -> Result<()> {
     let mut random = Random::new(1000 * writer);
     for _ in 0..UPDATES {
         let (open_db, close_db): (f32, f32) = if random.flip() { (-60.0, -70.0) } else { (-20.0, -30.0) };
@@ -78,6 +78,39 @@ fn a_million_updates_from_four_threads_are_valid_and_none_is_lost() {
         }
         assert_eq!(found, last[writer as usize - 2], "writer {writer}");
     }
+}
+
+#[test]
+fn a_handle_outlives_its_processors() {
+    let handle = Handle::new(Gain::db(-20.0));
+    let mut frame = Frame::new(Format::mono(48_000).unwrap());
+    let mut level = |gain: &mut <Gain as Stage>::Processor| {
+        frame.samples_mut().fill(1.0);
+        gain.process(&mut frame).unwrap().unwrap().samples()[479]
+    };
+    let mut first = handle.attach().prepare(Format::mono(48_000).unwrap()).unwrap();
+    assert!((level(&mut first) - 0.1).abs() < 1e-6);
+    drop(first);
+    assert!(!handle.is_attached());
+    handle.update(|gain| gain.gain_db = -40.0).unwrap();
+
+    let mut second = handle.attach().prepare(Format::mono(48_000).unwrap()).unwrap();
+    assert!((level(&mut second) - 0.01).abs() < 1e-6);
+    let mut third = handle.attach_with(Gain::db(0.0)).prepare(Format::mono(48_000).unwrap()).unwrap();
+    assert_eq!(handle.settings(), Gain::db(0.0));
+    handle.update(|gain| gain.muted = true).unwrap();
+    assert!((level(&mut second) - 0.01).abs() < 1e-6, "the one before keeps what it had");
+    assert_eq!(level(&mut third), 0.0);
+    assert_eq!(handle.reading().gain_db, voxframe::level::SILENCE_DBFS, "the reading is the newest one's");
+}
+
+#[test]
+fn a_processor_that_cannot_be_made_leaves_the_one_before() {
+    let handle = Handle::new(Gain::db(0.0));
+    let _running = handle.attach().prepare(Format::mono(48_000).unwrap()).unwrap();
+    assert!(handle.attach_with(Gain::db(f32::NAN)).prepare(Format::mono(48_000).unwrap()).is_err());
+    assert_eq!(handle.settings(), Gain::db(0.0));
+    assert!(handle.is_attached());
 }
 
 #[test]
