@@ -4,7 +4,8 @@
 //! a reading, and a handle carries both between threads. `cargo run --example custom_stage` shows it at work.
 
 use voxframe::control::{ControlPort, LiveStage};
-use voxframe::{Error, Format, Frame, Gain, Live, Processor, Result, Stage};
+use voxframe::error::in_range;
+use voxframe::{Format, Frame, Gain, Live, Processor, Result, Stage};
 
 /// The settings: public fields, with units in their names.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -34,11 +35,8 @@ impl Live for Tremolo {
 
     /// Called before anything is set: a processor never meets a bad setting.
     fn validate(&self) -> Result<()> {
-        let range = |setting, value, min, max| match value {
-            value if (min..=max).contains(&value) => Ok(()),
-            value => Err(Error::OutOfRange { setting, value, min, max }),
-        };
-        range("Tremolo::rate_hz", self.rate_hz, 0.1, 20.0).and(range("Tremolo::depth", self.depth, 0.0, 1.0))
+        in_range("Tremolo::rate_hz", self.rate_hz, 0.1, 20.0)?;
+        in_range("Tremolo::depth", self.depth, 0.0, 1.0)
     }
 }
 

@@ -65,6 +65,7 @@ mod input_meter;
 mod input_mixer;
 mod input_reading;
 mod input_selection;
+mod limits;
 mod packet_queue;
 mod playout;
 mod samples;
@@ -73,27 +74,14 @@ mod sink_result;
 pub use capture::Capture;
 pub use input_reading::InputReading;
 pub use input_selection::{InputGains, InputSelection};
+pub use limits::MAX_DEVICE_CHANNELS;
 pub use packet_queue::{PacketQueueInput, PacketQueueOutput, packet_queue};
 pub use playout::Playout;
 pub use samples::{DeviceSample, I24, U24};
 pub use sink_result::SinkResult;
-
-/// Largest number of channels of a device.
-pub const MAX_DEVICE_CHANNELS: usize = 8;
 
 #[cfg(feature = "resample")]
 mod resampler;
 #[cfg(not(feature = "resample"))]
 #[path = "device/no_resampler.rs"]
 mod resampler;
-
-use crate::core::error::in_range;
-use crate::core::{Error, Result};
-
-/// Fails unless a device can have this rate and these channels.
-fn check_device(rate_hz: u32, channels: usize) -> Result<()> {
-    if !(8_000..=192_000).contains(&rate_hz) {
-        return Err(Error::UnsupportedRate { stage: "device", rate_hz, advice: "use 8000 to 192000 Hz" });
-    }
-    in_range("device channels", channels as f32, 1.0, MAX_DEVICE_CHANNELS as f32)
-}

@@ -1,9 +1,9 @@
 //! Device buffers to frames.
 
-use super::check_device;
 use super::clock::CaptureClock;
 use super::input_mixer::InputMixer;
 use super::input_selection::InputSelection;
+use super::limits::check_device;
 use super::resampler::DeviceResampler;
 use super::samples::DeviceSample;
 use super::sink_result::SinkResult;

@@ -1,8 +1,8 @@
 //! Meter of a device's input channels: their levels, and how far they cancel.
 
-use super::MAX_DEVICE_CHANNELS;
 use super::input_reading::InputReading;
 use super::input_selection::{InputGains, InputSelection};
+use super::limits::MAX_DEVICE_CHANNELS;
 use super::samples::{DeviceSample, add};
 use crate::control::ControlPort;
 use crate::core::Format;

@@ -1,6 +1,6 @@
 //! Reading of a device's input channels.
 
-use super::MAX_DEVICE_CHANNELS;
+use super::limits::MAX_DEVICE_CHANNELS;
 use crate::dsp::level::SILENCE_DBFS;
 
 /// Levels of a device's input channels, and how far they cancel in the mix.

@@ -2,8 +2,8 @@
 //!
 //! The downmix of loudspeaker channels is that of [ITU-R BS.775](https://www.itu.int/rec/R-REC-BS.775).
 
-use super::MAX_DEVICE_CHANNELS;
 use super::input_reading::InputReading;
+use super::limits::MAX_DEVICE_CHANNELS;
 use crate::control::Live;
 use crate::core::error::in_range;
 use crate::core::{Format, Result};

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::check_device;
+use super::limits::check_device;
 use super::resampler::DeviceResampler;
 use super::samples::{DeviceSample, put};
 use crate::core::{Error, Format, Frame, Result, Source};
