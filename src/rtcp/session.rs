@@ -16,7 +16,7 @@ use crate::core::{Packet, Result};
 ///
 /// ```
 /// use voxframe::rtcp::{NtpTime, RtcpSession};
-/// let now = NtpTime(0xe9d3_0000_0000_0000);
+/// let now = NtpTime(0xe9d3_b705_2000_0000);
 /// let mut alice = RtcpSession::new(1, "alice");
 /// let mut bob = RtcpSession::new(2, "bob");
 /// alice.sent(0, 80, now); // for each RTP packet
