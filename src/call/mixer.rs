@@ -119,14 +119,19 @@ impl MixBus {
         self.position += self.sum.format().samples_per_channel() as i64;
     }
 
-    /// Adds a participant's frame.
+    fn no_place(&self, participant: usize) -> Error {
+        let max = self.inputs.len() as f32 - 1.0;
+        Error::OutOfRange { setting: "MixBus::participant", value: participant as f32, min: 0.0, max }
+    }
+
+    /// Adds a participant's frame; at most one between two calls of [`begin`](Self::begin), else the participant hears
+    /// the first of them.
     ///
     /// # Errors
     /// [`Error::WrongFormat`]; [`Error::OutOfRange`] where there is no such place. The mix is then as before.
     pub fn add(&mut self, participant: usize, frame: &Frame) -> Result<()> {
         let format = self.sum.format();
-        let max = self.inputs.len() as f32 - 1.0;
-        let no_place = Error::OutOfRange { setting: "MixBus::participant", value: participant as f32, min: 0.0, max };
+        let no_place = self.no_place(participant);
         let input = self.inputs.get_mut(participant).ok_or(no_place)?;
         input.own.copy_from(frame)?;
         input.gain.process(&mut input.own)?;
@@ -141,8 +146,7 @@ impl MixBus {
     /// # Errors
     /// [`Error::OutOfRange`] where there is no such place.
     pub fn output(&mut self, participant: usize) -> Result<&mut Frame> {
-        let max = self.inputs.len() as f32 - 1.0;
-        let no_place = Error::OutOfRange { setting: "MixBus::participant", value: participant as f32, min: 0.0, max };
+        let no_place = self.no_place(participant);
         let Input { own, output, .. } = self.inputs.get_mut(participant).ok_or(no_place)?;
         output.frame.copy_from(&self.sum)?;
         kernels::mix(output.frame.samples_mut(), 1.0, own.samples(), -1.0);
