@@ -84,7 +84,7 @@ fn what_happens_in_a_call_is_in_its_figures() {
     assert!(quiet("sent") < plain("sent"));
     let _ = with(&["--background-from", "-60", "--background-to", "-40", "--background-at", "1"]);
     let sound = wav::read(&folder.file("heard.wav")).samples;
-    let (before, after) = (level(&sound[9600..19_200]), level(&sound[sound.len() - 30_000..sound.len() - 20_000]));
+    let (before, after) = (level(&sound[9600..19_200]), level(&sound[sound.len() - 12_000..sound.len() - 4000]));
     assert!((-63.0..-57.0).contains(&before) && (-43.0..-37.0).contains(&after), "{before}, {after}");
 }
 
