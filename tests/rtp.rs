@@ -37,30 +37,57 @@ fn a_packet_is_written_byte_for_byte() {
     assert_eq!((next[1], &next[2..4], &next[4..8]), (111, &[0x11, 0x23][..], &[0x33, 0x44, 0x59, 0x36][..]));
 }
 
-#[test]
-fn silence_is_not_sent_and_the_first_packet_after_it_is_marked() {
-    let mut sender = RtpSender::new(TYPE, SSRC, 65_534, u32::MAX - 1000).unwrap();
+/// What is received of packets of sound (`true`) and of DTX, 20 ms each: sequence number, marker, position.
+fn received(sender: &mut RtpSender, packets: &[bool]) -> Vec<(u16, bool, i64)> {
     let mut receiver = RtpReceiver::new(TYPE).unwrap();
     let mut received = Packet::new();
-    let mut heard = Vec::new();
-    for index in 0..8i64 {
-        let bytes: &[u8] = if (3..6).contains(&index) { &[0xf8] } else { &[0xf8, 1, 2] };
-        let Some(datagram) = write(&mut sender, &packet(bytes, 960 * index - 312)) else {
-            assert!((3..6).contains(&index));
-            continue;
-        };
-        let header = receiver.read(&datagram, &mut received).unwrap();
-        assert_eq!((header.ssrc, header.duration), (SSRC, 960));
-        heard.push((header.sequence, header.marker, received.position()));
+    let mut all = Vec::new();
+    for (index, &sound) in packets.iter().enumerate() {
+        let bytes: &[u8] = if sound { &[0xf8, 1, 2] } else { &[0xf8] };
+        if let Some(datagram) = write(sender, &packet(bytes, 960 * index as i64 - 312)) {
+            let header = receiver.read(&datagram, &mut received).unwrap();
+            assert_eq!((header.ssrc, header.duration, received.is_dtx()), (SSRC, 960, !sound));
+            all.push((header.sequence, header.marker, received.position()));
+        }
     }
+    all
+}
+
+#[test]
+fn of_a_pause_the_first_packet_is_sent_and_what_follows_it_is_marked() {
+    let mut sender = RtpSender::new(TYPE, SSRC, 65_534, u32::MAX - 1000).unwrap();
     // Sequence numbers go on where timestamps leap, and both wrap.
     let wanted = [(65_534, true, 0), (65_535, false, 960), (0, false, 1920), (1, true, 5760), (2, false, 6720)];
-    assert_eq!(heard, wanted);
+    assert_eq!(received(&mut sender, &[true, true, false, false, false, false, true, true]), wanted);
     let mut lost = Packet::new();
     lost.set_lost(0, 960, &[0xf8, 1, 2], 960).unwrap();
     assert_eq!(write(&mut sender, &lost), None);
     lost.set_silence(0, 960);
     assert_eq!(write(&mut sender, &lost), None);
+}
+
+#[test]
+fn a_pause_of_one_packet_is_no_silence_and_one_before_the_first_word_is() {
+    let sender = || RtpSender::new(TYPE, SSRC, 7, 0).unwrap();
+    let wanted = [(7, true, 0), (8, false, 960), (9, false, 1920)];
+    assert_eq!(received(&mut sender(), &[true, false, true]), wanted);
+    let wanted = [(7, false, 0), (8, true, 960), (9, false, 1920)];
+    assert_eq!(received(&mut sender(), &[false, true, true]), wanted);
+}
+
+#[test]
+fn in_a_long_pause_one_packet_is_sent_each_400_ms() {
+    let mut sender = RtpSender::new(TYPE, SSRC, 7, 0).unwrap();
+    let all = received(&mut sender, &[&[true; 2][..], &[false; 50], &[true; 2]].concat());
+    let sent: Vec<i64> = all.iter().map(|packet| packet.2 / 960).collect();
+    assert_eq!(sent, [0, 1, 2, 22, 42, 52, 53]);
+    assert_eq!(all.iter().filter(|packet| packet.1).map(|packet| packet.2 / 960).collect::<Vec<_>>(), [0, 52]);
+    // Another microphone, whose positions begin anew, in a pause.
+    let mut other = packet(&[0xf8], 0);
+    assert!(write(&mut sender, &packet(&[0xf8], 1_000_000)).is_some());
+    assert!(write(&mut sender, &other).is_some());
+    other.set_bytes(&[0xf8], 960).unwrap();
+    assert!(write(&mut sender, &other).is_none());
 }
 
 #[test]
