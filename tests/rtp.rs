@@ -3,7 +3,7 @@
 
 use proptest::prelude::*;
 use voxframe::error::RtpError;
-use voxframe::rtp::{RtpReceiver, RtpSender};
+use voxframe::rtp::{RtpReading, RtpReceiver, RtpSender};
 use voxframe::{Error, Packet};
 
 const TYPE: u8 = 111;
@@ -107,6 +107,9 @@ fn positions_go_on_over_wraps_late_packets_and_other_streams() {
     assert_eq!(position(1, 0x0000_0000), 0x1_0000 + 0x1_0000_0000);
     assert_eq!(position(2, 77), 0);
     assert_eq!(position(2, 76), -1);
+    // By turns.
+    let reached = 0x1_0000 + 0x1_0000_0000;
+    assert_eq!([position(1, 960), position(2, 1037), position(1, 1920)], [reached + 960, 960, reached + 1920]);
 }
 
 #[test]
@@ -134,11 +137,32 @@ fn extras_are_skipped_and_what_is_wrong_is_named_and_counted() {
     check(|d| d[23] = 200, RtpError::Truncated { expected: 824, actual: 34 });
     check(|d| *d.last_mut().unwrap() = 0, RtpError::Padding);
     check(|d| *d.last_mut().unwrap() = 200, RtpError::Truncated { expected: 228, actual: 34 });
-    check(|d| d[1] = 200 & 0x7f, RtpError::PayloadType(72));
-    check(|d| *d.last_mut().unwrap() = 6, RtpError::NotOpus); // nothing is left
+    check(|d| (d[1], d[11]) = (200 & 0x7f, 9), RtpError::PayloadType(72));
     check(|d| d[28] = 0xfb, RtpError::NotOpus); // five frames in one byte
+    // An unknown stream of another type is none of ours.
+    check(|d| (d[1], d[11]) = (101, 9), RtpError::PayloadType(101));
     let reading = receiver.reading();
-    assert_eq!((reading.packets_received, reading.packets_malformed, reading.packets_of_other_type), (1, 8, 1));
+    assert_eq!((reading.packets_received, reading.packets_malformed, reading.packets_of_other_type), (1, 7, 2));
+}
+
+#[test]
+fn packets_of_the_stream_without_opus_are_numbers_and_no_more() {
+    let mut receiver = RtpReceiver::new(TYPE).unwrap();
+    let mut received = Packet::new();
+    let mut datagram = vec![0x80, TYPE, 0, 9, 0, 0, 0, 1, 0, 0, 0, 2, 0xf8, 5, 6];
+    receiver.read(&datagram, &mut received).unwrap();
+    datagram[7] = 100;
+    receiver.read(&datagram, &mut received).unwrap();
+    // Padding only, with an old timestamp; a telephone-event (RFC 4733) in the payload type 101.
+    let padding = [0xa0, TYPE, 0, 10, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 3];
+    let event = [0x80, 101, 0, 11, 0, 0, 0, 1, 0, 0, 0, 2, 5, 0x0a, 0, 160];
+    for (datagram, payload_type, sequence) in [(&padding[..], TYPE, 10), (&event, 101, 11)] {
+        let header = receiver.read(datagram, &mut received).unwrap();
+        assert_eq!((header.payload_type, header.sequence, header.duration), (payload_type, sequence, 0));
+        assert!(received.is_empty() && received.position() == 99);
+    }
+    let reading = receiver.reading();
+    assert_eq!((reading.packets_received, reading.packets_empty, reading.packets_of_other_type), (2, 1, 1));
 }
 
 #[test]
@@ -171,12 +195,14 @@ fn agrees(datagram: &[u8]) -> Result<(), TestCaseError> {
     let mut received = Packet::new();
     let read = receiver.read(datagram, &mut received);
     let reading = receiver.reading();
-    prop_assert_eq!(reading.packets_received + reading.packets_malformed + reading.packets_of_other_type, 1);
+    let RtpReading { packets_received, packets_empty, packets_malformed, packets_of_other_type, .. } = reading;
+    prop_assert_eq!(packets_received + packets_empty + packets_malformed + packets_of_other_type, 1);
     match (read, oracle(datagram)) {
         (Ok(header), Some(payload)) => {
             prop_assert_eq!(received.as_bytes(), payload);
             prop_assert_eq!(&header.sequence.to_be_bytes()[..], &datagram[2..4]);
-            prop_assert!((120..=5760).contains(&header.duration));
+            let is_sound = (120..=5760).contains(&header.duration);
+            prop_assert!(if payload.is_empty() { header.duration == 0 } else { is_sound });
         }
         (Err(Error::Rtp(RtpError::NotOpus)), Some(_)) | (Err(_), None) => prop_assert!(received.is_empty()),
         (read, payload) => prop_assert!(false, "{read:?}, {payload:?}"),
