@@ -271,6 +271,7 @@ impl PlayoutState {
         reading.packets_lost = reading.packets_missing.saturating_sub(reading.packets_late);
         reading.packets_refused = self.arrivals.refused().saturating_sub(self.refused_before);
         reading.playing = playing;
+        reading.playout_timestamp = playing.then(|| self.decoder.playout_timestamp() as u32);
         reading.since_last_packet_ms = (self.now - self.last_arrival) as f64 / TICKS_PER_MS as f64;
         reading.jitter_buffer_delay_ms = if playing { ms(delay) } else { 0.0 };
         reading.jitter_buffer_target_delay_ms = ms(target_delay);
