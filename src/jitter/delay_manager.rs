@@ -23,6 +23,12 @@ const GRACE_BLOCKS: usize = 3;
 /// Smallest step in latency that begins the history anew: below, playing slower for a moment costs less than a mistake.
 const MIN_STEP_TICKS: i64 = 40 * TICKS_PER_MS;
 
+/// Excess of the share of intervals with late packets that is allowed where there is no delay, and the bucket at which it
+/// has gone, 115 ms: the shorter the delay, the more is a delay worth that stays short. With one share for all, either
+/// short delays are half as long again as NetEQ's or long ones have more late packets.
+const MORE_ALLOWED: f32 = 0.75;
+const MORE_ALLOWED_BUCKETS: f32 = 11.5;
+
 /// Relative arrival delays of packets, behind the fastest one, and the target delay for which all but a few are in time.
 ///
 /// The arrival delay of a packet is the playout clock when it came, less its timestamp. That clock counts pulled frames,
@@ -145,15 +151,16 @@ impl DelayManager {
         }
         let mut beyond: f32 = self.histogram.iter().sum();
         let allowed = beyond * (1.0 - self.quantile);
-        let mut quantile_bucket = 0;
+        let mut target_bucket = 0;
         for (index, share) in self.histogram.iter().enumerate() {
             beyond -= share;
-            quantile_bucket = index;
-            if beyond <= allowed {
+            target_bucket = index;
+            let more = MORE_ALLOWED * (1.0 - index as f32 / MORE_ALLOWED_BUCKETS).max(0.0);
+            if beyond <= allowed * (1.0 + more) {
                 break;
             }
         }
-        self.target_delay = quantile_bucket as i64 * BUCKET_TICKS;
+        self.target_delay = target_bucket as i64 * BUCKET_TICKS;
     }
 
     /// Arrival delay of the fastest packet: no wait at all. `None` until a packet came.
