@@ -11,7 +11,7 @@ use crate::core::error::in_range;
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct RtpHeader {
-    /// Payload type, the dynamic one agreed upon: 96 to 127.
+    /// Payload type: the dynamic one agreed upon, 96 to 127, or that of a packet without Opus, 0 to 127.
     pub payload_type: u8,
     /// Marker bit: the first packet after a silence in which nothing was sent (RFC 3551, section 4.1).
     pub marker: bool,
@@ -21,7 +21,7 @@ pub struct RtpHeader {
     pub timestamp: u32,
     /// Synchronisation source: the stream.
     pub ssrc: u32,
-    /// Length of the sound in ticks of 48 kHz: not a field of the header, but known from the payload.
+    /// Length of the sound in ticks of 48 kHz, 0 without Opus: not a field of the header, but known from the payload.
     pub duration: u32,
 }
 
