@@ -4,6 +4,7 @@ mod adaptation;
 mod connection;
 #[cfg(feature = "opus")]
 mod downlink;
+mod load;
 mod mixer;
 mod profile;
 #[cfg(feature = "serde")]
@@ -17,6 +18,7 @@ pub use connection::{
 };
 #[cfg(feature = "opus")]
 pub use downlink::{Downlink, DownlinkControls, DownlinkOutput};
+pub use load::{LoadAdvice, LoadMonitor, LoadReading};
 pub use mixer::{MixBus, Mixer};
 pub use profile::{Profile, ProfileKind};
 pub use uplink::{Controls, UplinkProcessor};

@@ -19,6 +19,10 @@ const MAX_REPORTS: usize = 250;
 const WORSE_FOR: Duration = Duration::from_millis(1500);
 const BETTER_FOR: Duration = Duration::from_secs(5);
 
+/// A step up that is taken back within this time was one too early: the next takes twice as long, up to a limit.
+const RELAPSE: Duration = Duration::from_secs(30);
+const MAX_BETTER_FOR: Duration = Duration::from_secs(40);
+
 /// Shortest time between two steps (ditto).
 const BETWEEN_STEPS: Duration = Duration::from_secs(3);
 
@@ -54,7 +58,8 @@ pub struct ConnectionReading {
 /// Connection monitor: from reports of loss, round-trip time and jitter to a quality with a reason.
 ///
 /// Metrics are smoothed over 5 s. The worst one decides. The quality steps down when it has been worse for 1.5 s, up when it
-/// has been better for 5 s with a tenth to spare, and not within 3 s of a step: so it never flaps. After 12 s without a
+/// has been better for 5 s with a tenth to spare, and not within 3 s of a step. A step up that is taken back within 30 s
+/// makes the next one take twice as long, up to 40 s: so it does not flap. After 12 s without a
 /// report it is poor. Time is an argument: there is no clock inside.
 ///
 /// ```
@@ -80,6 +85,9 @@ pub struct ConnectionMonitor {
     last_report: Option<Duration>,
     pending: Option<Pending>,
     last_step: Option<Duration>,
+    last_step_up: Option<Duration>,
+    /// Time for which the quality must be better, now.
+    better_for: Duration,
     reading: ConnectionReading,
     on_change: Option<Box<dyn FnMut(&ConnectionReading) + Send>>,
 }
@@ -130,6 +138,8 @@ impl ConnectionMonitor {
             last_report: None,
             pending: None,
             last_step: None,
+            last_step_up: None,
+            better_for: BETTER_FOR,
             reading: ConnectionReading::default(),
             on_change: None,
         }
@@ -255,12 +265,18 @@ impl ConnectionMonitor {
             _ => Pending { is_worse, since: at, quality, reason },
         };
         self.pending = Some(pending);
-        let wait = if is_worse { WORSE_FOR } else { BETTER_FOR };
+        let wait = if is_worse { WORSE_FOR } else { self.better_for };
         if at - pending.since < wait || self.last_step.is_some_and(|last| at - last < BETWEEN_STEPS) {
             return None;
         }
         self.pending = None;
         self.last_step = Some(at);
+        if is_worse {
+            let is_relapse = self.last_step_up.is_some_and(|up| at - up < RELAPSE);
+            self.better_for = if is_relapse { (self.better_for * 2).min(MAX_BETTER_FOR) } else { BETTER_FOR };
+        } else {
+            self.last_step_up = Some(at);
+        }
         (self.reading.quality, self.reading.reason, self.reading.since) = (pending.quality, pending.reason, at);
         if let Some(callback) = &mut self.on_change {
             callback(&self.reading);
