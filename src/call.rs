@@ -1,5 +1,7 @@
-//! Profiles and the uplinks built from them, downlinks, mixing.
+//! Profiles and the uplinks built from them, downlinks, mixing; the quality of a connection, and adaptation to it.
 
+mod adaptation;
+mod connection;
 #[cfg(feature = "opus")]
 mod downlink;
 mod mixer;
@@ -8,6 +10,11 @@ mod profile;
 mod saved;
 mod uplink;
 
+pub use adaptation::{Adaptation, Advice, Decision, DecisionReason, DeviceCapability, recommended_profile};
+pub use connection::{
+    ConnectionMetric, ConnectionMonitor, ConnectionQuality, ConnectionReading, ConnectionReason, ConnectionReport,
+    ConnectionThresholds, mean_opinion_score,
+};
 #[cfg(feature = "opus")]
 pub use downlink::{Downlink, DownlinkControls, DownlinkOutput};
 pub use mixer::{MixBus, Mixer};

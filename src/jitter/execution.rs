@@ -28,7 +28,7 @@ impl PlayoutState {
         let splice = if self.stream.is_playing() { self.splice() } else { None };
 
         frame.set_position(rescale(self.position(), Packet::CLOCK_HZ, self.format.sample_rate_hz()));
-        frame.set_speech_probability(None);
+        frame.clear_detections();
         match splice {
             Some(splice) => self.time_stretch.read_frame(&mut self.decoder.sync_buffer, splice, frame),
             None => self.decoder.sync_buffer.read_frame(frame),
