@@ -119,7 +119,7 @@ impl Call {
 
     /// The next 10 ms: what is sent, what arrives, and how many frames are pulled.
     fn step(&mut self, input: &mut JitterBufferInput) -> usize {
-        if self.tick % 2 == 0 {
+        if self.tick.is_multiple_of(2) {
             self.send();
         }
         while let Some(&(at, sequence, timestamp, ssrc, spoken)) = self.on_the_way.front()
