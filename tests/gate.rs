@@ -206,7 +206,7 @@ fn onsets_pass_behind_noise_suppression() {
 #[test]
 fn onsets_pass_behind_hush() {
     let format = Format::mono(48_000).unwrap();
-    let hush = voxframe::Denoise { engine: voxframe::denoise::Engine::Hush, ..voxframe::Denoise::db(40.0) };
+    let hush = voxframe::Denoise { engine: voxframe::denoise::Engine::Best, ..voxframe::Denoise::db(40.0) };
     check("behind Denoise by Hush", Some(&mut hush.prepare(format).unwrap()));
 }
 

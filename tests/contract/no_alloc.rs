@@ -54,9 +54,9 @@ fn no_stage_and_no_profile_allocates_once_it_is_prepared() {
 fn noise_suppression_is_reset_any_number_of_times() {
     use voxframe::denoise::Engine;
     use voxframe::{Denoise, Stage};
-    let mut engines = vec![Engine::RnNoise];
+    let mut engines = vec![Engine::Light, Engine::Standard];
     if cfg!(feature = "hush") {
-        engines.push(Engine::Hush);
+        engines.push(Engine::Best);
     }
     for engine in engines {
         let format = Format::stereo(48_000).unwrap();
