@@ -3,7 +3,8 @@
 
 use proptest::prelude::*;
 use voxframe::error::RtpError;
-use voxframe::rtp::{RtpReading, RtpReceiver, RtpSender};
+use voxframe::rtcp::NtpTime;
+use voxframe::rtp::{AbsCaptureTime, RtpReading, RtpReceiver, RtpSender};
 use voxframe::{Error, Packet};
 
 const TYPE: u8 = 111;
@@ -174,6 +175,85 @@ fn only_dynamic_types_and_buffers_that_fit() {
     assert_eq!(sender.write(&packet, &mut [0; 14]), Err(Error::Rtp(RtpError::NoRoom { bytes: 15 })));
     assert_eq!(sender, before);
     assert_eq!(sender.write(&packet, &mut [0; 15]), Ok(Some(15)));
+}
+
+#[test]
+fn a_capture_time_goes_with_one_packet() {
+    let mut sender = RtpSender::new(TYPE, SSRC, 0x1122, 0x3344_5566).unwrap();
+    let mut receiver = RtpReceiver::new(TYPE).unwrap().with_capture_time(3).unwrap();
+    let mut received = Packet::new();
+    let time = AbsCaptureTime::from(NtpTime(0xe9d3_b705_2000_0000));
+    sender.set_capture_time(3, time).unwrap();
+    // A buffer that is too short changes nothing.
+    assert!(sender.write(&packet(&[0xf8, 7, 8, 9], 0x10), &mut [0; 31]).is_err());
+    let datagram = write(&mut sender, &packet(&[0xf8, 7, 8, 9], 0x10)).unwrap();
+    let wanted = [
+        &[0x90, 0x80 | 111, 0x11, 0x22, 0x33, 0x44, 0x55, 0x76, 1, 2, 3, 4][..],
+        &[0xbe, 0xde, 0, 3, 0x37, 0xe9, 0xd3, 0xb7, 0x05, 0x20, 0, 0, 0, 0, 0, 0],
+        &[0xf8, 7, 8, 9],
+    ];
+    assert_eq!(datagram, wanted.concat());
+    let header = receiver.read(&datagram, &mut received).unwrap();
+    assert_eq!((header.capture_time, received.as_bytes()), (Some(time), &[0xf8, 7, 8, 9][..]));
+    let other = RtpReceiver::new(TYPE).unwrap().read(&datagram, &mut received).unwrap();
+    assert_eq!((other.capture_time, other.sequence), (None, 0x1122), "not asked for");
+    let next = write(&mut sender, &packet(&[0xf8, 7, 8, 9], 960)).unwrap();
+    assert_eq!((receiver.read(&next, &mut received).unwrap().capture_time, next.len()), (None, 16));
+
+    let relayed = AbsCaptureTime { clock_offset: Some(-(5 << 31)), ..time };
+    sender.set_capture_time(3, relayed).unwrap();
+    let header = sender.clone().next_header(&packet(&[0xf8, 7, 8, 9], 1920)).unwrap();
+    let long = write(&mut sender, &packet(&[0xf8, 7, 8, 9], 1920)).unwrap();
+    assert_eq!(long.len(), RtpSender::HEADER_BYTES + RtpSender::CAPTURE_TIME_BYTES + 4);
+    assert_eq!(receiver.read(&long, &mut received), Ok(header));
+    assert_eq!(header.capture_time, Some(relayed));
+    // The time of a packet that is not sent is not that of the next.
+    sender.set_capture_time(3, time).unwrap();
+    let mut lost = Packet::new();
+    lost.set_lost(2880, 960, &[], 0).unwrap();
+    assert_eq!(sender.next_header(&lost), None);
+    assert_eq!(sender.next_header(&packet(&[0xf8, 7, 8, 9], 3840)).unwrap().capture_time, None);
+    assert!(
+        sender.set_capture_time(15, time).is_err() && RtpReceiver::new(TYPE).unwrap().with_capture_time(0).is_err()
+    );
+}
+
+/// What plays now, and when was it captured? Lip sync asks that.
+#[cfg(feature = "opus")]
+#[test]
+fn the_capture_time_of_what_plays_is_known_to_a_millisecond() {
+    use voxframe::rtcp::MediaClock;
+    use voxframe::{Format, Handle, JitterBuffer, Source};
+    const START: NtpTime = NtpTime(0xe9d3_b705_2000_0000);
+    // The sender's sound card is 200 ppm fast.
+    let captured = |position: f64| START.plus_seconds(position / (48_000.0 * 1.0002));
+    let control = Handle::new(JitterBuffer::default());
+    let (mut network, mut playout) = control.attach().open(Format::mono(16_000).unwrap()).unwrap();
+    let mut sender = RtpSender::new(TYPE, SSRC, 65_500, u32::MAX - 96_000).unwrap();
+    let mut receiver = RtpReceiver::new(TYPE).unwrap().with_capture_time(9).unwrap();
+    let (mut clock, mut received, mut checked) = (MediaClock::default(), Packet::new(), 0);
+    for index in 0..1500i64 {
+        let opus = packet(&[0x78, 1, 2, 3, 4, 5, 6, 7], 960 * index);
+        if index % 50 == 0 {
+            sender.set_capture_time(9, captured(opus.position() as f64).into()).unwrap();
+        }
+        let header = receiver.read(&write(&mut sender, &opus).unwrap(), &mut received).unwrap();
+        if let Some(captured) = header.capture_time {
+            clock.report(captured.time, header.timestamp);
+        }
+        network.push(header.sequence, header.timestamp, header.ssrc, received.as_bytes()).unwrap();
+        for _ in 0..2 {
+            // The reading is of the sound behind this frame.
+            let behind = (playout.pull().position() + 160) as f64 * 3.0;
+            if let Some(timestamp) = control.reading().playout_timestamp.filter(|_| index > 100) {
+                let found = clock.capture_time(timestamp).unwrap();
+                let error_ms = found.seconds_since(captured(behind)).abs() * 1000.0;
+                assert!(error_ms < 1.0, "{error_ms} ms");
+                checked += 1;
+            }
+        }
+    }
+    assert!(checked > 2700);
 }
 
 /// The payload of an RTP packet by the letter of RFC 3550, section 5.1, and of RFC 7587: `None` where there is none.

@@ -24,10 +24,10 @@ const GRACE_BLOCKS: usize = 3;
 const MIN_STEP_TICKS: i64 = 40 * TICKS_PER_MS;
 
 /// Excess of the share of intervals with late packets that is allowed where there is no delay, and the bucket at which it
-/// has gone, 115 ms: the shorter the delay, the more is a delay worth that stays short. With one share for all, either
+/// has gone, 120 ms: the shorter the delay, the more is a delay worth that stays short. With one share for all, either
 /// short delays are half as long again as NetEQ's or long ones have more late packets.
 const MORE_ALLOWED: f32 = 0.75;
-const MORE_ALLOWED_BUCKETS: f32 = 11.5;
+const MORE_ALLOWED_BUCKETS: f32 = 12.0;
 
 /// Relative arrival delays of packets, behind the fastest one, and the target delay for which all but a few are in time.
 ///

@@ -83,7 +83,7 @@ pub struct JitterBuffer {
     /// Target delay before anything is known of the network, in ms, 0 to 1000. Default 40: two packets. (NetEQ: 80.)
     pub start_delay_ms: f32,
     /// Quantile of the delay histogram: share of 500 ms intervals in which all packets shall be in time, 0.1 to 0.999.
-    /// It holds for target delays from 115 ms on; where they are shorter, up to 1.75 times as many intervals may have
+    /// It holds for target delays from 120 ms on; where they are shorter, up to 1.75 times as many intervals may have
     /// late packets. Default 0.6: on networks with jitter, spikes and reordering one to three packets in a hundred are
     /// late. With 0.95 it is one in a thousand, for 20 to 45 ms more of delay (`docs/jitter-buffer.md`).
     pub quantile: f32,

@@ -2,6 +2,7 @@
 
 use rtp_types::RtpPacket;
 
+use super::capture_time::{capture_time, check_extension_id};
 use super::header::{RtpHeader, check_payload_type};
 use crate::core::error::RtpError;
 use crate::core::{Error, Packet, Result};
@@ -38,6 +39,8 @@ struct Newest {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RtpReceiver {
     payload_type: u8,
+    /// ID of the header extension abs-capture-time.
+    capture_time_id: Option<u8>,
     /// Streams met, the last first.
     newest: [Option<Newest>; STREAMS],
     reading: RtpReading,
@@ -50,14 +53,23 @@ impl RtpReceiver {
     /// [`Error::OutOfRange`] for a payload type that is not dynamic.
     pub fn new(payload_type: u8) -> Result<Self> {
         check_payload_type("RtpReceiver::payload_type", payload_type)?;
-        Ok(Self { payload_type, newest: [None; STREAMS], reading: RtpReading::default() })
+        Ok(Self { payload_type, capture_time_id: None, newest: [None; STREAMS], reading: RtpReading::default() })
+    }
+
+    /// Receiver that also reads the header extension abs-capture-time, under its ID in the SDP (`extmap`), 1 to 14.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] for another ID.
+    pub fn with_capture_time(self, id: u8) -> Result<Self> {
+        check_extension_id("RtpReceiver::with_capture_time", id)?;
+        Ok(Self { capture_time_id: Some(id), ..self })
     }
 
     /// Reads a datagram into `packet`.
     ///
     /// The [position](Packet::position) of the packet counts from the first packet of its stream, over any number of
     /// wraps of the timestamp, for packets that come less than 12 hours too early or too late. Another SSRC begins at 0;
-    /// the last four are remembered. Contributing sources, header extensions and padding are skipped.
+    /// the last four are remembered. Contributing sources, padding and other header extensions are skipped.
     ///
     /// A packet of the stream that holds no Opus, padding or another payload type such as telephone-events, gives an empty
     /// `packet` and a header with a [`duration`](RtpHeader::duration) of 0. Hand it on to the jitter buffer, so that its
@@ -91,6 +103,7 @@ impl RtpReceiver {
             timestamp: rtp.timestamp(),
             ssrc: rtp.ssrc(),
             duration: 0,
+            capture_time: self.capture_time_id.and_then(|id| capture_time(&rtp, id)),
         };
         let is_other = header.payload_type != self.payload_type;
         let known = self.newest.iter().position(|newest| newest.is_some_and(|newest| newest.ssrc == header.ssrc));

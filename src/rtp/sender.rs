@@ -2,6 +2,7 @@
 
 use rtp_types::{RtpPacket, RtpPacketBuilder};
 
+use super::capture_time::{AbsCaptureTime, CaptureTimeExtension, ONE_BYTE_PROFILE, check_extension_id};
 use super::header::{RtpHeader, check_payload_type};
 use crate::core::{Packet, Result};
 
@@ -53,11 +54,17 @@ pub struct RtpSender {
     after_silence: bool,
     /// In a pause: the position of the DTX packet sent last.
     dtx: Option<i64>,
+    /// Header extension of the next packet: ID and capture time.
+    capture_time: Option<(u8, AbsCaptureTime)>,
 }
 
 impl RtpSender {
-    /// Length of a header without extensions, in bytes: what a datagram needs beside the Opus packet.
+    /// Length of a header without extensions, in bytes: what a datagram needs beside the Opus packet and, where it has one, a
+    /// capture time.
     pub const HEADER_BYTES: usize = RtpPacket::MIN_RTP_PACKET_LEN;
+
+    /// Length that a capture time adds to a header at most, in bytes: see [`set_capture_time`](Self::set_capture_time).
+    pub const CAPTURE_TIME_BYTES: usize = 24;
 
     /// Sender of one stream.
     ///
@@ -69,7 +76,24 @@ impl RtpSender {
     /// [`Error::OutOfRange`](crate::Error::OutOfRange) for a payload type that is not dynamic.
     pub fn new(payload_type: u8, ssrc: u32, sequence: u16, timestamp: u32) -> Result<Self> {
         check_payload_type("RtpSender::payload_type", payload_type)?;
-        Ok(Self { payload_type, ssrc, sequence, timestamp, after_silence: true, dtx: None })
+        Ok(Self { payload_type, ssrc, sequence, timestamp, after_silence: true, dtx: None, capture_time: None })
+    }
+
+    /// Sets the header extension abs-capture-time of the next packet: when its first sample was captured. `id` is that of
+    /// the extension in the SDP (`extmap`), 1 to 14.
+    ///
+    /// The time is for the packet of the next [`write`](Self::write) or [`next_header`](Self::next_header), and for no
+    /// other, whether or not that one is sent. Once a second is enough.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`](crate::Error::OutOfRange) for another ID.
+    ///
+    /// # Realtime safety
+    /// Safe.
+    pub fn set_capture_time(&mut self, id: u8, capture_time: AbsCaptureTime) -> Result<()> {
+        check_extension_id("RtpSender::set_capture_time", id)?;
+        self.capture_time = Some((id, capture_time));
+        Ok(())
     }
 
     /// Header under which `packet` is to be sent now; `None` where there is nothing to send.
@@ -85,7 +109,7 @@ impl RtpSender {
         let header = self.header(packet);
         match header {
             Some(_) => self.sent(packet),
-            None => self.after_silence = true,
+            None => self.not_sent(),
         }
         header
     }
@@ -101,10 +125,15 @@ impl RtpSender {
     /// Safe.
     pub fn write(&mut self, packet: &Packet, datagram: &mut [u8]) -> Result<Option<usize>> {
         let Some(header) = self.header(packet) else {
-            self.after_silence = true;
+            self.not_sent();
             return Ok(None);
         };
-        let length = RtpPacketBuilder::<&[u8], &[u8]>::new()
+        let extension = self.capture_time.map(|(id, time)| CaptureTimeExtension::new(id, time));
+        let mut builder = RtpPacketBuilder::<&[u8], &[u8]>::new();
+        if let Some(extension) = &extension {
+            builder = builder.extension(ONE_BYTE_PROFILE, extension.as_bytes());
+        }
+        let length = builder
             .payload_type(header.payload_type)
             .ssrc(header.ssrc)
             .sequence_number(header.sequence)
@@ -128,7 +157,12 @@ impl RtpSender {
             timestamp: self.timestamp.wrapping_add(packet.position() as u32),
             ssrc: self.ssrc,
             duration: packet.duration(),
+            capture_time: self.capture_time.map(|(_, time)| time),
         })
+    }
+
+    fn not_sent(&mut self) {
+        (self.after_silence, self.capture_time) = (true, None);
     }
 
     fn sent(&mut self, packet: &Packet) {
@@ -136,6 +170,7 @@ impl RtpSender {
         // A DTX packet neither begins a talkspurt nor hides the silence before it.
         self.after_silence &= packet.is_dtx();
         self.dtx = packet.is_dtx().then(|| packet.position());
+        self.capture_time = None;
     }
 }
 

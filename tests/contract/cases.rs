@@ -1,7 +1,7 @@
 //! Every stage from frames to frames in one table.
 
 use voxframe::input_check::InputCheck;
-use voxframe::pipeline::{FrameProcessor, process_fn};
+use voxframe::pipeline::{FrameProcessor, Restamp, process_fn};
 use voxframe::{
     AutoGain, Format, Frame, Gain, HighPass, LevelMeter, Limiter, NoiseGate, Processor, Result, Stage, VoiceActivity,
 };
@@ -46,6 +46,7 @@ pub fn cases() -> Vec<Case> {
         independent("voice activity", |f| boxed(VoiceActivity::default(), f), effects::tells_speech_from_silence),
         independent("scrub", |f| boxed(InputCheck::default(), f), effects::counts_what_is_no_sound),
         independent("closure", |f| boxed(process_fn(|frame| frame.samples_mut().reverse()), f), effects::reverses_frames),
+        independent("restamp", |f| boxed(Restamp, f), effects::steadies_positions),
         independent("absent", |f| boxed(None::<Gain>, f), effects::does_nothing),
         linked("chain", |f| boxed(Gain::db(6.0).then(NoiseGate { lookahead_ms: 3.0, ..NoiseGate::default() }), f), |p| effects::closes_on_soft_noise(p, 6.0)),
     ];
