@@ -36,7 +36,7 @@ const OFFSET_STEPS: usize = 150;
 const LEVEL_STEPS: usize = 4;
 
 /// Steps before digital silence that count for no background: sound that was fading out.
-const FADE_STEPS: usize = 6;
+const FADE_STEPS: usize = 10;
 
 /// Probability from which the detector's own network is sure.
 #[cfg(feature = "vad")]
