@@ -219,7 +219,7 @@ impl NoiseFloor {
         self.smoothed =
             if self.frames == 0 { power } else { self.smoothed + Self::SMOOTHING * (power - self.smoothed) };
         let minimum = &mut self.minima[self.frames / Self::SPAN % SPANS];
-        *minimum = if self.frames % Self::SPAN == 0 { self.smoothed } else { minimum.min(self.smoothed) };
+        *minimum = if self.frames.is_multiple_of(Self::SPAN) { self.smoothed } else { minimum.min(self.smoothed) };
         self.frames += 1;
         self.minima.iter().fold(f32::INFINITY, |floor, &minimum| floor.min(minimum))
     }
