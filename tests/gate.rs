@@ -204,10 +204,10 @@ fn onsets_pass_behind_noise_suppression() {
 
 #[cfg(feature = "hush")]
 #[test]
-fn onsets_pass_behind_hush() {
+fn onsets_pass_behind_the_best_engine() {
     let format = Format::mono(48_000).unwrap();
-    let hush = voxframe::Denoise { engine: voxframe::denoise::Engine::Best, ..voxframe::Denoise::db(40.0) };
-    check("behind Denoise by Hush", Some(&mut hush.prepare(format).unwrap()));
+    let best = voxframe::Denoise { engine: voxframe::denoise::Engine::Best, ..voxframe::Denoise::db(40.0) };
+    check("behind Denoise with three networks", Some(&mut best.prepare(format).unwrap()));
 }
 
 #[cfg(feature = "denoise")]

@@ -83,8 +83,8 @@ pub fn cases() -> Vec<Case> {
         use voxframe::Denoise;
         use voxframe::denoise::Engine;
         cases.extend([
-            linked("denoise by Hush", |f| boxed(Denoise { engine: Engine::Best, ..Denoise::default() }, f), effects::takes_noise_and_leaves_speech),
-            independent("denoise by Hush, bypassed", |f| boxed(Denoise { engine: Engine::Best, bypassed: true, ..Denoise::default() }, f), |p| effects::delays_and_keeps_a_tone(p, 48_000)),
+            linked("denoise, three networks", |f| boxed(Denoise { engine: Engine::Best, ..Denoise::default() }, f), effects::takes_noise_and_leaves_speech),
+            independent("denoise, three networks, bypassed", |f| boxed(Denoise { engine: Engine::Best, bypassed: true, ..Denoise::default() }, f), |p| effects::delays_and_keeps_a_tone(p, 48_000)),
         ]);
     }
     #[cfg(all(feature = "denoise", feature = "resample"))]

@@ -102,9 +102,16 @@ fn the_frame_length_changes_nothing() {
             let input = sound(format);
             let (short, _) = run(&mut *(case.prepare)(format).unwrap(), &input);
             let (long, _) = run(&mut *(case.prepare)(format.with_frame_ms(20).unwrap()).unwrap(), &input);
+            // A resampler rounds each block length in its own way, and a network with activations of 8 bits makes a step
+            // of what lies next to one: 60 dB below the sound where there is one, nothing elsewhere.
+            let is_quantised = ["balanced", "high-quality"].contains(&case.name) || case.name.starts_with("denoise");
+            let (mut error, mut energy) = (0.0, 0.0);
             for (a, b) in short.iter().flatten().zip(long.iter().flatten()) {
-                assert!((a - b).abs() < 1e-5, "{} at {format}: {a} is not {b}", case.name);
+                assert!(is_quantised || (a - b).abs() < 1e-5, "{} at {format}: {a} is not {b}", case.name);
+                error += f64::from(a - b).powi(2);
+                energy += f64::from(*a).powi(2);
             }
+            assert!(error <= energy * 1e-6, "{} at {format}: {error} of {energy}", case.name);
         }
     }
 }

@@ -7,7 +7,7 @@ use realfft::num_complex::Complex32;
 
 #[cfg(feature = "hush")]
 use super::arbiter::Vote;
-use super::arbiter::{Guard, NoiseFloor, blend, blend_louder, is_silent, power};
+use super::arbiter::{Guard, Heard, NoiseFloor, blend, blend_louder, is_silent, power};
 #[cfg(feature = "hush")]
 use super::full_band::FullBandHush;
 use super::settings::Engine;
@@ -163,13 +163,18 @@ impl Suppressor {
             // RNNoise 0.2 hears far more of a voice than 0.1, a whisper too, and takes less noise for one.
             probability = speech;
             state.advance(self.engine);
-            let input_power = power(&last.input);
-            let silent = is_silent(input_power);
-            let noise = if silent { 0.0 } else { state.noise.add(input_power) };
-            let kept = power(&last.first);
+            let input = power(&last.input);
+            let silent = is_silent(input);
+            let heard = Heard {
+                input,
+                noise: if silent { 0.0 } else { state.noise.add(input) },
+                kept: power(&last.first),
+                speech_probability: last.speech_probability,
+            };
             let guard = |guard: &mut Guard, spectrum: &mut Spectrum| {
                 if !silent {
-                    blend_louder(spectrum, &last.first, guard.weight(kept, power(spectrum), noise));
+                    let weight = guard.weight(&heard, power(spectrum));
+                    blend_louder(spectrum, &last.first, weight);
                 }
             };
             #[cfg(feature = "hush")]
