@@ -5,11 +5,11 @@ mod effects;
 mod no_alloc;
 mod stereo;
 
-use cases::{Case, cases, formats};
+use cases::{Case, boxed, cases, formats};
 use effects::{Probe, Swap, pass_through, silence};
 use proptest::prelude::*;
 use voxframe::pipeline::FrameProcessor;
-use voxframe::{Error, Format, Frame, Processor};
+use voxframe::{Error, Format, Frame, Processor, Profile};
 use voxframe_testkit::random::noise;
 use voxframe_testkit::signal::{level, run};
 
@@ -97,21 +97,22 @@ fn a_reset_processor_is_a_fresh_one() {
 
 #[test]
 fn the_frame_length_changes_nothing() {
+    // But for a profile's gate: whether there is speech is said once a frame, and from that it learns the noise.
+    let prepare = |case: &Case, format| match case.name.parse::<Profile>() {
+        Ok(mut profile) => {
+            profile.gate = None;
+            boxed(profile, format).unwrap()
+        }
+        Err(_) => (case.prepare)(format).unwrap(),
+    };
     for case in cases().iter().filter(|case| case.name != "closure") {
         for format in formats(case).into_iter().filter(|f| f.frame_ms() == 10) {
             let input = sound(format);
-            let (short, _) = run(&mut *(case.prepare)(format).unwrap(), &input);
-            let (long, _) = run(&mut *(case.prepare)(format.with_frame_ms(20).unwrap()).unwrap(), &input);
-            // A resampler rounds each block length in its own way, and a network with activations of 8 bits makes a step
-            // of what lies next to one: 60 dB below the sound where there is one, nothing elsewhere.
-            let is_quantised = ["balanced", "high-quality"].contains(&case.name) || case.name.starts_with("denoise");
-            let (mut error, mut energy) = (0.0, 0.0);
+            let (short, _) = run(&mut *prepare(case, format), &input);
+            let (long, _) = run(&mut *prepare(case, format.with_frame_ms(20).unwrap()), &input);
             for (a, b) in short.iter().flatten().zip(long.iter().flatten()) {
-                assert!(is_quantised || (a - b).abs() < 1e-5, "{} at {format}: {a} is not {b}", case.name);
-                error += f64::from(a - b).powi(2);
-                energy += f64::from(*a).powi(2);
+                assert!((a - b).abs() < 1e-5, "{} at {format}: {a} is not {b}", case.name);
             }
-            assert!(error <= energy * 1e-6, "{} at {format}: {error} of {energy}", case.name);
         }
     }
 }

@@ -25,6 +25,10 @@ const STEADY: f32 = 10.0;
 const RISE_DB_PER_S: f32 = 3.0;
 const UNSTEADY_FALL_SHARE_PER_S: f32 = 3.0;
 
+/// Powers that make a steady noise of any other sound at once, where they are within this ratio (4 dB).
+const STEADY_POWERS: usize = 40;
+const STEADY_RATIO: f32 = 2.5;
+
 /// Drop of the softest sound under all noise in the window at which the noise has changed, as a power ratio (6 dB), and
 /// for how many ms: then the estimate starts afresh. A suppressor that begins to work leaves a tenth of a white noise.
 const CHANGE: f32 = 0.25;
@@ -81,7 +85,10 @@ impl NoiseEstimator {
                 |tenths: usize| *powers[..count].select_nth_unstable_by(count * tenths / 10, f32::total_cmp).1;
             let (tenth, fifth) = (quantile(1), quantile(2));
             let is_steady = quantile(8) < STEADY * fifth;
-            let (now, seconds) = (power_to_dbfs(if is_steady { fifth } else { tenth }), ms as f32 / 1000.0);
+            let recent = self.steady_power();
+            let is_steady = is_steady || recent.is_some();
+            let now = power_to_dbfs(recent.unwrap_or(if is_steady { fifth } else { tenth }));
+            let seconds = ms as f32 / 1000.0;
             let before = self.dbfs.unwrap_or(now);
             let (rise, share) =
                 if is_steady { (f32::INFINITY, FALL_SHARE_PER_S) } else { (RISE_DB_PER_S, UNSTEADY_FALL_SHARE_PER_S) };
@@ -90,6 +97,13 @@ impl NoiseEstimator {
             let fall = if is_first { f32::INFINITY } else { (share * (before - now)).max(FALL_DB_PER_S) };
             self.dbfs = Some(now.clamp(before - fall * seconds, before + rise * seconds));
         }
+    }
+
+    /// Power of the newest sound, where it has been too steady for anything but noise.
+    fn steady_power(&self) -> Option<f32> {
+        let newest = (self.count.checked_sub(STEADY_POWERS)?..self.count).map(|index| self.powers[index % WINDOW]);
+        let (min, max) = newest.fold((f32::INFINITY, 0.0f32), |(min, max), power| (min.min(power), max.max(power)));
+        (max < STEADY_RATIO * min).then_some((min * max).sqrt())
     }
 
     /// Starts afresh where what is heard, speech included, is softer than the noise can be.
