@@ -220,3 +220,15 @@ impl State {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_takes_little_memory() {
+        let bytes = size_of::<Suppressor>() + size_of_val(&*stft().scratch());
+        println!("{bytes} bytes");
+        assert!(bytes < 64_000, "{bytes} bytes");
+    }
+}
