@@ -158,7 +158,8 @@ fn white_noise_holds_the_gain_for_no_longer_than_3_s() {
         // The suppressor goes on to learn for a while.
         assert!((after_3_s.noise_dbfs - at_last.noise_dbfs).abs() < 3.0, "{after_3_s:?}, then {at_last:?}");
         let allowed = -50.0 - after_3_s.noise_dbfs;
-        assert!(allowed > 9.0 && (after_3_s.gain_db - allowed.min(13.0)).abs() < 1.5, "{allowed} dB: {after_3_s:?}");
+        // Within 2 dB, as without noise.
+        assert!(allowed > 9.0 && (after_3_s.gain_db - allowed.min(13.0)).abs() < 2.0, "{allowed} dB: {after_3_s:?}");
     }
 }
 
