@@ -111,6 +111,7 @@ fn an_utterance_begins_within_its_preroll() {
 }
 
 /// Speech without a voice: each block of it becomes noise with the same spectral envelope (linear prediction).
+#[cfg(feature = "vad")]
 fn whisper(recording: &Recording, dbfs: f32) -> Vec<f32> {
     const ORDER: usize = 44;
     const HOP: usize = 480;

@@ -89,8 +89,10 @@ pub struct ConnectionMonitor {
     /// Time for which the quality must be better, now.
     better_for: Duration,
     reading: ConnectionReading,
-    on_change: Option<Box<dyn FnMut(&ConnectionReading) + Send>>,
+    on_change: Option<Callback>,
 }
+
+type Callback = Box<dyn FnMut(&ConnectionReading) + Send>;
 
 /// What one report said.
 #[derive(Clone, Copy, Debug)]
