@@ -152,12 +152,12 @@ impl ReorderBuffer {
     }
 
     /// Whether the timestamp of a packet lies between those of its neighbours. Behind the newest one the sequence numbers
-    /// bound it: no packet is longer than 120 ms; in a pause time does.
+    /// bound it: no packet is longer than 120 ms; in a pause time does. A sender may leave it as it was.
     fn supports(&self, newest: Newest, sequence: i64, timestamp: i64, latest: i64) -> bool {
         let timestamp_of = |sequence: i64| self.get(sequence).map(|packet| packet.timestamp);
         if sequence > newest.sound {
             let ahead = timestamp - newest.timestamp;
-            return ahead > 0 && (ahead <= (sequence - newest.sound) * MAX_PACKET_TICKS || timestamp <= latest);
+            return ahead >= 0 && (ahead <= (sequence - newest.sound) * MAX_PACKET_TICKS || timestamp <= latest);
         }
         let after = (sequence + 1..newest.sound).find_map(timestamp_of).unwrap_or(newest.timestamp);
         let before = (self.next..sequence).rev().find_map(timestamp_of);
