@@ -5,7 +5,7 @@ mod channel;
 use crate::core::Format;
 use crate::dsp::kernels;
 use crate::dsp::ramp::{GainCurve, Ramp};
-use channel::{Channel, Refresh};
+use channel::Channel;
 
 /// Length of a block of analysis, in ms.
 const BLOCK_MS: f32 = 10.0;
@@ -67,7 +67,7 @@ impl ComfortNoise {
         if self.share.value() > 0.0 {
             self.settling = self.settling.max(self.format.samples_in_ms(RETURN_MS));
             self.since_noise = 0;
-            self.channels.iter_mut().for_each(|channel| channel.refresh = Refresh::default());
+            self.channels.iter_mut().for_each(Channel::begin_refresh);
         }
         self.since_noise = self.since_noise.saturating_add(sound.len() / count);
         for block in sound.chunks(self.format.samples_in_ms(BLOCK_MS) * count) {
@@ -90,7 +90,7 @@ impl ComfortNoise {
             self.analysed += block.len() / count;
             if self.analysed >= self.format.samples_in_ms(WINDOW_MS) {
                 self.analysed = 0;
-                self.channels.iter_mut().for_each(|channel| channel.minima = [f32::INFINITY, channel.minima[0]]);
+                self.channels.iter_mut().for_each(Channel::begin_window);
             }
         }
     }
@@ -98,7 +98,7 @@ impl ComfortNoise {
     /// Takes note that the sender is silent: a short sound since it last was is the background, however loud.
     pub fn sender_is_silent(&mut self) {
         if self.since_noise <= self.format.samples_in_ms(MAX_REFRESH_MS) {
-            self.channels.iter_mut().for_each(Channel::refresh);
+            self.channels.iter_mut().for_each(Channel::take_refresh);
             self.background = true;
         }
         self.since_noise = usize::MAX;

@@ -246,18 +246,18 @@ impl ConnectionMonitor {
             (worst, spare, spare_reason) = (ConnectionQuality::Poor, ConnectionQuality::Poor, reason);
         }
         let now = self.reading.quality;
-        let next = match () {
-            () if worst < now => (true, worst, reason),
-            () if spare > now => (false, spare, reason.filter(|_| worst == spare).or(spare_reason)),
-            () => {
-                self.pending = None;
-                if worst == now {
-                    self.reading.reason = reason;
-                }
-                return None;
+        let is_worse = worst < now;
+        let (quality, reason) = if is_worse {
+            (worst, reason)
+        } else if spare > now {
+            (spare, reason.filter(|_| worst == spare).or(spare_reason))
+        } else {
+            self.pending = None;
+            if worst == now {
+                self.reading.reason = reason;
             }
+            return None;
         };
-        let (is_worse, quality, reason) = next;
         let pending = match self.pending {
             Some(pending) if pending.is_worse == is_worse => {
                 // Nearest to the present one: larger where it gets worse.

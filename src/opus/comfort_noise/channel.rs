@@ -30,7 +30,7 @@ const REFRESH_GAIN: f32 = 1.58;
 
 /// Sum of the autocorrelations of blocks that may be a refresh of the background.
 #[derive(Clone, Copy, Default)]
-pub struct Refresh {
+struct Refresh {
     correlation: [f32; ORDER + 1],
     blocks: f32,
 }
@@ -39,12 +39,12 @@ pub struct Refresh {
 #[derive(Clone)]
 pub struct Channel {
     /// Minimum of the mean square of a block in this window, and in the one before.
-    pub minima: [f32; 2],
+    minima: [f32; 2],
     /// Blocks of background since the last update.
     since_update: u32,
     /// Autocorrelation of the noise, per sample; the first is its mean square.
     correlation: [f32; ORDER + 1],
-    pub refresh: Refresh,
+    refresh: Refresh,
     /// Prediction coefficients and gain of the filter.
     filter: [f32; ORDER],
     gain: f32,
@@ -105,8 +105,18 @@ impl Channel {
         self.correlation.iter_mut().zip(correlation).for_each(|(value, new)| *value += (new - *value) * weight);
     }
 
-    /// Takes what was received for the background.
-    pub fn refresh(&mut self) {
+    /// Begins another window of the minimum statistics.
+    pub fn begin_window(&mut self) {
+        self.minima = [f32::INFINITY, self.minima[0]];
+    }
+
+    /// Forgets what may have been a refresh: what comes now may be one.
+    pub fn begin_refresh(&mut self) {
+        self.refresh = Refresh::default();
+    }
+
+    /// Takes what may be a refresh for the background.
+    pub fn take_refresh(&mut self) {
         let Refresh { correlation, blocks } = std::mem::take(&mut self.refresh);
         if blocks > 0.0 {
             let correlation = correlation.map(|sum| sum / blocks * REFRESH_GAIN);

@@ -118,7 +118,7 @@ impl Suppressor {
         if engine == self.engine {
             return;
         }
-        if engine != Engine::Light && !self.runs(Engine::Standard) && !self.runs(Engine::Best) {
+        if engine != Engine::Light && self.is_light_alone() {
             self.second.reset();
             self.state.standard = Guard::START;
         }
@@ -135,9 +135,14 @@ impl Suppressor {
         self.engine == engine || self.state.shares[engine as usize] > 0.0
     }
 
+    /// Whether RNNoise 0.1 is all that runs.
+    fn is_light_alone(&self) -> bool {
+        !self.runs(Engine::Standard) && !self.runs(Engine::Best)
+    }
+
     /// Replaces a block by the one two before it without noise; returns the speech probability of that, 0 to 1.
     pub fn process(&mut self, block: &mut [f32; BLOCK]) -> f32 {
-        let light_alone = !self.runs(Engine::Standard) && !self.runs(Engine::Best);
+        let light_alone = self.is_light_alone();
         #[cfg(feature = "hush")]
         let best = self.runs(Engine::Best);
         let state = &mut self.state;
