@@ -9,6 +9,7 @@ mod mixer;
 mod profile;
 #[cfg(feature = "serde")]
 mod saved;
+mod switch;
 mod uplink;
 
 pub use adaptation::{Adaptation, Advice, Decision, DecisionReason, DeviceCapability, recommended_profile};
@@ -21,4 +22,5 @@ pub use downlink::{Downlink, DownlinkControls, DownlinkOutput};
 pub use load::{LoadAdvice, LoadMonitor, LoadReading};
 pub use mixer::{MixBus, Mixer};
 pub use profile::{Profile, ProfileKind};
+pub use switch::{PipelineSwitch, SwitchProcessor, switch};
 pub use uplink::{Controls, UplinkProcessor};

@@ -53,7 +53,8 @@ use crate::stages::resample::Quality;
 pub struct Profile {
     /// Kind of profile: which of the three it started as.
     pub kind: ProfileKind,
-    /// Sample rate that is encoded, in Hz.
+    /// Sample rate in Hz, and so the audio bandwidth. An uplink narrows the band of its encoder to it. The encoder itself
+    /// runs at 48 kHz, so that it stays when the profile is [switched](super::Controls::switch).
     pub sample_rate_hz: u32,
     /// Resampling quality, where the microphone has another rate.
     pub resample: Quality,
@@ -80,7 +81,7 @@ pub struct Profile {
 }
 
 impl Profile {
-    /// Low-latency profile: 16 kHz, packets of 10 ms, no noise suppression; at most 20 ms from a 48 kHz microphone to a
+    /// Low-latency profile: wideband, packets of 10 ms, no noise suppression; at most 20 ms from a 48 kHz microphone to a
     /// packet. Without a suppressor nothing tells soft speech from noise for sure, so the gate lowers pauses by 10 dB and
     /// mutes nobody.
     pub fn low_latency() -> Self {

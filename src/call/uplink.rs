@@ -1,10 +1,13 @@
 //! Uplinks: the stages of a profile and its encoder, running, with a handle for each.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use super::profile::Profile;
-use crate::control::{Handle, LiveStage};
-use crate::core::{Chain, Format, Frame, Packet, Pipeline, Processor, Result, Stage};
+use super::switch::{PipelineSwitch, SwitchProcessor, switch};
+use crate::control::{Handle, Live, LiveStage};
+use crate::core::{Chain, Error, Format, Frame, Packet, Pipeline, Processor, Result, Stage};
 use crate::device::Capture;
-use crate::opus::{OpusEncode, OpusEncodeProcessor};
+use crate::opus::{Bandwidth, OpusEncode, OpusEncodeProcessor};
 use crate::stages::auto_gain::AutoGain;
 use crate::stages::denoise::Denoise;
 use crate::stages::gain::Gain;
@@ -17,7 +20,15 @@ use crate::stages::resample::Resample;
 /// Rate at which noise is suppressed, in Hz.
 const DENOISE_RATE_HZ: u32 = 48_000;
 
-/// Handles to every stage of an uplink. They stay valid whatever is built after one another from them.
+/// Time in which the noise suppression settles, and the other stages, in ms. Its slowest estimates take seconds.
+const DENOISE_WARM_UP_MS: u32 = 2000;
+const WARM_UP_MS: u32 = 300;
+
+/// Rate of the encoder of an uplink, in Hz: the one that suits all profiles.
+const ENCODER_RATE_HZ: u32 = 48_000;
+
+/// Handles to every stage of an uplink, and its [`switch`](Self::switch) to another profile. They stay valid whatever is
+/// built after one another from them.
 ///
 /// A stage that the profile leaves out has a handle too; what is set there waits until a profile takes the stage in.
 #[derive(Clone, Debug)]
@@ -39,6 +50,23 @@ pub struct Controls {
     pub meter: Handle<LevelMeter>,
     /// Encoder.
     pub opus: Handle<OpusEncode>,
+    running: Arc<Mutex<Option<Running>>>,
+}
+
+/// Where the stages of the running uplink are exchanged.
+#[derive(Debug)]
+struct Running {
+    /// Resampler, noise suppression, high-pass and automatic gain: what learns slowly, and can change while it runs.
+    voice: PipelineSwitch,
+    /// Which of them there are.
+    has: [bool; 3],
+    /// Gate, limiter and meter.
+    dynamics: PipelineSwitch,
+}
+
+/// Which of the stages that learn slowly a profile has.
+fn slow_stages(profile: &Profile) -> [bool; 3] {
+    [profile.denoise.is_some(), profile.high_pass.is_some(), profile.auto_gain.is_some()]
 }
 
 impl Controls {
@@ -53,8 +81,64 @@ impl Controls {
             limiter: Handle::new(profile.limiter.unwrap_or_default()),
             meter: Handle::new(profile.meter),
             opus: Handle::new(profile.opus),
+            running: Arc::default(),
         }
     }
+
+    /// Switches the running uplink to another profile, from any thread, while the call goes on.
+    ///
+    /// The new stages are built here, and handed over without a lock. They run beside those that are heard until they are
+    /// warm: 0.3 s, or 2 s where noise suppression comes in. They are faded in within 40 ms, in a pause, or a second
+    /// later where there is none. Where both profiles have the same stages up to the automatic gain, those stay, and change
+    /// their settings: engine and depth of the noise suppression, say.
+    ///
+    /// Nobody hears the switch: sequence, timestamps and positions go on without gap or leap, whatever the two
+    /// profiles. A higher latency repeats as much of the pause. A lower one takes effect 5 s after the last switch, in a
+    /// pause.
+    ///
+    /// What stays: gain and mute; the level and the gain that the automatic gain has found; the encoder, with
+    /// its application, forward error correction, deep redundancy and expected loss. All else is set to the profile's
+    /// settings. Of several switches within that time the last one counts.
+    ///
+    /// ```
+    /// # #[cfg(all(feature = "resample", feature = "denoise", feature = "opus"))] {
+    /// use voxframe::{Format, Profile};
+    /// let (mut uplink, controls) = Profile::balanced().uplink(Format::mono(48_000)?)?;
+    /// std::thread::spawn(move || controls.switch("low-latency".parse()?)).join().unwrap()?;
+    /// # }
+    /// # Ok::<(), voxframe::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::NotRunning`] where there is no uplink; those of each stage's [`Stage::prepare`]. Nothing is changed then.
+    pub fn switch(&self, profile: Profile) -> Result<()> {
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let running = running.as_mut().filter(|running| running.dynamics.is_running()).ok_or(Error::NotRunning)?;
+        let (input, between) = (running.voice.input_format(), running.dynamics.input_format());
+        // What cannot be built must not take a handle from what runs.
+        let unused = Controls::new(&profile);
+        profile.build_voice(input, &unused)?;
+        profile.build_dynamics(between, &unused)?;
+        self.opus.update(|opus| {
+            *opus = OpusEncode { application: opus.application, ..profile.encoder_after(opus, input.channels()) };
+        })?;
+
+        let has = slow_stages(&profile);
+        if has == running.has {
+            change(&self.denoise, profile.denoise)?;
+            change(&self.high_pass, profile.high_pass)?;
+            change(&self.auto_gain, profile.auto_gain)?;
+        } else {
+            let warm_up_ms = if profile.denoise.is_some() { DENOISE_WARM_UP_MS } else { WARM_UP_MS };
+            running.voice.to(profile.build_voice(input, self)?, warm_up_ms)?;
+            running.has = has;
+        }
+        running.dynamics.to(profile.build_dynamics(between, self)?, WARM_UP_MS)
+    }
+}
+
+fn change<S: Live>(handle: &Handle<S>, settings: Option<S>) -> Result<()> {
+    settings.map_or(Ok(()), |new| handle.update(|settings| *settings = new))
 }
 
 impl Profile {
@@ -99,11 +183,15 @@ impl Profile {
     /// # Errors
     /// As [`uplink`](Self::uplink).
     pub fn uplink_with(&self, microphone: Format, controls: &Controls) -> Result<UplinkProcessor> {
-        let OpusEncode { fec, dred_ms, loss_percent, .. } = controls.opus.settings();
-        let opus = OpusEncode { fec, dred_ms, loss_percent, ..self.encoder(microphone.channels()) };
-        let frames = self.build(microphone, controls)?;
-        let encoder = controls.opus.attach_with(opus).prepare(frames.output_format())?;
-        Ok(UplinkProcessor { chain: Chain::new(frames, encoder) })
+        let mut front = Pipeline::new(microphone);
+        front.push("gain", controls.gain.attach())?;
+        let (voice, voice_switch) = switch(self.build_voice(microphone, controls)?);
+        let (dynamics, dynamics_switch) = switch(self.build_dynamics(voice.output_format(), controls)?);
+        let opus = self.encoder_after(&controls.opus.settings(), microphone.channels());
+        let encoder = controls.opus.attach_with(opus).prepare(dynamics.output_format())?;
+        *controls.running.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some(Running { voice: voice_switch, has: slow_stages(self), dynamics: dynamics_switch });
+        Ok(UplinkProcessor { chain: Chain::new(front, Chain::new(voice, Chain::new(dynamics, encoder))) })
     }
 
     /// Capture and uplink of a device, made together: [`Capture::for_device`], and the [`uplink`](Self::uplink) for its
@@ -126,20 +214,57 @@ impl Profile {
         Ok((capture, uplink, controls))
     }
 
+    /// All frame stages.
     fn build(&self, microphone: Format, controls: &Controls) -> Result<Pipeline> {
         let mut pipeline = Pipeline::new(microphone);
         pipeline.push("gain", controls.gain.attach())?;
-        if self.denoise.is_some() {
-            self.change_rate(&mut pipeline, DENOISE_RATE_HZ)?;
-            push(&mut pipeline, "denoise", &controls.denoise, self.denoise)?;
-        }
-        self.change_rate(&mut pipeline, self.sample_rate_hz)?;
-        push(&mut pipeline, "high-pass", &controls.high_pass, self.high_pass)?;
-        push(&mut pipeline, "auto-gain", &controls.auto_gain, self.auto_gain)?;
-        push(&mut pipeline, "gate", &controls.gate, self.gate)?;
-        push(&mut pipeline, "limiter", &controls.limiter, self.limiter)?;
-        pipeline.push("meter", controls.meter.attach_with(self.meter))?;
+        self.append_voice(&mut pipeline, controls, self.sample_rate_hz)?;
+        self.append_dynamics(&mut pipeline, controls)?;
         Ok(pipeline)
+    }
+
+    /// First part of the stages between gain and encoder.
+    fn build_voice(&self, input: Format, controls: &Controls) -> Result<Pipeline> {
+        let mut pipeline = Pipeline::new(input);
+        self.append_voice(&mut pipeline, controls, ENCODER_RATE_HZ)?;
+        Ok(pipeline)
+    }
+
+    /// Second part of them.
+    fn build_dynamics(&self, input: Format, controls: &Controls) -> Result<Pipeline> {
+        let mut pipeline = Pipeline::new(input);
+        self.append_dynamics(&mut pipeline, controls)?;
+        Ok(pipeline)
+    }
+
+    fn append_voice(&self, pipeline: &mut Pipeline, controls: &Controls, rate_hz: u32) -> Result<()> {
+        if self.denoise.is_some() {
+            self.change_rate(pipeline, DENOISE_RATE_HZ)?;
+            push(pipeline, "denoise", &controls.denoise, self.denoise)?;
+        }
+        self.change_rate(pipeline, rate_hz)?;
+        push(pipeline, "high-pass", &controls.high_pass, self.high_pass)?;
+        push(pipeline, "auto-gain", &controls.auto_gain, self.auto_gain)
+    }
+
+    fn append_dynamics(&self, pipeline: &mut Pipeline, controls: &Controls) -> Result<()> {
+        push(pipeline, "gate", &controls.gate, self.gate)?;
+        push(pipeline, "limiter", &controls.limiter, self.limiter)?;
+        pipeline.push("meter", controls.meter.attach_with(self.meter))
+    }
+
+    /// Encoder for an uplink whose encoder had the settings `before`.
+    fn encoder_after(&self, before: &OpusEncode, channels: usize) -> OpusEncode {
+        let opus = self.encoder(channels);
+        let max_bandwidth = match self.sample_rate_hz {
+            0..=8_000 => Bandwidth::Narrow,
+            8_001..=12_000 => Bandwidth::Medium,
+            12_001..=16_000 => Bandwidth::Wide,
+            16_001..=24_000 => Bandwidth::SuperWide,
+            _ => Bandwidth::Full,
+        };
+        let OpusEncode { fec, dred_ms, loss_percent, .. } = *before;
+        OpusEncode { max_bandwidth: opus.max_bandwidth.min(max_bandwidth), fec, dred_ms, loss_percent, ..opus }
     }
 
     fn change_rate(&self, pipeline: &mut Pipeline, rate_hz: u32) -> Result<()> {
@@ -181,14 +306,8 @@ impl Stage for Profile {
 /// ```
 #[derive(Debug)]
 pub struct UplinkProcessor {
-    chain: Chain<Pipeline, OpusEncodeProcessor>,
-}
-
-impl UplinkProcessor {
-    /// The frame stages before the encoder.
-    pub fn pipeline(&self) -> &Pipeline {
-        self.chain.first()
-    }
+    /// What stays over a switch, what is exchanged, and the encoder, which stays again.
+    chain: Chain<Pipeline, Chain<SwitchProcessor, Chain<SwitchProcessor, OpusEncodeProcessor>>>,
 }
 
 impl Processor for UplinkProcessor {
