@@ -117,7 +117,7 @@ pub mod level {
 pub use stages::loudness;
 #[cfg(feature = "spectrum")]
 pub use stages::spectrum;
-pub use stages::{auto_gain, denoise, gain, gate, high_pass, input_check, limiter, meter, resample};
+pub use stages::{auto_gain, denoise, echo, gain, gate, high_pass, input_check, limiter, meter, resample};
 
 pub use call::Profile;
 pub use control::{Handle, Live};
@@ -128,6 +128,7 @@ pub use jitter::JitterBuffer;
 pub use opus::{OpusDecode, OpusEncode};
 pub use stages::auto_gain::AutoGain;
 pub use stages::denoise::Denoise;
+pub use stages::echo::EchoCancel;
 pub use stages::gain::Gain;
 pub use stages::gate::NoiseGate;
 pub use stages::high_pass::HighPass;
