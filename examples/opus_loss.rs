@@ -43,7 +43,7 @@ fn run(args: &Args) -> Result {
     let good = Network::default();
     let network = Network { loss: args.codec.loss()?.unwrap_or(good.loss.clone()), ..good };
 
-    let (mut packets, length) = packets(&args.input, &mut encoder)?;
+    let (mut packets, length) = packets(&args.input, &mut encoder, |_| ())?;
     let mut lost = vec![true; packets.len()];
     network.carry(&vec![0.0; packets.len()], 20.0).iter().for_each(|arrival| lost[arrival.packet] = false);
 

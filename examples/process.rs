@@ -8,9 +8,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
+use common::json::JsonOutput;
 use common::ogg_opus::OpusOutput;
 use common::output::{all_different, commit, print};
-use common::report::{JsonOutput, Report};
+use common::report::Report;
 use common::wav::{WavInput, WavOutput};
 use common::{Of, Result};
 use voxframe::{Processor, Profile, Stage};

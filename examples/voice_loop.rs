@@ -10,14 +10,11 @@ use std::net::UdpSocket;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use voxframe::call::UplinkProcessor;
-use voxframe::control::Handle;
+use voxframe::call::{Downlink, DownlinkOutput, UplinkProcessor};
 use voxframe::device::{PacketQueueInput, PacketQueueOutput, packet_queue};
 use voxframe::jitter::JitterBufferInput;
 use voxframe::rtp::{RtpReceiver, RtpSender};
-use voxframe::{
-    Capture, Format, Gain, JitterBuffer, LevelMeter, Limiter, Live, Packet, Playout, Processor, Profile, Source,
-};
+use voxframe::{Capture, Packet, Playout, Processor, Profile};
 
 /// What the microphone's callback owns. It makes no system call: packets go to the network thread through a queue.
 struct Microphone {
@@ -34,12 +31,12 @@ impl Microphone {
 }
 
 /// What the loudspeaker's callback owns: a jitter buffer with volume, limiter and meter behind it.
-struct Loudspeaker<S> {
+struct Loudspeaker {
     playout: Playout,
-    downlink: S,
+    downlink: DownlinkOutput,
 }
 
-impl<S: Source> Loudspeaker<S> {
+impl Loudspeaker {
     fn callback(&mut self, out: &mut [f32]) -> voxframe::Result<()> {
         self.playout.fill(out, &mut self.downlink)
     }
@@ -82,12 +79,7 @@ fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     let (packets, outgoing) = packet_queue(50);
     let mut microphone = Microphone { capture, uplink, packets };
 
-    let jitter_buffer = Handle::new(JitterBuffer::default());
-    let (incoming, output) = jitter_buffer.attach().open(Format::mono(48_000)?)?;
-    let (volume, volume_control) = Gain::db(0.0).live();
-    let (meter, meter_control) = LevelMeter::default().live();
-    let downlink = output.then(volume)?.then(Limiter::default())?.then(meter)?;
-    let playout = Playout::new(downlink.output_format(), 48_000, 2)?;
+    let (incoming, downlink, playout, speaker) = Downlink::default().open_for(48_000, 2)?;
     mouth_to_ear_ms += playout.latency_ms();
     let mut loudspeaker = Loudspeaker { playout, downlink };
 
@@ -99,8 +91,9 @@ fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
                 return Ok::<(), voxframe::Error>(());
             }
             controls.gain.update(|gain| gain.muted = seconds == 3)?; // in the fourth second nobody hears us
-            volume_control.update(|volume| volume.gain_db = -3.0)?;
-            let (sent, heard, network) = (controls.meter.reading(), meter_control.reading(), jitter_buffer.reading());
+            speaker.volume.update(|volume| volume.gain_db = -3.0)?;
+            let (sent, heard) = (controls.meter.reading(), speaker.meter.reading());
+            let network = speaker.jitter_buffer.reading();
             println!(
                 "{seconds} s: sent {:6.1} dBFS, heard {:6.1} dBFS, {:3.0} ms mouth to ear, {:2} lost",
                 sent.rms_dbfs(0),

@@ -1,11 +1,24 @@
-//! Profiles, and the uplinks built from them.
+//! Profiles and the uplinks built from them, downlinks, mixing; the quality of a connection, and adaptation to it.
 
+mod adaptation;
+mod connection;
+#[cfg(feature = "opus")]
+mod downlink;
+mod load;
 mod mixer;
 mod profile;
 #[cfg(feature = "serde")]
 mod saved;
 mod uplink;
 
+pub use adaptation::{Adaptation, Advice, Decision, DecisionReason, DeviceCapability, recommended_profile};
+pub use connection::{
+    ConnectionMetric, ConnectionMonitor, ConnectionQuality, ConnectionReading, ConnectionReason, ConnectionReport,
+    ConnectionThresholds, mean_opinion_score,
+};
+#[cfg(feature = "opus")]
+pub use downlink::{Downlink, DownlinkControls, DownlinkOutput};
+pub use load::{LoadAdvice, LoadMonitor, LoadReading};
 pub use mixer::{MixBus, Mixer};
 pub use profile::{Profile, ProfileKind};
 pub use uplink::{Controls, UplinkProcessor};

@@ -8,6 +8,7 @@ pub mod packet;
 pub mod pipeline;
 pub mod process_fn;
 pub mod processor;
+pub mod restamp;
 pub mod source;
 pub mod stage;
 #[cfg(not(all(feature = "resample", feature = "denoise", feature = "opus")))]

@@ -6,9 +6,10 @@
 //!
 //! ```
 //! # #[cfg(all(feature = "resample", feature = "denoise", feature = "opus"))] {
-//! use voxframe::call::{Controls, UplinkProcessor};
+//! use voxframe::call::{Controls, Downlink, DownlinkControls, DownlinkOutput, UplinkProcessor};
 //! use voxframe::device::{DeviceSample, PacketQueueInput, PacketQueueOutput, packet_queue};
-//! use voxframe::{Capture, Playout, Profile, Result, Source};
+//! use voxframe::jitter::JitterBufferInput;
+//! use voxframe::{Capture, Playout, Profile, Result};
 //!
 //! struct Microphone {
 //!     capture: Capture,
@@ -28,12 +29,17 @@
 //!     }
 //! }
 //!
-//! struct Loudspeaker<Downlink> {
-//!     downlink: Downlink,
+//! struct Loudspeaker {
+//!     downlink: DownlinkOutput,
 //!     playout: Playout,
 //! }
 //!
-//! impl<Downlink: Source> Loudspeaker<Downlink> {
+//! impl Loudspeaker {
+//!     fn new(rate_hz: u32, channels: usize) -> Result<(Self, JitterBufferInput, DownlinkControls)> {
+//!         let (network, downlink, playout, controls) = Downlink::default().open_for(rate_hz, channels)?;
+//!         Ok((Self { downlink, playout }, network, controls))
+//!     }
+//!
 //!     fn callback<S: DeviceSample>(&mut self, data: &mut [S]) -> Result<()> {
 //!         self.playout.fill(data, &mut self.downlink)
 //!     }
@@ -41,6 +47,8 @@
 //!
 //! let (mut microphone, mut packets, controls) = Microphone::new(44_100, 2)?;
 //! microphone.callback(&[0i16; 2 * 1024])?;
+//! let (mut loudspeaker, mut network, controls) = Loudspeaker::new(48_000, 2)?;
+//! loudspeaker.callback(&mut [0f32; 2 * 441])?;
 //! # }
 //! # Ok::<(), voxframe::Error>(())
 //! ```

@@ -8,6 +8,7 @@ mod input;
 mod open;
 mod output;
 mod playout_state;
+mod probation;
 mod reading;
 mod redundancy_wait;
 mod reorder_buffer;

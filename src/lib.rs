@@ -19,7 +19,7 @@
 //! The root has what nearly every user needs. The rest is in a module by subject: stages in [`gain`], [`gate`],
 //! [`high_pass`], [`denoise`], [`auto_gain`], [`limiter`], [`meter`], [`resample`], [`input_check`], `loudness`,
 //! `spectrum` and [`vad`]; [`device`] (edges, packet queue), [`opus`], `jitter`, `rtp`, `ogg`, [`call`] (profiles,
-//! uplink), [`control`] (handles, stages of one's own), [`pipeline`] (composition), [`level`] (decibels) and [`error`].
+//! uplink, downlink, mixing), [`control`] (handles, stages of one's own), [`pipeline`] (composition), [`level`] (decibels) and [`error`].
 //!
 //! # Example
 //! From a microphone buffer to packets:
@@ -94,8 +94,9 @@ pub mod rtcp;
 pub mod rtp;
 pub mod vad;
 
-/// Composition of stages, at compile time and at run time.
+/// Composition of stages, at compile time and at run time; closures as stages, and positions counted anew.
 pub mod pipeline {
+    pub use crate::core::restamp::{Restamp, RestampProcessor};
     pub use crate::core::{
         Chain, FrameProcessor, Optional, Pipeline, ProcessFn, ProcessFnProcessor, SourceChain, Then, process_fn,
     };

@@ -135,3 +135,75 @@ fn steady_noise_never_moves_the_gain() {
         }
     }
 }
+
+/// The wanted gain is there 3 s after the first word, although the noise before it was as loud as the noise allows no
+/// gain at all: noise suppression takes white noise away only while somebody speaks.
+#[cfg(feature = "denoise")]
+#[test]
+fn white_noise_holds_the_gain_for_no_longer_than_3_s() {
+    use voxframe::Denoise;
+    use voxframe_testkit::random::noise;
+    let speech = speech(&Recording::fixture("speech_clean.wav"), -33.0, 15);
+    for dbfs in [-45.0, -50.0] {
+        let mut samples = noise(7, 5 * 48_000 + speech.len(), 1.0);
+        let factor = db_to_gain(dbfs - rms_dbfs(&samples));
+        samples.iter_mut().for_each(|sample| *sample *= factor);
+        samples[5 * 48_000..].iter_mut().zip(&speech).for_each(|(sample, speech)| *sample += speech);
+        let Run { readings, .. } = run(Some(Denoise::default()), AutoGain::default(), 48_000, &samples);
+        let [before, after_3_s, at_last] = [500, 820, 1900].map(|frame| readings[frame]);
+        println!("white noise at {dbfs} dBFS: {after_3_s:?}, at last {at_last:?}");
+        assert!(before.noise_dbfs > dbfs - 2.0 && before.gain_db < 0.1, "nothing is suppressed yet: {before:?}");
+        // The suppressor goes on to learn for a while.
+        assert!((after_3_s.noise_dbfs - at_last.noise_dbfs).abs() < 3.0, "{after_3_s:?}, then {at_last:?}");
+        let allowed = -50.0 - after_3_s.noise_dbfs;
+        assert!(allowed > 9.0 && (after_3_s.gain_db - allowed.min(13.0)).abs() < 1.5, "{allowed} dB: {after_3_s:?}");
+    }
+}
+
+/// Muting is no lesson: neither the levels nor the gain are others afterwards.
+#[test]
+fn digital_silence_changes_nothing() {
+    let recording = Recording::fixture("speech_noisy.wav");
+    let sound = speech(&recording, -30.0, 8);
+    let mute = vec![0.0; 20 * 48_000];
+    let muted = [&sound[..], &mute, &sound].concat();
+    let Run { readings, .. } =
+        run(None::<AutoGain>, AutoGain { max_noise_dbfs: 0.0, ..AutoGain::default() }, 48_000, &muted);
+    let before = readings[sound.len() / 480 - 1];
+    for at in [sound.len() + mute.len() / 2, sound.len() + mute.len() + 480] {
+        let after = readings[at / 480];
+        assert!((after.noise_dbfs - before.noise_dbfs).abs() < 0.5, "{before:?} became {after:?}");
+        assert!((after.speech_dbov - before.speech_dbov).abs() < 0.5, "{before:?} became {after:?}");
+        assert!((after.gain_db - before.gain_db).abs() < 0.5, "{before:?} became {after:?}");
+    }
+}
+
+/// What the far end says is not lifted, nor learnt from: the near end finds the gain where it left it.
+#[test]
+fn the_far_end_is_not_lifted() {
+    let recording = Recording::fixture("speech_clean.wav");
+    let format = Format::mono(48_000).unwrap();
+    let (near, far) = (speech(&recording, -26.0, 8), speech(&recording, -45.0, 8));
+    for marked in [true, false] {
+        let (gain, handle) = AutoGain::default().live();
+        let mut gain = gain.prepare(format).unwrap();
+        let mut frame = Frame::new(format);
+        let mut run = |sound: &[f32], far_end: bool| {
+            for chunk in sound.chunks_exact(480) {
+                frame.samples_mut().copy_from_slice(chunk);
+                frame.set_far_end_speech(far_end);
+                gain.process(&mut frame).unwrap();
+                assert!(!(far_end && handle.reading().speaking));
+            }
+            handle.reading()
+        };
+        let before = run(&near, false);
+        let after = run(&far, marked);
+        if marked {
+            assert_eq!((after.gain_db, after.speech_dbov), (before.gain_db, before.speech_dbov));
+            assert_eq!(after.noise_dbfs, before.noise_dbfs);
+        } else {
+            assert!(after.gain_db > before.gain_db + 10.0, "unmarked it is a soft talker: {after:?}");
+        }
+    }
+}

@@ -101,19 +101,15 @@ fn no_stage_clicks() {
         InputCheck { silence_db: between(-100.0, 0.0), silence_ms: between(10.0, 1000.0) }
     }
     #[cfg(feature = "denoise")]
+    const ENGINES: &[Engine] = &[
+        Engine::Light,
+        Engine::Standard,
+        #[cfg(feature = "hush")]
+        Engine::Best,
+    ];
+    #[cfg(feature = "denoise")]
     no_clicks! {
-        Denoise { engine: of(&[Engine::RnNoise]), suppression_db: between(0.0, 100.0), bypassed: flip() }
-    }
-    #[cfg(feature = "hush")]
-    {
-        let hush = Denoise { engine: Engine::Hush, ..Denoise::default() };
-        let changes: &[Change<Denoise>] = &[
-            |settings, random| settings.suppression_db = random.between(0.0, 100.0),
-            |settings, random| settings.bypassed = random.flip(),
-        ];
-        let found = clicks_db(hush, changes);
-        println!("Denoise by Hush: {found:.1} dB");
-        assert!(found < MOST_DB, "Denoise by Hush: {found:.1} dB outside the sine's band");
+        Denoise { engine: of(ENGINES), suppression_db: between(0.0, 100.0), bypassed: flip() }
     }
     #[cfg(feature = "loudness")]
     use voxframe::loudness::LoudnessMeter;

@@ -206,7 +206,7 @@ fn onsets_pass_behind_noise_suppression() {
 #[test]
 fn onsets_pass_behind_hush() {
     let format = Format::mono(48_000).unwrap();
-    let hush = voxframe::Denoise { engine: voxframe::denoise::Engine::Hush, ..voxframe::Denoise::db(40.0) };
+    let hush = voxframe::Denoise { engine: voxframe::denoise::Engine::Best, ..voxframe::Denoise::db(40.0) };
     check("behind Denoise by Hush", Some(&mut hush.prepare(format).unwrap()));
 }
 
@@ -232,4 +232,76 @@ fn steady_noise_does_not_open_it() {
             assert!(after < before * gain(-49.0).powi(2), "{} at {dbfs} dBFS is let through", noise.name);
         }
     }
+}
+
+/// What the gate makes of sound, with the level in and out of each frame in dBFS.
+fn levels(gate: NoiseGate, sound: &[f32], far_end: bool) -> Vec<[f32; 2]> {
+    let format = Format::mono(48_000).unwrap();
+    let mut gate = gate.prepare(format).unwrap();
+    let level = |frame: &Frame| 10.0 * power(frame.samples()).max(1e-12).log10();
+    let chunks = sound.chunks_exact(480);
+    chunks
+        .map(|chunk| {
+            let mut frame = Frame::new(format);
+            frame.samples_mut().copy_from_slice(chunk);
+            frame.set_far_end_speech(far_end);
+            let before = level(&frame);
+            [before, level(gate.process(&mut frame).unwrap().unwrap())]
+        })
+        .collect()
+}
+
+/// No detector, no noise: a soft talker is heard. With noise 20 dB below him he is too, and the noise is softer.
+#[test]
+fn without_a_detector_soft_voices_pass() {
+    let factor = gain(-48.0 - SPEECH_DBOV);
+    for (name, noise_dbfs) in [("speech_clean.wav", -120.0), ("speech_clean.wav", -68.0), ("speech_room.wav", -120.0)] {
+        let clean: Vec<f32> = at_usual_level(&Recording::fixture(name)).iter().map(|s| s * factor).collect();
+        let mut sound = [&clean[..], &clean, &clean].concat();
+        let hiss = noise(3, sound.len(), 1.0);
+        let hiss_factor = gain(noise_dbfs) / power(&hiss).sqrt();
+        sound.iter_mut().zip(&hiss).for_each(|(sound, hiss)| *sound += hiss * hiss_factor);
+        let levels = levels(NoiseGate::default(), &sound, false);
+        let voiced: Vec<_> = levels.iter().filter(|[before, _]| *before > -48.0 - MARGIN_DB + 6.0).collect();
+        let muted = voiced.iter().filter(|[before, after]| before - after > 10.0).count();
+        println!("{name}, noise {noise_dbfs}: {muted} of {} frames more than 10 dB down", voiced.len());
+        assert!(voiced.len() > 300 && muted * 50 <= voiced.len(), "{name}: {muted} of {}", voiced.len());
+        let pause = &levels[levels.len() - 100..];
+        assert!(noise_dbfs < -100.0 || pause.iter().all(|[before, after]| before - after > 40.0), "{name}");
+    }
+}
+
+/// The room is as it was when a muted microphone comes back, with a detector and without.
+#[test]
+fn silence_is_no_lesson() {
+    let hiss: Vec<f32> = noise(9, 10 * 48_000, 1.0);
+    let factor = gain(-52.0) / power(&hiss).sqrt();
+    let room: Vec<f32> = hiss.iter().map(|s| s * factor).collect();
+    let sound = [&room[..], &vec![0.0; 10 * 48_000], &room].concat();
+    let alone = levels(NoiseGate::default(), &sound, false);
+    assert!(alone[2005..].iter().all(|[before, after]| before - after > 40.0), "alone");
+
+    let format = Format::mono(48_000).unwrap();
+    let (stage, handle) = NoiseGate::default().live();
+    let mut gate = stage.prepare(format).unwrap();
+    for (index, chunk) in sound.chunks_exact(480).enumerate() {
+        let mut frame = Frame::new(format);
+        frame.samples_mut().copy_from_slice(chunk);
+        frame.set_speech_probability(Some(0.0));
+        gate.process(&mut frame).unwrap();
+        let reading = handle.reading();
+        assert!(index < 50 || (reading.noise_dbfs() + 52.0).abs() < 1.0, "{index}: {reading:?}");
+        assert!(index < 100 || !reading.open, "{index}: {reading:?}");
+    }
+}
+
+/// The far end opens no gate.
+#[test]
+fn the_far_end_does_not_open_it() {
+    let speech = at_usual_level(&Recording::fixture("speech_clean.wav"));
+    let lowered = |far_end: bool| {
+        let levels = levels(NoiseGate::default(), &speech, far_end);
+        levels.iter().filter(|[before, after]| *before > -40.0 && before - after > 40.0).count()
+    };
+    assert!(lowered(true) > 100 && lowered(false) == 0, "{} {}", lowered(true), lowered(false));
 }

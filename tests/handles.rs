@@ -171,22 +171,6 @@ fn the_order_of_a_high_pass_changes_while_it_runs() {
     assert_eq!(handle.settings().order, 4);
 }
 
-#[cfg(all(feature = "denoise", feature = "hush"))]
-#[test]
-fn the_engine_of_denoise_is_fixed_while_it_runs() {
-    use voxframe::denoise::Engine;
-    use voxframe::{Denoise, Error};
-    let (stage, handle) = Denoise::default().live();
-    let denoise = stage.prepare(Format::mono(48_000).unwrap()).unwrap();
-    let refused = handle.update(|denoise| (denoise.engine, denoise.suppression_db) = (Engine::Hush, 30.0));
-    assert_eq!(refused, Err(Error::Fixed { setting: "Denoise::engine" }));
-    assert_eq!(handle.settings(), Denoise::default(), "nothing of a refused change is kept");
-    handle.update(|denoise| denoise.suppression_db = 30.0).unwrap();
-    drop(denoise);
-    handle.update(|denoise| denoise.engine = Engine::Hush).unwrap();
-    handle.attach().prepare(Format::mono(48_000).unwrap()).unwrap();
-}
-
 /// The bit rate of a second of sound, in kb/s; every frame must become a packet.
 #[cfg(feature = "opus")]
 fn kbps(encoder: &mut impl Processor<Input = Frame, Output = voxframe::Packet>) -> f32 {

@@ -107,22 +107,51 @@ fn the_reading_says_whether_fec_works() {
     assert!(!encode(LOSSY).1.fec_effective);
 }
 
+/// The first line of any adaptation is `opus.loss_percent = reported`, and a good network reports 0.
 #[test]
-fn what_cannot_work_is_refused() {
+fn redundancy_rests_while_it_cannot_work_and_comes_back() {
+    let speech = speech();
     let format = Format::mono(48_000).unwrap();
-    let refused = |settings: OpusEncode| match settings.prepare(format).map(drop) {
-        Err(Error::NoEffect { setting, advice }) => {
-            assert!(!advice.is_empty());
-            setting
-        }
-        other => panic!("{other:?}"),
-    };
-    assert_eq!(refused(OpusEncode { fec: true, loss_percent: 0, ..LOSSY }), "OpusEncode::fec");
-    assert_eq!(refused(OpusEncode { fec: true, application: Application::LowDelay, ..LOSSY }), "OpusEncode::fec");
-    assert_eq!(refused(OpusEncode { fec: true, packet_ms: 5.0, ..LOSSY }), "OpusEncode::fec");
+    let mut all = vec![OpusEncode { fec: true, ..LOSSY }];
+    if cfg!(feature = "deep-plc") {
+        all.push(OpusEncode { dred_ms: 100, ..LOSSY });
+    }
+    for settings in all {
+        let (encode, control) = settings.live();
+        let mut encoder = encode.prepare(format).unwrap();
+        let mut frame = Frame::new(format);
+        let effective = || control.reading().fec_effective || control.reading().dred_effective;
+        let mut run = || {
+            for block in speech.chunks_exact(480) {
+                frame.samples_mut().copy_from_slice(block);
+                encoder.process(&mut frame).unwrap();
+            }
+            effective()
+        };
+        assert!(run(), "{settings:?}");
+        control.update(|opus| opus.loss_percent = 0).unwrap();
+        assert!(!run(), "{settings:?}");
+        let before = control.reading();
+        assert!(!run());
+        let after = control.reading();
+        assert_eq!((before.fec_packets, before.dred_packets), (after.fec_packets, after.dred_packets));
+        control.update(|opus| opus.loss_percent = 20).unwrap();
+        assert!(run(), "{settings:?}");
+    }
+    for without in [
+        OpusEncode { loss_percent: 0, ..LOSSY },
+        OpusEncode { application: Application::LowDelay, ..LOSSY },
+        OpusEncode { packet_ms: 5.0, ..LOSSY },
+    ] {
+        let (_, reading) = encode(OpusEncode { fec: true, ..without });
+        assert!(reading.fec_packets == 0 && !reading.fec_effective, "{without:?}: {reading:?}");
+    }
+}
+
+#[test]
+fn what_was_not_built_is_refused() {
     let (dred, decode) = (OpusEncode { dred_ms: 100, ..LOSSY }, OpusDecode { complexity: 5, ..OpusDecode::default() });
     if cfg!(feature = "deep-plc") {
-        assert_eq!(refused(OpusEncode { loss_percent: 0, ..dred }), "OpusEncode::dred_ms");
         assert!(matches!(OpusEncode { dred_ms: 1050, ..LOSSY }.validate(), Err(Error::OutOfRange { .. })));
     } else {
         let missing = |setting| Err(Error::Unavailable { setting, feature: "deep-plc" });

@@ -71,7 +71,11 @@ fn a_reading_is_serialized_as_what_it_shows() {
     keys(OpusEncodeReading::default());
     keys(OpusDecodeReading::default());
     #[cfg(feature = "opus")]
-    keys(voxframe::jitter::JitterBufferReading::default());
+    {
+        use voxframe::jitter::JitterBufferReading;
+        let jitter = serde_json::to_value(JitterBufferReading::default()).unwrap();
+        assert_eq!((&jitter["playing"], &jitter["playout_timestamp"]), (&json!(false), &Value::Null));
+    }
     // The time since speech is null where there was none yet.
     let activity = serde_json::to_value(VoiceActivityReading::default()).unwrap();
     assert_eq!((&activity["since_speech_ms"], &activity["speaking"]), (&Value::Null, &json!(false)));
@@ -129,6 +133,11 @@ fn settings_come_back_and_a_missing_key_is_the_default() {
     settings(VoiceActivity { hangover_ms: 7.0, ..VoiceActivity::default() }, "hangover_ms");
     settings(OpusEncode { dtx: true, ..OpusEncode::default() }, "dtx");
     settings(OpusDecode { gain_db: 7.0, ..OpusDecode::default() }, "gain_db");
+    #[cfg(feature = "opus")]
+    {
+        use voxframe::call::Downlink;
+        settings(Downlink { volume: Gain::db(7.0), ..Downlink::default() }, "volume");
+    }
 
     let resample = Resample::deserialize(json!({ "sample_rate_hz": 16_000 })).unwrap();
     assert_eq!(resample, Resample { sample_rate_hz: 16_000, quality: Quality::High });

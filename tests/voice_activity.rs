@@ -107,3 +107,76 @@ fn an_utterance_begins_within_its_preroll() {
         });
     }
 }
+
+/// Speech without a voice: each block of it becomes noise with the same spectral envelope (linear prediction).
+fn whisper(recording: &Recording, dbfs: f32) -> Vec<f32> {
+    const ORDER: usize = 44;
+    const HOP: usize = 480;
+    let samples = &recording.samples;
+    let hann: Vec<f32> =
+        (0..3 * HOP).map(|i| 0.5 - 0.5 * (i as f32 * std::f32::consts::TAU / (3 * HOP) as f32).cos()).collect();
+    let noise = voxframe_testkit::random::noise(11, samples.len(), 1.0);
+    let mut out = vec![0.0f32; samples.len()];
+    for start in (1..samples.len() - 3 * HOP).step_by(HOP) {
+        // Whispers have less bass.
+        let block: Vec<f32> =
+            (0..3 * HOP).map(|i| (samples[start + i] - 0.8 * samples[start + i - 1]) * hann[i]).collect();
+        let correlation = |lag: usize| block.iter().zip(&block[lag..]).map(|(a, b)| f64::from(a * b)).sum::<f64>();
+        let r: Vec<f64> = (0..=ORDER).map(correlation).collect();
+        let (mut a, mut error) = (vec![0.0f64; ORDER + 1], r[0] * 1.000_01 + 1e-9);
+        a[0] = 1.0;
+        for i in 1..=ORDER {
+            let k = -(0..i).map(|j| a[j] * r[i - j]).sum::<f64>() / error;
+            let before = a.clone();
+            (1..=i).for_each(|j| a[j] = before[j] + k * before[i - j]);
+            error *= 1.0 - k * k;
+        }
+        let mut shaped = vec![0.0f64; 3 * HOP];
+        for i in 0..3 * HOP {
+            let past: f64 = (1..=ORDER.min(i)).map(|j| a[j] * shaped[i - j]).sum();
+            shaped[i] = f64::from(noise[start + i] * hann[i]) - past;
+        }
+        let power = shaped.iter().map(|s| s * s).sum::<f64>() + 1e-12;
+        let scale = (r[0] / power).sqrt();
+        out[start..].iter_mut().zip(&shaped).for_each(|(out, shaped)| *out += (shaped * scale) as f32);
+    }
+    let mut meter = SpeechLevel::new(48_000);
+    meter.push(&out);
+    let gain = voxframe::level::db_to_gain(dbfs - meter.dbov().unwrap());
+    let room = voxframe_testkit::random::noise(12, out.len(), 0.000_2);
+    out.iter().zip(room).map(|(s, room)| s * gain + room).collect()
+}
+
+/// A whisper is speech, behind noise suppression too, whose network takes it for noise.
+#[cfg(feature = "vad")]
+#[test]
+fn a_whisper_is_speech() {
+    for dbov in [-45.0, -30.0] {
+        let clean = Recording::fixture("speech_clean.wav");
+        let loud = loud_frames(&clean, 9);
+        let whisper =
+            Recording { name: format!("whisper at {dbov} dBov"), rate_hz: 48_000, samples: whisper(&clean, dbov) };
+        everywhere(&whisper, 9, |where_, delay, told| {
+            // The first second of it is learnt from.
+            let found =
+                loud.iter().zip(&told[delay..]).skip(150).filter(|(loud, voice)| **loud && voice.speaking).count();
+            let share = found as f32 / loud[150..].iter().filter(|&&loud| loud).count() as f32;
+            println!("{} {where_}: {:3.0} % found", whisper.name, share * 100.0);
+            assert!(share > 0.8, "{} {where_}: {share}", whisper.name);
+        });
+    }
+}
+
+/// What the far end says is nobody's speech here.
+#[test]
+fn the_far_end_does_not_speak() {
+    let (activity, handle) = VoiceActivity::default().live();
+    let mut activity = activity.prepare(Format::mono(48_000).unwrap()).unwrap();
+    for chunk in Recording::fixture("speech_clean.wav").samples.chunks_exact(480) {
+        let mut frame = Frame::new(activity.input_format());
+        frame.samples_mut().copy_from_slice(chunk);
+        frame.set_far_end_speech(true);
+        activity.process(&mut frame).unwrap();
+        assert!(!handle.reading().speaking);
+    }
+}

@@ -29,7 +29,7 @@ pub fn add(cases: &mut Vec<Case>) {
         cases.push(Case::new("realfft", format, realfft));
     }
     for format in formats(48_000) {
-        cases.push(case("denoise-hush", format, Denoise { engine: Engine::Hush, ..Denoise::default() }));
+        cases.push(case("denoise-hush", format, Denoise { engine: Engine::Best, ..Denoise::default() }));
     }
 }
 

@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use voxframe::Packet;
+use serde_json::{Value, json};
 use voxframe::jitter::JitterBufferReading;
-use voxframe_testkit::network::Network;
+use voxframe_testkit::call::Call;
 
 /// How long one line of the table is, and one bar of the picture, in ms.
 pub const STEP_MS: f64 = 500.0;
@@ -34,19 +34,14 @@ pub struct Step {
 }
 
 impl Log {
-    pub fn new(packets: &[Packet], network: &Network) -> Self {
-        let sent: Vec<&Packet> = packets.iter().filter(|p| !p.is_dtx()).collect();
-        let bytes: usize = sent.iter().map(|p| p.as_bytes().len()).sum();
-        let ms: f64 = packets.iter().map(|p| f64::from(p.duration()) / 48.0).sum();
-        let times: Vec<f64> = (0..sent.len()).map(|i| i as f64 * 20.0).collect();
-        let mut arrived = vec![false; sent.len()];
-        network.carry(&times, 20.0).iter().for_each(|arrival| arrived[arrival.packet] = true);
-        let lost = arrived.iter().filter(|&&arrived| !arrived).count() as f64;
-        let bursts = arrived.split(|&arrived| arrived).filter(|burst| !burst.is_empty()).count() as f64;
+    pub fn new(call: &Call<'_>) -> Self {
+        let sent = call.arrived().len();
+        let lost = call.arrived().iter().filter(|&&arrived| !arrived).count() as f64;
+        let bursts = call.arrived().split(|&arrived| arrived).filter(|burst| !burst.is_empty()).count() as f64;
         Self {
-            sent: sent.len(),
-            kbps: bytes as f64 * 8.0 / ms.max(1.0),
-            lost: lost / (sent.len() as f64).max(1.0),
+            sent,
+            kbps: call.kbps(),
+            lost: lost / (sent as f64).max(1.0),
             burst: lost / bursts.max(1.0),
             frames: Vec::new(),
         }
@@ -91,6 +86,40 @@ impl Log {
         delays.sort_by(f64::total_cmp);
         let mean = delays.iter().sum::<f64>() / (delays.len() as f64).max(1.0);
         (mean, delays.get(delays.len() * 95 / 100).copied().unwrap_or(0.0))
+    }
+
+    /// The figures of the whole call.
+    pub fn to_json(&self) -> Value {
+        let end = self.end();
+        let (delay_mean_ms, delay_p95_ms) = self.delays();
+        let waiting = self.frames.iter().map(|frame| frame.2.jitter_buffer_delay_ms).filter(|&ms| ms > 0.0);
+        let (waits, waiting_ms) = waiting.fold((0, 0.0), |(count, sum), ms| (count + 1, sum + f64::from(ms)));
+        json!({
+            "seconds": self.frames.last().map_or(0.0, |frame| frame.0 / 1000.0),
+            "sent": self.sent,
+            "kbps": self.kbps,
+            "network_loss_percent": self.lost * 100.0,
+            "received": end.packets_received,
+            "missing": end.packets_missing,
+            "lost": end.packets_lost,
+            "late": end.packets_late,
+            "flushed": end.packets_flushed,
+            "refused": end.packets_refused,
+            "invalid": end.packets_invalid,
+            "duplicated": end.packets_duplicated,
+            "reordered": end.packets_reordered,
+            "restarts": end.stream_restarts,
+            "loss_rate_percent": end.packet_loss_rate * 100.0,
+            "fec_ms": end.fec_ms,
+            "dred_ms": end.dred_ms,
+            "concealed_ms": end.concealed_ms,
+            "comfort_noise_ms": end.comfort_noise_ms,
+            "cut_ms": end.removed_for_acceleration_ms,
+            "added_ms": end.inserted_for_deceleration_ms,
+            "delay_mean_ms": delay_mean_ms,
+            "delay_p95_ms": delay_p95_ms,
+            "waiting_mean_ms": waiting_ms / f64::from(waits.max(1)),
+        })
     }
 }
 

@@ -1,7 +1,11 @@
 //! A call in a box: speech → Opus → a bad network → jitter buffer → speech, the same for a seed.
 //!
 //! `cargo run --release --example call_sim -- IN.wav OUT.wav --loss 0.1 --burst 3 --jitter-ms 60 --fec --plot call.png`
+//!
+//! `--report FILE.json` has the figures of the table. `--trace FILE` takes the packets of a real call instead of the
+//! simulated network: `fixtures/traces`.
 
+mod background;
 #[path = "../common/mod.rs"]
 mod common;
 mod log;
@@ -11,15 +15,18 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use background::BackgroundArgs;
 use clap::Parser;
 use common::codec::{CodecArgs, packets};
+use common::json::JsonOutput;
 use common::output::{all_different, commit, print};
 use common::wav::WavOutput;
 use common::{Of, Result, exit};
 use log::Log;
-use voxframe::{Format, JitterBuffer, Live, Stage};
-use voxframe_testkit::call::call;
+use voxframe::{Format, JitterBuffer, Live, OpusEncode, Stage};
+use voxframe_testkit::call::{Call, PlayoutStall};
 use voxframe_testkit::network::{Loss, Network};
+use voxframe_testkit::packet_trace::PacketTrace;
 
 /// Sends a recording over a simulated network, and tells what arrived.
 #[derive(Parser)]
@@ -45,11 +52,41 @@ struct Args {
     /// By how much the sender's clock is faster than the receiver's
     #[arg(long, default_value_t = 0.0, value_parser = within(-1e5..=1e5), allow_negative_numbers = true)]
     drift_ppm: f64,
+    /// By how much later all packets come from --step-at on: another way through the network
+    #[arg(long, default_value_t = 0.0, value_parser = within(0.0..=1e5))]
+    step_ms: f64,
+    /// When that begins, in s
+    #[arg(long, default_value_t = 6.0, value_parser = within(0.0..=1e6))]
+    step_at: f64,
+    /// The share of padding-only packets among all RTP packets, 0 to 0.9
+    #[arg(long, default_value_t = 0.0, value_parser = within(0.0..=0.9))]
+    padding: f64,
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// The packets of a real call in place of a simulated network: a file with a line for each that arrived,
+    /// `arrival_ms sequence timestamp payload_bytes`
+    #[arg(long, conflicts_with_all = ["loss", "loss_trace", "jitter_ms", "reorder", "drift_ppm", "step_ms", "padding"])]
+    trace: Option<PathBuf>,
+    /// Nothing is sent while there is nothing to hear
+    #[arg(long)]
+    dtx: bool,
+    #[command(flatten)]
+    background: BackgroundArgs,
+    /// How long the playout thread sleeps
+    #[arg(long, default_value_t = 0.0, value_parser = within(0.0..=1e5))]
+    stall_ms: f64,
+    /// When it does, in s
+    #[arg(long, default_value_t = 6.0, value_parser = within(0.0..=1e6))]
+    stall_at: f64,
+    /// How much the loudspeaker's buffer holds: so much of the stall is made up for at once, the rest is silence
+    #[arg(long, default_value_t = 1000.0, value_parser = within(0.0..=1e5))]
+    device_ms: f64,
     /// A picture of the call to write, a PNG file
     #[arg(long)]
     plot: Option<PathBuf>,
+    /// The figures of the call to write, a JSON file
+    #[arg(long)]
+    report: Option<PathBuf>,
 }
 
 /// Reads a number in a range.
@@ -66,29 +103,47 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> Result {
-    all_different([&args.input, &args.output].into_iter().chain(&args.plot).chain(&args.codec.loss_trace))?;
+    let written = [&args.output].into_iter().chain(&args.plot).chain(&args.report);
+    all_different(written.chain([&args.input]).chain(&args.codec.loss_trace).chain(&args.trace))?;
     let network = Network {
         loss: args.codec.loss()?.unwrap_or(Loss::Bursty { share: args.loss, burst: args.burst }),
         jitter_ms: args.jitter_ms,
         reorder: args.reorder,
         drift_ppm: args.drift_ppm,
+        step: Some((args.step_at * 1000.0, args.step_ms)),
+        padding: args.padding,
         seed: args.seed,
         ..Network::default()
     };
+    let trace = args.trace.as_ref().map(|path| PacketTrace::read(path).of(path)).transpose()?;
     let format = Format::mono(48_000)?;
     // The sender knows how much is lost.
     let loss_percent = if args.codec.is_redundant() { network.loss.percent().clamp(1, 20) } else { 0 };
-    let (packets, _) = packets(&args.input, &mut args.codec.encoder(loss_percent).prepare(format)?)?;
+    let mut encoder = OpusEncode { dtx: args.dtx, ..args.codec.encoder(loss_percent) };
+    if let Some(trace) = &trace {
+        encoder.packet_ms = trace.packet_ticks() as f32 / 48.0;
+    }
+    let mut background = args.background.noise();
+    let (packets, _) = packets(&args.input, &mut encoder.prepare(format)?, |frame| {
+        background.iter_mut().for_each(|background| background.add(frame));
+    })?;
+    let stall = PlayoutStall { at_ms: args.stall_at * 1000.0, length_ms: args.stall_ms, device_ms: args.device_ms };
+    let call = match &trace {
+        Some(trace) => Call::traced(&packets, trace),
+        None => Call::over(&packets, &network),
+    };
+    let call = call.with_stall(Some(stall));
 
     let mut wav = WavOutput::create(&args.output, format, true, 0)?;
-    let mut log = Log::new(&packets, &network);
+    let json = args.report.as_ref().map(|path| JsonOutput::create(path)).transpose()?;
+    let mut log = Log::new(&call);
     let buffer = JitterBuffer { decoder: args.codec.decoder(), ..JitterBuffer::default() };
     let (buffer, control) = buffer.live();
     let (mut input, output) = buffer.open(format)?;
     // What does not fit is counted as refused.
     let push = |sequence, timestamp, ssrc, payload: &[u8]| _ = input.push(sequence, timestamp, ssrc, payload);
     let mut written = Ok(());
-    call(&packets, &network, push, output, |heard| {
+    call.play(push, output, |heard| {
         log.note(heard.now_ms, heard.delay_ms, control.reading());
         heard.frame.set_position(wav.samples() as i64);
         let all = wav.write(heard.frame, i64::MAX);
@@ -96,6 +151,7 @@ fn run(args: &Args) -> Result {
     });
     written?;
     let picture = args.plot.as_ref().map(|path| picture::draw(&log).of(path)?.save(path)).transpose()?;
-    commit([wav.finish()?].into_iter().chain(picture).collect())?;
+    let json = json.map(|json| json.finish(&log.to_json())).transpose()?;
+    commit([wav.finish()?].into_iter().chain(picture).chain(json).collect())?;
     print(&log.to_string())
 }

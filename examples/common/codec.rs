@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use voxframe::device::InputSelection;
 use voxframe::opus::OpusEncodeProcessor;
-use voxframe::{Capture, OpusDecode, OpusEncode, Packet, Processor};
+use voxframe::{Capture, Frame, OpusDecode, OpusEncode, Packet, Processor};
 use voxframe_testkit::network::Loss;
 
 use super::wav::WavInput;
@@ -52,8 +52,13 @@ impl CodecArgs {
     }
 }
 
-/// A recording, of any kind, in an encoder's packets; and its length in samples of the encoder's rate.
-pub fn packets(path: &Path, encoder: &mut OpusEncodeProcessor) -> Result<(Vec<Packet>, i64)> {
+/// A recording, of any kind, in an encoder's packets, each frame changed by `change` before; and its length in samples of
+/// the encoder's rate.
+pub fn packets(
+    path: &Path,
+    encoder: &mut OpusEncodeProcessor,
+    mut change: impl FnMut(&mut Frame),
+) -> Result<(Vec<Packet>, i64)> {
     let mut input = WavInput::open(path)?;
     let header = input.header();
     let mut capture = Capture::new(header.sample_rate_hz, header.channels, encoder.input_format()).of(path)?;
@@ -62,6 +67,7 @@ pub fn packets(path: &Path, encoder: &mut OpusEncodeProcessor) -> Result<(Vec<Pa
     let end = input.samples_at(Packet::CLOCK_HZ) as i64;
     let mut packets = Vec::new();
     input.feed(&mut capture, |frame| {
+        change(frame);
         packets.extend(encoder.process(frame)?.cloned());
         Ok(packets.last().is_some_and(|last: &Packet| last.position() + i64::from(last.duration()) >= end))
     })?;

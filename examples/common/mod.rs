@@ -9,6 +9,7 @@
 pub mod canvas;
 #[cfg(feature = "opus")]
 pub mod codec;
+pub mod json;
 #[cfg(feature = "ogg")]
 pub mod ogg_opus;
 pub mod output;

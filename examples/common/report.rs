@@ -1,18 +1,14 @@
 //! What was found out about a run, as a table and as JSON.
 
 use std::fmt;
-use std::fs::File;
-use std::io::{BufWriter, Write};
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use voxframe::{Capture, Frame, Packet, Pipeline, Processor, Profile, level};
 
+use super::Result;
 use super::ogg_opus::OpusOutput;
-use super::output::Output;
 use super::wav::{WavInput, WavOutput};
-use super::{Of, Result};
 
 /// All about a run.
 pub struct Report {
@@ -187,24 +183,5 @@ impl fmt::Display for Report {
             writeln!(f, "to a packet       {:.1} ms, filling it included", self.latency_ms() + packet_ms)?;
         }
         Ok(())
-    }
-}
-
-/// A JSON file being written.
-pub struct JsonOutput {
-    output: Output,
-    file: BufWriter<File>,
-}
-
-impl JsonOutput {
-    pub fn create(path: &Path) -> Result<Self> {
-        let (output, file) = Output::create(path)?;
-        Ok(Self { output, file })
-    }
-
-    /// Completes the file, but for its name.
-    pub fn finish(mut self, value: &Value) -> Result<Output> {
-        writeln!(self.file, "{value:#}").and_then(|()| self.file.flush()).of(self.output.path())?;
-        Ok(self.output)
     }
 }

@@ -115,12 +115,12 @@ impl Profile {
         }
     }
 
-    /// High-quality profile, for recordings and broadcasts: as balanced, with `Engine::Hush` (feature `hush`), lookahead in
+    /// High-quality profile, for recordings and broadcasts: as balanced, with [`Engine::Best`] (feature `hush`), lookahead in
     /// gate and limiter, and a bit rate that leaves room for music.
     pub fn high_quality() -> Self {
         Self {
             kind: ProfileKind::HighQuality,
-            denoise: Some(Denoise { engine: Engine::Hush, ..Denoise::db(60.0) }),
+            denoise: Some(Denoise { engine: Engine::Best, ..Denoise::db(60.0) }),
             gate: Some(NoiseGate { lookahead_ms: 10.0, floor_db: -15.0, ..NoiseGate::default() }),
             limiter: Some(Limiter { lookahead_ms: 5.0, ..Limiter::default() }),
             opus: OpusEncode {

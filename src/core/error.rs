@@ -45,14 +45,6 @@ pub enum Error {
         /// The largest value allowed.
         max: f32,
     },
-    /// Setting that can have no effect beside the others. Returned as [`OutOfRange`](Self::OutOfRange) is. Set-up:
-    /// follow the advice.
-    NoEffect {
-        /// Stage and field.
-        setting: &'static str,
-        /// What to do about it.
-        advice: &'static str,
-    },
     /// Setting that needs a feature this crate was built without. Returned by `prepare` and
     /// [`Handle::update`](crate::Handle::update). Set-up: build with the feature, or leave the setting at its default.
     Unavailable {
@@ -140,7 +132,6 @@ impl Error {
         match self {
             Error::Format(_)
             | Error::OutOfRange { .. }
-            | Error::NoEffect { .. }
             | Error::Unavailable { .. }
             | Error::Fixed { .. }
             | Error::UnsupportedRate { .. }
@@ -276,7 +267,6 @@ impl fmt::Display for Error {
             Error::OutOfRange { setting, value, min, max } => {
                 write!(f, "{setting} must be from {min} to {max}, not {value}")
             }
-            Error::NoEffect { setting, advice } => write!(f, "{setting} can have no effect: {advice}"),
             Error::Unavailable { setting, feature } => {
                 write!(f, "{setting} needs the feature `{feature}` of voxframe")
             }
@@ -339,7 +329,6 @@ mod tests {
         let cases = [
             (Format::mono(11_025).unwrap_err().into(), true, "11025"),
             (in_range(setting, f32::NAN, 1.5, 2.5).unwrap_err(), true, "Stage::field must be from 1.5 to 2.5, not NaN"),
-            (Error::NoEffect { setting, advice: "advice" }, true, "advice"),
             (Error::Unavailable { setting, feature: "vad" }, true, "`vad`"),
             (fixed(setting, false).unwrap_err(), true, "Stage::field is fixed"),
             (Error::UnsupportedRate { stage: "Stage", rate_hz: 700, advice: "advice" }, true, "700 Hz: advice"),

@@ -7,21 +7,31 @@ use crate::dsp::kernels;
 /// Frame: 10 or 20 ms of all channels, as `f32` with full scale at ±1.0.
 ///
 /// Samples are planar: all of the left channel, then all of the right. A frame carries its
-/// [`position`](Self::position) in the stream and, behind a detector, its
-/// [`speech_probability`](Self::speech_probability).
+/// [`position`](Self::position) in the stream and detections: behind a detector its
+/// [`speech_probability`](Self::speech_probability), behind an echo canceller whether the
+/// [far end speaks](Self::far_end_speech).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Frame {
     format: Format,
     position: i64,
-    speech_probability: Option<f32>,
+    detections: Detections,
     samples: Box<[f32]>,
+}
+
+/// Detections that travel with a frame, to the stages behind the detector.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Detections {
+    speech_probability: Option<f32>,
+    /// Probability of the voice activity detector, which has heard the level too: so one detector serves a pipeline.
+    detected_speech: Option<f32>,
+    far_end_speech: bool,
 }
 
 impl Frame {
     /// Silent frame at position 0. Allocates.
     pub fn new(format: Format) -> Self {
         let samples = vec![0.0; format.samples_per_channel() * format.channels()].into_boxed_slice();
-        Self { format, position: 0, speech_probability: None, samples }
+        Self { format, position: 0, detections: Detections::default(), samples }
     }
 
     /// Format: sample rate, channels and length.
@@ -46,12 +56,53 @@ impl Frame {
 
     /// Speech probability, 0 to 1; `None` until a detector has set it.
     pub fn speech_probability(&self) -> Option<f32> {
-        self.speech_probability
+        self.detections.speech_probability
     }
 
     /// Sets the [`speech_probability`](Self::speech_probability).
     pub fn set_speech_probability(&mut self, probability: Option<f32>) {
-        self.speech_probability = probability;
+        self.detections.speech_probability = probability;
+        self.detections.detected_speech = None;
+    }
+
+    /// Speech probability by the voice activity detector, once one has heard this frame.
+    pub(crate) fn detected_speech(&self) -> Option<f32> {
+        self.detections.detected_speech
+    }
+
+    /// Sets the [`detected_speech`](Self::detected_speech).
+    pub(crate) fn set_detected_speech(&mut self, probability: f32) {
+        self.detections.detected_speech = Some(probability);
+    }
+
+    #[cfg(feature = "opus")]
+    /// Probability of speech at the near end: the best one known, or 0 while only the far end speaks.
+    pub(crate) fn near_end_speech(&self) -> Option<f32> {
+        let Detections { speech_probability, detected_speech, far_end_speech } = self.detections;
+        if far_end_speech { Some(0.0) } else { detected_speech.or(speech_probability) }
+    }
+
+    /// Far-end speech: whether what sounds like speech in this frame is the loudspeaker's. Default false.
+    ///
+    /// An echo canceller sets it while the far end speaks and the near end does not. For `AutoGain`, `NoiseGate`,
+    /// `VoiceActivity` and the voice activity of a packet the frame then holds no speech, and no noise to learn from.
+    pub fn far_end_speech(&self) -> bool {
+        self.detections.far_end_speech
+    }
+
+    /// Sets [`far_end_speech`](Self::far_end_speech).
+    pub fn set_far_end_speech(&mut self, far_end_speech: bool) {
+        self.detections.far_end_speech = far_end_speech;
+    }
+
+    /// Forgets all detections, for new sound in this frame.
+    pub fn clear_detections(&mut self) {
+        self.detections = Detections::default();
+    }
+
+    /// Copies all detections of `other`, for what a stage makes of its sound in a frame of its own.
+    pub fn copy_detections(&mut self, other: &Frame) {
+        self.detections = other.detections;
     }
 
     /// All samples, planar: one channel after the other.
@@ -94,7 +145,7 @@ impl Frame {
         if self.format == expected { Ok(()) } else { Err(Error::WrongFormat { expected, actual: self.format }) }
     }
 
-    /// Copies samples, position and speech probability of `other`.
+    /// Copies samples, position and detections of `other`.
     ///
     /// # Errors
     /// [`Error::WrongFormat`]; the frame is unchanged.
@@ -105,7 +156,7 @@ impl Frame {
         other.check_format(self.format)?;
         self.samples.copy_from_slice(&other.samples);
         self.position = other.position;
-        self.speech_probability = other.speech_probability;
+        self.detections = other.detections;
         Ok(())
     }
 

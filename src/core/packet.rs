@@ -166,8 +166,11 @@ impl Packet {
         self.about.kind == Kind::Lost
     }
 
-    /// Whether this packet need not be sent, or was not: the encoder is silent (DTX), and the far side fills the gap
-    /// with comfort noise.
+    /// Whether this packet holds no sound (DTX), or stands for packets that were not sent for that reason: the far side
+    /// fills the gap with comfort noise.
+    ///
+    /// Of the DTX packets of a pause only the first need be sent, to tell that it is one, and one now and then;
+    /// `rtp::RtpSender` leaves out the rest.
     pub fn is_dtx(&self) -> bool {
         match self.about.kind {
             Kind::Received => (1..=2).contains(&self.len),

@@ -170,7 +170,7 @@ where
         }
         let to_hz = self.substitute.format().sample_rate_hz();
         self.substitute.samples_mut().fill(0.0);
-        self.substitute.set_speech_probability(None);
+        self.substitute.clear_detections();
         self.substitute.set_position(rescale(position, from_hz, to_hz) - latency);
         &mut self.substitute
     }

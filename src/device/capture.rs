@@ -260,7 +260,7 @@ impl Capture {
         self.inputs.publish(staged, self.wanted);
         self.inputs.fade(staged, self.wanted);
         self.frame.set_position(self.position - self.resampler.as_ref().map_or(0, DeviceResampler::latency) as i64);
-        self.frame.set_speech_probability(None);
+        self.frame.clear_detections();
         self.filled = 0;
         match &mut self.resampler {
             None => self.frame.samples_mut().copy_from_slice(staged),

@@ -1,7 +1,7 @@
 //! Run-time dispatch of inner loops by instruction set.
 
 /// Definition of functions that are compiled twice, the second time for AVX2, which is chosen at run time where the
-/// machine has it. The only unsafe code of the crate.
+/// machine has it.
 macro_rules! kernels {
     ($($(#[$doc:meta])* fn $name:ident($($arg:ident: $ty:ty),* $(,)?) $(-> $ret:ty)? $body:block)*) => {$(
         $(#[$doc])*

@@ -12,6 +12,9 @@ const MIN_PACKET_TICKS: i64 = 5 * TICKS_PER_MS / 2;
 /// Excess of the delay above which packets are flushed: playing 15 % faster would take over 3 s.
 const FLUSH_TICKS: i64 = 500 * TICKS_PER_MS;
 
+/// Lack of delay beyond which the stream begins anew: no jitter, but wrong timestamps. Packets would all come too late.
+const RESTART_TICKS: i64 = 1000 * TICKS_PER_MS;
+
 /// Excess of the delay from which on sound is played faster: the longest period, less the slack of the target; half as
 /// much in background noise.
 const ACCELERATE_TICKS: i64 = CHUNK_TICKS;
@@ -109,6 +112,8 @@ pub(super) enum Operation {
     Start,
     /// Drops packets until the delay is right.
     Flush,
+    /// Ends the stream, to begin it again with the packets that are there.
+    Restart,
     /// Decodes the first packet; the `skipped` ticks before it are left out.
     Decode { skipped: i64 },
     /// Ends an underrun: of what was filled in, `ticks` stand for what is missing, `packets` of it whole packets.
@@ -160,6 +165,7 @@ pub(super) fn decide(view: &View) -> Operation {
         View::FrameWanted { state: Buffering, first: Some(_), excess: 0.. } => Operation::Start,
         View::FrameWanted { state: Buffering, .. } => Operation::Normal,
         View::FrameWanted { excess, .. } if excess > FLUSH_TICKS => Operation::Flush,
+        View::FrameWanted { excess, .. } if excess < -RESTART_TICKS => Operation::Restart,
         View::FrameWanted { .. } => Operation::Normal,
 
         View::SoundWanted { state: Buffering, .. } => Operation::ComfortNoise,
@@ -273,7 +279,10 @@ mod tests {
             (Playing(Talking), first(0, 0), 501, Flush),
             (Playing(Dtx), None, 501, Flush),
             (Underrun { sender: Talking, filled: 10 * MS }, first(0, 0), 501, Flush),
-            (Playing(Talking), first(0, 0), -700, Normal),
+            (Playing(Talking), first(0, 0), -1000, Normal),
+            (Playing(Talking), first(0, 0), -1001, Restart),
+            (Underrun { sender: Dtx, filled: 10 * MS }, None, -1001, Restart),
+            (Buffering, first(0, 0), -1001, Normal),
         ] {
             assert_eq!(frame_wanted(state, first, excess_ms), expected, "{state:?} {first:?} {excess_ms} ms");
         }

@@ -8,14 +8,26 @@ const BUCKET_TICKS: i64 = 10 * TICKS_PER_MS;
 /// Buckets of the histogram: delays up to 2 s (NetEQ's range).
 const BUCKETS: usize = 200;
 
-/// Interval of which only the longest delay counts (NetEQ's), so that one spike with many packets in it, or one stall,
-/// is one event.
-const INTERVAL_TICKS: i64 = 500 * TICKS_PER_MS;
-
-/// History of minimum delays: the fastest packet is sought among those of the last 2 s (NetEQ's), so that the measure
-/// follows the drift of the clocks and a change of the route.
+/// History of delays: the fastest packet is sought among those of the last 2.5 s, so that the measure follows the drift
+/// of the clocks and a change of the route (NetEQ: 2 s).
 const BLOCK_TICKS: i64 = 100 * TICKS_PER_MS;
-const BLOCKS: usize = 20;
+const BLOCKS: usize = 25;
+
+/// Interval of which only the longest delay counts, 500 ms (NetEQ's), so that one spike with many packets in it, or one
+/// stall, is one event.
+const INTERVAL_BLOCKS: usize = 5;
+
+/// Blocks for which an interval waits before it is learnt from: a delay that stays is a step in latency, no jitter.
+const GRACE_BLOCKS: usize = 3;
+
+/// Smallest step in latency that begins the history anew: below, playing slower for a moment costs less than a mistake.
+const MIN_STEP_TICKS: i64 = 40 * TICKS_PER_MS;
+
+/// Excess of the share of intervals with late packets that is allowed where there is no delay, and the bucket at which it
+/// has gone, 120 ms: the shorter the delay, the more is a delay worth that stays short. With one share for all, either
+/// short delays are half as long again as NetEQ's or long ones have more late packets.
+const MORE_ALLOWED: f32 = 0.75;
+const MORE_ALLOWED_BUCKETS: f32 = 12.0;
 
 /// Relative arrival delays of packets, behind the fastest one, and the target delay for which all but a few are in time.
 ///
@@ -29,15 +41,20 @@ pub(super) struct DelayManager {
     /// Share of intervals whose longest relative delay fell into each bucket.
     histogram: Box<[f32; BUCKETS]>,
     intervals: u32,
-    /// Longest relative delay of this interval.
-    max_relative_delay: i64,
-    interval_end: i64,
-    /// Minimum delay in each of the last blocks, the newest first; `i64::MAX` where nothing came.
-    min_delays: [i64; BLOCKS],
+    /// Delays in each of the last blocks, the newest first; `None` where nothing came.
+    blocks: [Option<Delays>; BLOCKS],
     block_end: i64,
+    blocks_until_learnt: usize,
     /// Minimum delay of the history.
     min_delay: Option<i64>,
     target_delay: i64,
+}
+
+/// Shortest and longest arrival delay in a block.
+#[derive(Clone, Copy)]
+struct Delays {
+    min: i64,
+    max: i64,
 }
 
 impl DelayManager {
@@ -49,10 +66,9 @@ impl DelayManager {
             start_delay,
             histogram: Box::new([0.0; BUCKETS]),
             intervals: 0,
-            max_relative_delay: 0,
-            interval_end: 0,
-            min_delays: [i64::MAX; BLOCKS],
+            blocks: [None; BLOCKS],
             block_end: 0,
+            blocks_until_learnt: INTERVAL_BLOCKS,
             min_delay: None,
             target_delay: 0,
         }
@@ -72,9 +88,8 @@ impl DelayManager {
 
     /// Another stream begins, with other timestamps; what is known of the network stays.
     pub fn begin_stream(&mut self) {
-        self.min_delays = [i64::MAX; BLOCKS];
+        self.blocks = [None; BLOCKS];
         self.min_delay = None;
-        self.max_relative_delay = 0;
     }
 
     /// Takes note of a packet with this timestamp that came at `now`.
@@ -82,12 +97,11 @@ impl DelayManager {
         let delay = now - timestamp;
         if self.min_delay.is_none() {
             self.block_end = now + BLOCK_TICKS;
-            self.interval_end = now + INTERVAL_TICKS;
+            self.blocks_until_learnt = INTERVAL_BLOCKS;
         }
-        self.min_delays[0] = self.min_delays[0].min(delay);
-        let min_delay = self.min_delays.iter().copied().min().unwrap_or(delay).min(delay);
-        self.min_delay = Some(min_delay);
-        self.max_relative_delay = self.max_relative_delay.max(delay - min_delay);
+        let block = self.blocks[0].get_or_insert(Delays { min: delay, max: delay });
+        (block.min, block.max) = (block.min.min(delay), block.max.max(delay));
+        self.min_delay = fastest(&self.blocks);
     }
 
     /// To be called once a frame, after all that arrived.
@@ -97,43 +111,56 @@ impl DelayManager {
         }
         while now >= self.block_end {
             self.block_end += BLOCK_TICKS;
-            self.min_delays.rotate_right(1);
-            self.min_delays[0] = i64::MAX;
-            let min_delay = self.min_delays.iter().copied().min().unwrap_or(i64::MAX);
-            // While nothing comes, what was known last holds.
-            if min_delay < i64::MAX {
-                self.min_delay = Some(min_delay);
-            }
-        }
-        if now >= self.interval_end {
-            self.interval_end = now + INTERVAL_TICKS;
-            // An interval in which nothing came says nothing.
-            if self.min_delays[..5].iter().any(|&delay| delay < i64::MAX) {
+            self.forget_before_step();
+            self.blocks_until_learnt -= 1;
+            if self.blocks_until_learnt == 0 {
+                self.blocks_until_learnt = INTERVAL_BLOCKS;
                 self.update_histogram();
             }
-            self.max_relative_delay = 0;
+            self.blocks.rotate_right(1);
+            self.blocks[0] = None;
+            // While nothing comes, what was known last holds.
+            self.min_delay = fastest(&self.blocks).or(self.min_delay);
+        }
+    }
+
+    /// Begins the history anew where all packets of the last blocks came later than any before.
+    fn forget_before_step(&mut self) {
+        let (recent, before) = self.blocks.split_at_mut(GRACE_BLOCKS);
+        if recent.iter().any(Option::is_none) {
+            return;
+        }
+        if let (Some(recent), Some(fastest)) = (fastest(recent), fastest(before))
+            && recent >= fastest + MIN_STEP_TICKS
+        {
+            before.fill(None);
         }
     }
 
     fn update_histogram(&mut self) {
+        let interval = &self.blocks[GRACE_BLOCKS..GRACE_BLOCKS + INTERVAL_BLOCKS];
+        // An interval in which nothing came says nothing.
+        let slowest = interval.iter().flatten().map(|block| block.max).max();
+        let (Some(slowest), Some(min_delay)) = (slowest, self.min_delay) else { return };
         self.intervals = self.intervals.saturating_add(1);
         // At first nothing need be remembered: the first interval counts in full, later ones ever less (NetEQ's start).
         let keep = self.forget_factor.min(1.0 - 2.0 / (self.intervals as f32 + 1.0)).max(0.0);
-        let bucket = ((self.max_relative_delay / BUCKET_TICKS) as usize).min(BUCKETS - 1);
+        let bucket = ((slowest - min_delay) / BUCKET_TICKS).clamp(0, BUCKETS as i64 - 1) as usize;
         for (index, share) in self.histogram.iter_mut().enumerate() {
             *share = *share * keep + if index == bucket { 1.0 - keep } else { 0.0 };
         }
         let mut beyond: f32 = self.histogram.iter().sum();
         let allowed = beyond * (1.0 - self.quantile);
-        let mut quantile_bucket = 0;
+        let mut target_bucket = 0;
         for (index, share) in self.histogram.iter().enumerate() {
             beyond -= share;
-            quantile_bucket = index;
-            if beyond <= allowed {
+            target_bucket = index;
+            let more = MORE_ALLOWED * (1.0 - index as f32 / MORE_ALLOWED_BUCKETS).max(0.0);
+            if beyond <= allowed * (1.0 + more) {
                 break;
             }
         }
-        self.target_delay = quantile_bucket as i64 * BUCKET_TICKS;
+        self.target_delay = target_bucket as i64 * BUCKET_TICKS;
     }
 
     /// Arrival delay of the fastest packet: no wait at all. `None` until a packet came.
@@ -146,6 +173,11 @@ impl DelayManager {
         // One frame of slack: clocks drift, and a packet may come just before a pull now and just after it next time.
         if self.intervals == 0 { self.start_delay } else { self.target_delay + BUCKET_TICKS }
     }
+}
+
+/// Delay of the fastest packet in these blocks.
+fn fastest(blocks: &[Option<Delays>]) -> Option<i64> {
+    blocks.iter().flatten().map(|block| block.min).min()
 }
 
 #[cfg(test)]

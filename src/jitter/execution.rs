@@ -28,7 +28,7 @@ impl PlayoutState {
         let splice = if self.stream.is_playing() { self.splice() } else { None };
 
         frame.set_position(rescale(self.position(), Packet::CLOCK_HZ, self.format.sample_rate_hz()));
-        frame.set_speech_probability(None);
+        frame.clear_detections();
         match splice {
             Some(splice) => self.time_stretch.read_frame(&mut self.decoder.sync_buffer, splice, frame),
             None => self.decoder.sync_buffer.read_frame(frame),
@@ -42,6 +42,7 @@ impl PlayoutState {
             Operation::Normal | Operation::Accelerate(_) | Operation::PreemptiveExpand(_) => {}
             Operation::Start => self.start(),
             Operation::Flush => self.flush(),
+            Operation::Restart => self.end_stream(),
             Operation::Decode { skipped } => {
                 self.decoder.end_timestamp += skipped;
                 self.decode_first();
@@ -94,17 +95,19 @@ impl PlayoutState {
 
     /// Takes the first packet; those before it are missing.
     fn pop_first(&mut self) -> Option<BufferedPacket> {
-        let due = self.reorder.next_sequence();
+        self.count_missing(self.first_packet()?.missing);
         let packet = self.reorder.pop_first()?;
-        self.count_missing(packet.sequence - due);
         self.redundancy.packet_present(packet.packet.payload(), self.now, self.decoder.packet_ticks());
         Some(packet)
     }
 
-    /// Gives up the next packets.
-    fn skip_missing(&mut self, packets: i64) {
+    /// Gives up the next numbers, and the sound up to `end_timestamp`.
+    fn give_up(&mut self, packets: i64, end_timestamp: i64) {
+        let missing = |state: &Self| state.first_packet().map_or(0, |first| first.missing);
+        let before = missing(self);
         (0..packets).for_each(|_| self.reorder.skip_missing());
-        self.count_missing(packets);
+        self.decoder.end_timestamp = end_timestamp;
+        self.count_missing(before - missing(self));
     }
 
     fn count_missing(&mut self, packets: i64) {
@@ -116,8 +119,7 @@ impl PlayoutState {
         if let StreamState::Underrun { sender, .. } = self.stream {
             self.stream = StreamState::Playing(sender);
         }
-        self.skip_missing(packets);
-        self.decoder.end_timestamp += ticks;
+        self.give_up(packets, self.decoder.end_timestamp + ticks);
     }
 
     fn recover(&mut self, packets: i64, packet_ticks: i64, to_end: bool) {
@@ -128,8 +130,7 @@ impl PlayoutState {
         let after = self.decoder.reading();
         let rebuilt = (after.fec_ms + after.dred_ms - before.fec_ms - before.dred_ms) as i64 * TICKS_PER_MS;
         self.counters.packets_repaired += ((rebuilt + packet_ticks / 2) / packet_ticks) as u64;
-        self.decoder.end_timestamp = if to_end { timestamp } else { self.decoder.end_timestamp + ticks };
-        self.skip_missing(packets);
+        self.give_up(packets, if to_end { timestamp } else { self.decoder.end_timestamp + ticks });
     }
 
     /// Takes note of a chunk for which no packet was there.
@@ -150,12 +151,12 @@ impl PlayoutState {
         let Some(BufferedPacket { timestamp, packet, .. }) = self.pop_first() else { return };
         let payload = packet.payload();
         let valid = self.decoder.decode(payload, timestamp);
-        let (is_dtx, is_empty) = ((1..=2).contains(&payload.len()), payload.is_empty());
+        let is_dtx = payload.len() <= 2;
         self.arrivals.recycle(packet);
         if valid {
             self.stream = StreamState::Playing(if is_dtx { Sender::Dtx } else { Sender::Talking });
-        } else if !is_empty {
-            self.counters.packets_invalid += 1;
+        } else {
+            self.packets_undecodable += 1;
             let ticks = self.decoder.packet_ticks();
             self.decoder.end_timestamp = self.decoder.end_timestamp.max(timestamp);
             self.decoder.recover(ticks, None);

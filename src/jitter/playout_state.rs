@@ -14,6 +14,9 @@ use super::time_stretch::TimeStretch;
 use crate::core::{Format, Result};
 use crate::opus::packet::Layout;
 
+/// How much earlier than the fastest packet lately one can come. With a timestamp beyond, something is wrong.
+const MAX_EARLY_TICKS: i64 = 1000 * TICKS_PER_MS;
+
 /// All that the playout thread keeps. Times are in ticks.
 pub(super) struct PlayoutState {
     pub settings: JitterBuffer,
@@ -30,12 +33,16 @@ pub(super) struct PlayoutState {
     pub now: i64,
     /// When the last packet came.
     last_arrival: i64,
+    /// Timestamp of the newest packet of the stream, and when it came.
+    newest: Option<(i64, i64)>,
     /// Timestamp of position 0.
     origin: Option<i64>,
     /// Position at which the next stream begins.
     next_stream_position: i64,
     /// Counters; the rest is filled in by [`reading`](Self::reading).
     pub counters: JitterBufferReading,
+    /// Packets that are not Opus.
+    pub packets_undecodable: u64,
     /// Packets refused before the last reset.
     refused_before: u64,
 }
@@ -56,9 +63,11 @@ impl PlayoutState {
             stream: StreamState::Buffering,
             now: 0,
             last_arrival: 0,
+            newest: None,
             origin: None,
             next_stream_position: 0,
             counters: JitterBufferReading::default(),
+            packets_undecodable: 0,
             refused_before: 0,
         })
     }
@@ -82,8 +91,10 @@ impl PlayoutState {
         self.decoder.reset();
         self.stretch_control.reset();
         self.stream = StreamState::Buffering;
-        (self.now, self.last_arrival, self.origin, self.next_stream_position) = (0, 0, None, 0);
+        (self.now, self.last_arrival, self.newest) = (0, 0, None);
+        (self.origin, self.next_stream_position) = (None, 0);
         self.counters = JitterBufferReading::default();
+        self.packets_undecodable = 0;
         self.refused_before = self.arrivals.refused();
     }
 
@@ -91,19 +102,22 @@ impl PlayoutState {
     pub fn receive(&mut self) {
         while let Some(packet) = self.arrivals.next() {
             let arrivals = &mut self.arrivals;
-            let (arrival, timestamp) = self.reorder.insert(packet, |packet| arrivals.recycle(packet));
+            let latest = self.delay.min_delay().map_or(i64::MAX, |min_delay| self.now - min_delay + MAX_EARLY_TICKS);
+            let recycle = |packet| arrivals.recycle(packet);
+            let (arrival, timestamp) = self.reorder.insert(packet, self.now, latest, recycle);
             self.last_arrival = self.now;
             self.counters.packets_received += 1;
             match arrival {
-                Arrival::InOrder => {}
+                Arrival::InOrder | Arrival::Empty | Arrival::Stray => {}
                 Arrival::Reordered => self.counters.packets_reordered += 1,
                 Arrival::NewStream => self.expect_stream(),
                 Arrival::Duplicate => self.counters.packets_duplicated += 1,
                 Arrival::Late => self.counters.packets_late += 1,
-                Arrival::Stray => self.counters.packets_invalid += 1,
             }
-            if !matches!(arrival, Arrival::Duplicate | Arrival::Stray) {
-                self.delay.packet_arrived(self.now, timestamp);
+            let Some(timestamp) = timestamp else { continue };
+            self.delay.packet_arrived(self.now, timestamp);
+            if matches!(arrival, Arrival::InOrder | Arrival::NewStream) {
+                self.newest = Some((timestamp, self.now));
             }
         }
         self.delay.advance(self.now);
@@ -164,11 +178,17 @@ impl PlayoutState {
         View::FrameReady { state: self.stream, stretch: self.stretch_control.observe(excess, is_background) }
     }
 
-    fn first_packet(&self) -> Option<FirstPacket> {
-        self.reorder.first().map(|first| FirstPacket {
-            missing: first.sequence - self.reorder.next_sequence(),
-            gap: first.timestamp - self.decoder.end_timestamp,
-            has_fec: Layout::of(first.packet.payload()).is_some_and(|layout| layout.has_fec()),
+    pub fn first_packet(&self) -> Option<FirstPacket> {
+        let first = self.reorder.first()?;
+        let layout = Layout::of(first.packet.payload());
+        let gap = first.timestamp - self.decoder.end_timestamp;
+        let packet_ticks = layout.map_or(self.decoder.packet_ticks(), |layout| layout.ticks().into());
+        // Some of the numbers may have been those of packets without sound, such as padding.
+        let max_missing = (gap + packet_ticks - 1) / packet_ticks;
+        Some(FirstPacket {
+            missing: self.reorder.missing_before_first().min(max_missing.max(0)),
+            gap,
+            has_fec: layout.is_some_and(|layout| layout.has_fec()),
         })
     }
 
@@ -207,16 +227,27 @@ impl PlayoutState {
         self.target_with(self.redundancy_wait().min(self.max_redundancy_wait()))
     }
 
+    /// Sound that lies waiting: from what is played next to the newest packet, and as much of its sound as is due by now.
+    fn waiting(&self) -> i64 {
+        self.newest.map_or(0, |(timestamp, arrival)| {
+            timestamp + (self.now - arrival).min(self.decoder.packet_ticks()) - self.decoder.playout_timestamp()
+        })
+    }
+
+    /// Delay less a target delay; no more than lies waiting beyond it, because behind a step in latency nothing does.
+    fn excess_over(&self, target: i64) -> i64 {
+        (self.current_delay() - target).min((self.waiting() - target).max(0))
+    }
+
     /// Delay less its target.
     pub fn excess(&self) -> i64 {
-        self.current_delay() - self.target_delay()
+        self.excess_over(self.target_delay())
     }
 
     /// The same while somebody speaks: the wait for redundancy then grows only in gaps, and gets shorter only in pauses.
     fn excess_in_speech(&self) -> i64 {
         let max_wait = if self.redundancy_wait() > 0 { self.max_redundancy_wait() } else { 0 };
-        let delay = self.current_delay();
-        (delay - self.target_with(max_wait)).max(0) + (delay - self.jitter_target()).min(0)
+        self.excess_over(self.target_with(max_wait)).max(0) + (self.current_delay() - self.jitter_target()).min(0)
     }
 
     /// Statistics behind the frame just made.
@@ -235,10 +266,12 @@ impl PlayoutState {
         let filled = (reading.concealed_ms + reading.comfort_noise_ms - filled_before) / frame_ms;
         reading.concealment_rate += (filled.min(1.0) as f32 - reading.concealment_rate) * frame_ms as f32 / 2000.0;
         reading.packet_loss_rate = self.redundancy.loss_rate();
+        reading.packets_invalid = self.packets_undecodable + self.reorder.strays();
         reading.packets_discarded = reading.packets_late + reading.packets_flushed;
         reading.packets_lost = reading.packets_missing.saturating_sub(reading.packets_late);
         reading.packets_refused = self.arrivals.refused().saturating_sub(self.refused_before);
         reading.playing = playing;
+        reading.playout_timestamp = playing.then(|| self.decoder.playout_timestamp() as u32);
         reading.since_last_packet_ms = (self.now - self.last_arrival) as f64 / TICKS_PER_MS as f64;
         reading.jitter_buffer_delay_ms = if playing { ms(delay) } else { 0.0 };
         reading.jitter_buffer_target_delay_ms = ms(target_delay);

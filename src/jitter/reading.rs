@@ -24,6 +24,9 @@ pub struct JitterBufferReading {
     /// Share of sound that was concealed or filled with comfort noise, 0 to 1; exponential mean with a time constant of
     /// 2 s.
     pub concealment_rate: f32,
+    /// RTP timestamp of the sound that follows the frame pulled last; `None` while nothing plays.
+    /// `RtcpSession::capture_time` tells when it was captured, for lip sync.
+    pub playout_timestamp: Option<u32>,
     /// Packets that arrived, duplicates included.
     pub packets_received: u64,
     /// Of those received, packets that had arrived before.

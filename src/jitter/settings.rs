@@ -59,14 +59,18 @@ use crate::opus::OpusDecode;
 /// - **Time** is the number of pulled frames; no clock is read. A packet's delay is the pull for which it was there,
 ///   less its timestamp; its way over the network matters only through that.
 /// - **Target delay** follows the jitter, as in NetEQ: of every 500 ms the longest delay, relative to the fastest packet
-///   of the last 2 s, goes into a histogram that forgets; the target is a quantile of it, and one frame of slack.
+///   of the last 2.5 s, goes into a histogram that forgets; the target is a quantile of it, and one frame of slack. A
+///   delay that stays is a step in latency, not jitter: the fastest packet is then sought anew.
 /// - **Time stretching** moves the delay to its target: whole periods of the voice are left out or repeated where they
 ///   are alike, or any length where there is silence, so the pitch stays. Drifting clocks are followed in this way too:
 ///   300 ppm are one period in 20 s.
 /// - **Underrun**: while nothing is there sound is concealed, and the delay grows by that at once. It shrinks by playing
-///   some 15 % faster; only when it is too long by more than 500 ms, packets are flushed.
+///   some 15 % faster, as far as packets lie waiting; only when it is too long by more than 500 ms, they are flushed.
 /// - **Redundancy**: a packet that is missing while a later one is there is rebuilt from that one's forward error
 ///   correction or DRED, or else concealed. After 120 ms concealment fades to comfort noise like the background before.
+/// - **What cannot be believed** is left out and counted: a timestamp that its sequence number does not support. Another
+///   SSRC or numbering is believed at its second packet, once the stream before is quiet for 40 ms (RFC 3550, A.1). An
+///   empty payload (padding) is a number without sound.
 /// - **DTX**: while the sender is silent (the timestamps leap, the sequence numbers do not) there is comfort noise.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default))]
@@ -79,8 +83,9 @@ pub struct JitterBuffer {
     /// Target delay before anything is known of the network, in ms, 0 to 1000. Default 40: two packets. (NetEQ: 80.)
     pub start_delay_ms: f32,
     /// Quantile of the delay histogram: share of 500 ms intervals in which all packets shall be in time, 0.1 to 0.999.
-    /// Default 0.6: on networks with jitter, spikes and reordering one packet in a hundred is late. With 0.95 it is one
-    /// in a thousand, for 20 to 45 ms more of delay (`docs/jitter-buffer.md`).
+    /// It holds for target delays from 120 ms on; where they are shorter, up to 1.75 times as many intervals may have
+    /// late packets. Default 0.6: on networks with jitter, spikes and reordering one to three packets in a hundred are
+    /// late. With 0.95 it is one in a thousand, for 20 to 45 ms more of delay (`docs/jitter-buffer.md`).
     pub quantile: f32,
     /// Share of the delay histogram that is kept after each 500 ms interval, 0.5 to 0.9999. Default 0.983 (NetEQ): a
     /// memory of 30 s.

@@ -76,6 +76,36 @@ kernels! {
         }
     }
 
+    /// Rounds −1 to 1 to bytes: 0 is 127, a step is 1/127.
+    fn quantise_to_bytes(to: &mut [u8], from: &[f32]) {
+        for (to, from) in to.iter_mut().zip(from) {
+            *to = (from * 127.0 + 127.5) as i32 as u8;
+        }
+    }
+
+    /// `out = sums · scales + bias`.
+    fn scale_sums(out: &mut [f32], sums: &[i32], scales: &[f32], bias: &[f32]) {
+        for (((out, &sum), scale), bias) in out.iter_mut().zip(sums).zip(scales).zip(bias) {
+            *out = sum as f32 * scale + bias;
+        }
+    }
+
+    /// `out = out + a · b`, value by value.
+    fn add_products(out: &mut [f32], a: &[f32], b: &[f32]) {
+        for ((out, a), b) in out.iter_mut().zip(a).zip(b) {
+            *out += a * b;
+        }
+    }
+
+    /// `out = out + input · weights`, a row of weights for each input.
+    fn add_float_rows(out: &mut [f32], weights: &[f32], input: &[f32]) {
+        for (&input, weights) in input.iter().zip(weights.chunks_exact(out.len())) {
+            for (out, &weight) in out.iter_mut().zip(weights) {
+                *out += weight * input;
+            }
+        }
+    }
+
     /// Integers as floats.
     fn widen(to: &mut [f32], from: &[u8]) {
         for (to, &from) in to.iter_mut().zip(from) {

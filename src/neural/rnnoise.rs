@@ -6,10 +6,7 @@
 mod activation;
 mod features;
 mod network;
-mod pitch;
 mod suppressor;
-mod tables;
 mod weights;
 
 pub use suppressor::RnNoise;
-pub use tables::FRAME;

@@ -34,6 +34,17 @@ const PEAK: f32 = 0.05;
 const UPDATE_BLOCKS: u32 = 3;
 const UPDATE_WEIGHT: f32 = 0.25;
 
+/// Longest sound between two silences of the sender that is a refresh of the background, in ms: one packet of 60 ms, or
+/// three of 20 ms. A voice is sent for longer: libopus waits for 200 ms of silence before it stops.
+const MAX_REFRESH_MS: f32 = 60.0;
+
+/// Weight of a refresh: they come every 400 ms, and with this the noise is within 1 dB of a step of 15 dB after 2 s.
+const REFRESH_WEIGHT: f32 = 0.5;
+
+/// Power by which a refresh is louder than it was coded, 2 dB: libopus takes 2 to 3.5 dB off steady noise (white noise of
+/// −50 dBFS at 16 to 64 kb/s).
+const REFRESH_GAIN: f32 = 1.58;
+
 /// Fade time from noise to sound, in ms.
 const FADE_OUT_MS: f32 = 10.0;
 
@@ -47,6 +58,8 @@ pub struct ComfortNoise {
     channels: Box<[Channel]>,
     /// Whether the last block analysed was background in all channels.
     background: bool,
+    /// Samples per channel received since there was nothing but noise.
+    since_noise: usize,
     /// Share of the noise in the output, 0 to 1.
     share: Ramp,
     /// Interleaved noise, as long as the longest sound.
@@ -64,6 +77,7 @@ impl ComfortNoise {
             settling: format.samples_in_ms(START_MS),
             channels: (0..format.channels()).map(|index| Channel::new(index as u32)).collect(),
             background: false,
+            since_noise: usize::MAX,
             share: Ramp::new(0.0, 1, max_length),
             noise: vec![0.0; max_length * format.channels()].into_boxed_slice(),
             block: vec![0.0; format.samples_in_ms(BLOCK_MS)].into_boxed_slice(),
@@ -75,13 +89,17 @@ impl ComfortNoise {
         let count = self.format.channels();
         if self.share.value() > 0.0 {
             self.settling = self.settling.max(self.format.samples_in_ms(RETURN_MS));
+            self.since_noise = 0;
+            self.channels.iter_mut().for_each(|channel| channel.refresh = Refresh::default());
         }
+        self.since_noise = self.since_noise.saturating_add(sound.len() / count);
         for block in sound.chunks(self.format.samples_in_ms(BLOCK_MS) * count) {
             if self.settling > 0 {
                 self.settling = self.settling.saturating_sub(block.len() / count);
                 continue;
             }
             self.background = true;
+            let may_be_refresh = self.since_noise <= self.format.samples_in_ms(MAX_REFRESH_MS);
             for (index, channel) in self.channels.iter_mut().enumerate() {
                 let alone = if count == 1 {
                     block
@@ -90,7 +108,7 @@ impl ComfortNoise {
                     alone.iter_mut().zip(block.chunks_exact(count)).for_each(|(to, group)| *to = group[index]);
                     alone
                 };
-                self.background &= channel.analyse(alone);
+                self.background &= channel.analyse(alone, may_be_refresh);
             }
             self.analysed += block.len() / count;
             if self.analysed >= self.format.samples_in_ms(WINDOW_MS) {
@@ -98,6 +116,15 @@ impl ComfortNoise {
                 self.channels.iter_mut().for_each(|channel| channel.minima = [f32::INFINITY, channel.minima[0]]);
             }
         }
+    }
+
+    /// Takes note that the sender is silent: a short sound since it last was is the background, however loud.
+    pub fn sender_is_silent(&mut self) {
+        if self.since_noise <= self.format.samples_in_ms(MAX_REFRESH_MS) {
+            self.channels.iter_mut().for_each(Channel::refresh);
+            self.background = true;
+        }
+        self.since_noise = usize::MAX;
     }
 
     /// Whether the last block analysed was no louder than the background.
@@ -162,8 +189,16 @@ impl ComfortNoise {
         self.analysed = 0;
         self.settling = self.format.samples_in_ms(START_MS);
         self.background = false;
+        self.since_noise = usize::MAX;
         self.share.jump_to(0.0);
     }
+}
+
+/// Sum of the autocorrelations of blocks that may be a refresh of the background.
+#[derive(Clone, Copy, Default)]
+struct Refresh {
+    correlation: [f32; ORDER + 1],
+    blocks: f32,
 }
 
 /// Background of one channel.
@@ -175,6 +210,7 @@ struct Channel {
     since_update: u32,
     /// Autocorrelation of the noise, per sample; the first is its mean square.
     correlation: [f32; ORDER + 1],
+    refresh: Refresh,
     /// Prediction coefficients and gain of the filter.
     filter: [f32; ORDER],
     gain: f32,
@@ -190,6 +226,7 @@ impl Channel {
             minima: [f32::INFINITY; 2],
             since_update: 0,
             correlation: [0.0; ORDER + 1],
+            refresh: Refresh::default(),
             filter: [0.0; ORDER],
             gain: 0.0,
             past: [0.0; ORDER],
@@ -203,14 +240,19 @@ impl Channel {
         power <= floor * BACKGROUND
     }
 
-    /// Takes the level of a block and, if it is background, its spectrum; returns whether it is.
-    fn analyse(&mut self, block: &[f32]) -> bool {
-        let length = block.len() as f32;
-        let power = kernels::energy(block) / length;
+    /// Takes the level of a block and, if it is background, its spectrum; returns whether it is. `may_be_refresh` where it
+    /// came right behind noise.
+    fn analyse(&mut self, block: &[f32], may_be_refresh: bool) -> bool {
+        let power = kernels::energy(block) / block.len() as f32;
         if !power.is_finite() {
             return false;
         }
         self.minima[0] = self.minima[0].min(power);
+        if may_be_refresh {
+            let sum = &mut self.refresh.correlation;
+            sum.iter_mut().zip(autocorrelation(block)).for_each(|(sum, value)| *sum += value);
+            self.refresh.blocks += 1.0;
+        }
         if !self.is_background(power) {
             return false;
         }
@@ -221,12 +263,22 @@ impl Channel {
             return true;
         }
         self.since_update = 0;
-        let weight = if first { 1.0 } else { UPDATE_WEIGHT };
-        for (lag, value) in self.correlation.iter_mut().enumerate() {
-            let product = kernels::dot(&block[lag.min(block.len())..], &block[..block.len().saturating_sub(lag)]);
-            *value += (product / length - *value) * weight;
-        }
+        self.update(autocorrelation(block), if first { 1.0 } else { UPDATE_WEIGHT });
         true
+    }
+
+    fn update(&mut self, correlation: [f32; ORDER + 1], weight: f32) {
+        self.correlation.iter_mut().zip(correlation).for_each(|(value, new)| *value += (new - *value) * weight);
+    }
+
+    /// Takes what was received for the background.
+    fn refresh(&mut self) {
+        let Refresh { correlation, blocks } = std::mem::take(&mut self.refresh);
+        if blocks > 0.0 {
+            let correlation = correlation.map(|sum| sum / blocks * REFRESH_GAIN);
+            self.minima = [correlation[0]; 2];
+            self.update(correlation, if self.correlation[0] == 0.0 { 1.0 } else { REFRESH_WEIGHT });
+        }
     }
 
     /// Computes the filter whose output has the noise's autocorrelation (Levinson-Durbin).
@@ -274,6 +326,14 @@ impl Channel {
             *sample = value;
         }
     }
+}
+
+/// Autocorrelation of a block, per sample.
+fn autocorrelation(block: &[f32]) -> [f32; ORDER + 1] {
+    let length = block.len();
+    std::array::from_fn(|lag| {
+        kernels::dot(&block[lag.min(length)..], &block[..length.saturating_sub(lag)]) / length as f32
+    })
 }
 
 #[cfg(test)]
@@ -365,5 +425,40 @@ mod tests {
         noise.analyse(&(0..96_000).map(|i| (i as f32 * 0.1).sin() * 0.5).collect::<Vec<_>>());
         assert!(!noise.ends_in_background());
         assert!(fill(&mut noise, 50, 960).iter().all(|s| s.abs() < 1e-6), "a loud tone is no background");
+    }
+
+    #[test]
+    fn it_follows_a_background_that_changes_in_a_pause() {
+        let mut noise = ComfortNoise::new(Format::mono(48_000).unwrap(), 960);
+        let sound = rumble(5, 480_000, 0.02);
+        let mut blocks = sound.chunks_exact(960);
+        let mut pause = |noise: &mut ComfortNoise, gain: f32, refreshes: usize| {
+            let mut heard = Vec::new();
+            for _ in 0..refreshes {
+                heard = (0..19)
+                    .flat_map(|_| {
+                        noise.sender_is_silent();
+                        fill(noise, 1, 960)
+                    })
+                    .collect();
+                let mut refresh: Vec<f32> = blocks.next().unwrap().iter().map(|s| s * gain).collect();
+                noise.analyse(&refresh);
+                noise.fade_out(&mut refresh);
+            }
+            rms_dbfs(&heard[4800..])
+        };
+        sound.chunks(960).for_each(|block| noise.analyse(block));
+        let before = pause(&mut noise, 1.0, 8);
+        for change in [15.0, -15.0, 9.0] {
+            let heard = pause(&mut noise, 10f32.powf(change / 20.0), 6) - before;
+            assert!((heard - change).abs() < 2.0, "{change} dB: {heard} dB");
+        }
+        // A voice of more than 60 ms is none of it.
+        let mut voice = vec![0.1; 960];
+        for _ in 0..4 {
+            noise.analyse(&voice);
+            noise.fade_out(&mut voice);
+        }
+        assert!((pause(&mut noise, 10f32.powf(9.0 / 20.0), 1) - before - 9.0).abs() < 2.0);
     }
 }

@@ -129,6 +129,9 @@ impl OpusDecodeProcessor {
     fn fill(&mut self, gap: &mut Packet) -> Result<()> {
         let format = self.out.format();
         let (ticks, recovery) = next_recovery(gap);
+        if gap.is_dtx() {
+            self.noise.sender_is_silent();
+        }
         let (end, room) = Self::room(&mut self.decoded, self.filled, format, ticks)?;
         let bytes = gap.as_bytes();
         let rebuilt = match recovery {

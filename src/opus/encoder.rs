@@ -195,7 +195,7 @@ impl Processor for OpusEncodeProcessor {
         let length = frame.samples().len();
         frame.copy_to_interleaved(&mut self.gathered[self.filled..self.filled + length])?;
         self.filled += length;
-        if let Some(probability) = frame.speech_probability() {
+        if let Some(probability) = frame.near_end_speech() {
             self.speech = Some(self.speech.unwrap_or(false) || probability >= 0.5);
         }
 

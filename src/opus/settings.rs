@@ -103,12 +103,12 @@ pub struct OpusEncode {
     pub max_bandwidth: Bandwidth,
     /// In-band forward error correction (FEC): each packet carries a coarse copy of the voice before it. Default off.
     ///
-    /// Needs a [`loss_percent`](Self::loss_percent) above 0 and packets of 10 ms or more; [`Application::LowDelay`] has
-    /// none. What cannot work is refused ([`Error::NoEffect`]).
+    /// FEC rests while [`loss_percent`](Self::loss_percent) is 0, so that it can stay on while the loss follows what the far
+    /// side reports. It rests, too, with [`Application::LowDelay`] and in packets below 10 ms.
     ///
-    /// libopus leaves FEC out, silently, where it takes the sound for music, and below a bit rate that falls with
+    /// libopus leaves FEC out, too, where it takes the sound for music, and below a bit rate that falls with
     /// `loss_percent`: from about 28 kb/s in fullband to 13 kb/s in narrowband (above 5 % it narrows the band to get
-    /// there). [`OpusEncodeReading::fec_effective`] tells.
+    /// there). [`OpusEncodeReading::fec_effective`] tells whether there is any.
     pub fec: bool,
     /// Length of deep redundancy (DRED) in ms, 0 to 1040 in steps of 10. Default 0. Feature `deep-plc`.
     ///
@@ -116,7 +116,8 @@ pub struct OpusEncode {
     /// packets in a row, where the codec runs in wideband or more.
     ///
     /// DRED is paid for out of [`bitrate_bps`](Self::bitrate_bps). libopus gives it a share of what is above 12 kb/s
-    /// (above 20 kb/s beside `fec`) that grows with `loss_percent`, and reaches back only as far as that lasts.
+    /// (above 20 kb/s beside `fec`) that grows with `loss_percent`, and reaches back only as far as that lasts; at 0 % loss
+    /// it gives nothing.
     /// [`OpusEncodeReading::dred_effective`] tells whether there is any.
     pub dred_ms: u32,
     /// Expected packet loss in percent, 0 to 100. Default 0.
@@ -132,7 +133,7 @@ impl OpusEncode {
         Self::default()
     }
 
-    /// Checks the range of each setting, and that it can work beside the others.
+    /// Checks the range of each setting, and that it was built.
     pub(super) fn check(&self) -> Result<()> {
         if !PACKET_MS.contains(&self.packet_ms) {
             return Err(self.bad_packet_ms());
@@ -141,35 +142,15 @@ impl OpusEncode {
         in_range("OpusEncode::complexity", f32::from(self.complexity), 0.0, 10.0)?;
         in_range("OpusEncode::loss_percent", f32::from(self.loss_percent), 0.0, 100.0)?;
         in_range("OpusEncode::dred_ms", self.dred_ms as f32, 0.0, MAX_DRED_MS as f32)?;
-        self.check_redundancy()
+        if self.dred_ms > 0 && !NEURAL {
+            return Err(Error::Unavailable { setting: "OpusEncode::dred_ms", feature: "deep-plc" });
+        }
+        Ok(())
     }
 
     pub(super) fn bad_packet_ms(&self) -> Error {
         let (min, max) = (PACKET_MS[0], MAX_PACKET_MS);
         Error::OutOfRange { setting: "OpusEncode::packet_ms", value: self.packet_ms, min, max }
-    }
-
-    /// Checks that FEC and DRED can work.
-    fn check_redundancy(&self) -> Result<()> {
-        let refused = |setting, advice| Err(Error::NoEffect { setting, advice });
-        let (fec, dred) = ("OpusEncode::fec", "OpusEncode::dred_ms");
-        if self.dred_ms > 0 && !NEURAL {
-            return Err(Error::Unavailable { setting: dred, feature: "deep-plc" });
-        }
-        if self.fec && self.application == Application::LowDelay {
-            return refused(fec, "Application::LowDelay has no forward error correction, Voip and Audio have");
-        }
-        if self.fec && self.packet_ms < 10.0 {
-            return refused(fec, "there is none in packets below 10 ms: choose a longer OpusEncode::packet_ms");
-        }
-        if (self.fec || self.dred_ms > 0) && self.loss_percent == 0 {
-            let setting = if self.fec { fec } else { dred };
-            return refused(
-                setting,
-                "libopus spends nothing on losses it does not expect: set OpusEncode::loss_percent",
-            );
-        }
-        Ok(())
     }
 }
 
@@ -200,7 +181,7 @@ pub struct OpusEncodeReading {
     pub packets: u64,
     /// Number of bytes in them.
     pub bytes: u64,
-    /// Number of DTX packets: they need not be sent.
+    /// Number of DTX packets: only the first of a pause need be sent.
     pub dtx_packets: u64,
     /// Number of packets that carry in-band FEC.
     pub fec_packets: u64,

@@ -12,6 +12,10 @@ const MAX_DROPOUT: u16 = 3000;
 /// Furthest a packet may be behind the newest (A.1: MAX_MISORDER).
 const MAX_MISORDER: u16 = 100;
 
+/// Largest change of the transit time that counts as jitter, in timestamp units: 5 s. Beyond, a timestamp is wrong, or the
+/// sender's clock another one.
+const MAX_TRANSIT_CHANGE: u32 = 5 * Packet::CLOCK_HZ;
+
 /// Statistics of one received stream, as a report block tells them: sequence validation, loss and interarrival jitter.
 #[derive(Clone, Copy, Debug)]
 pub struct ReceiveStatistics {
@@ -109,14 +113,22 @@ impl ReceiveStatistics {
         true
     }
 
-    /// RFC 3550, A.8.
+    /// RFC 3550, A.8, of plausible timestamps.
     fn measure_jitter(&mut self, timestamp: u32, arrival: NtpTime) {
         let ticks = (u128::from(arrival.0) * u128::from(Packet::CLOCK_HZ)) >> 32;
         let transit = (ticks as u32).wrapping_sub(timestamp);
         if let Some(before) = self.transit.replace(transit) {
             let change = (transit.wrapping_sub(before) as i32).unsigned_abs();
+            if change > MAX_TRANSIT_CHANGE {
+                return;
+            }
             self.jitter = self.jitter.wrapping_add(change).wrapping_sub(self.jitter.wrapping_add(8) >> 4);
         }
+    }
+
+    /// Whether packets in sequence have shown that this is a stream.
+    pub fn is_valid(&self) -> bool {
+        self.probation == 0
     }
 
     /// Extended highest sequence number: cycles and number.
@@ -205,6 +217,10 @@ mod tests {
         statistics.packet(0, 2880, at_ms(70.0));
         assert_eq!(statistics.jitter(), 30);
         statistics.packet(1, 3840, at_ms(80.0));
+        assert_eq!(statistics.jitter(), 58);
+        // A timestamp of another hour is none.
+        statistics.packet(2, 4800 + 3600 * 48_000, at_ms(100.0));
+        statistics.packet(3, 5760, at_ms(120.0));
         assert_eq!(statistics.jitter(), 58);
     }
 

@@ -9,6 +9,9 @@ use super::{MediaClock, NtpTime, ReceiveStatistics};
 use crate::core::error::RtcpError;
 use crate::core::{Packet, Result};
 
+/// Time without a valid packet of the known stream, in seconds, before another SSRC takes over.
+const MIN_QUIET_S: f64 = 0.04;
+
 /// RTCP session of a call with one stream each way: counts what is sent and received, writes reports, and reads those of
 /// the far side.
 ///
@@ -36,6 +39,8 @@ pub struct RtcpSession {
     name: String,
     sent: Option<Sent>,
     stream: Option<Stream>,
+    /// Another SSRC, on probation.
+    candidate: Option<Stream>,
     reading: RtcpReading,
 }
 
@@ -54,6 +59,8 @@ struct Stream {
     ssrc: u32,
     statistics: ReceiveStatistics,
     clock: MediaClock,
+    /// When the last packet arrived.
+    arrival: NtpTime,
     /// The compact NTP time in the newest sender report, and when it arrived.
     last_report: Option<(u32, NtpTime)>,
 }
@@ -86,7 +93,14 @@ impl RtcpSession {
         while !name.is_char_boundary(end) {
             end -= 1;
         }
-        Self { ssrc, name: name[..end].into(), sent: None, stream: None, reading: RtcpReading::default() }
+        Self {
+            ssrc,
+            name: name[..end].into(),
+            sent: None,
+            stream: None,
+            candidate: None,
+            reading: RtcpReading::default(),
+        }
     }
 
     /// Counts an RTP packet that was sent: its timestamp, the bytes of its payload, and when its first sample was
@@ -101,14 +115,28 @@ impl RtcpSession {
         });
     }
 
-    /// Counts an RTP packet that arrived. Another SSRC begins new statistics. Returns whether the packet belongs to a
-    /// valid stream: see [`ReceiveStatistics::packet`].
+    /// Counts an RTP packet that arrived. Returns whether the packet belongs to the valid stream: see
+    /// [`ReceiveStatistics::packet`].
+    ///
+    /// Another SSRC begins new statistics once two of its packets came in sequence, and none of the stream before for
+    /// 40 ms: two senders that come by turns do not end each other's.
     pub fn received(&mut self, ssrc: u32, sequence: u16, timestamp: u32, arrival: NtpTime) -> bool {
-        if self.stream.as_ref().is_none_or(|stream| stream.ssrc != ssrc) {
-            let statistics = ReceiveStatistics::new(sequence);
-            self.stream = Some(Stream { ssrc, statistics, clock: MediaClock::default(), last_report: None });
+        let stream = self.stream.get_or_insert_with(|| Stream::new(ssrc, sequence, arrival));
+        if stream.ssrc == ssrc {
+            stream.arrival = arrival;
+            return stream.statistics.packet(sequence, timestamp, arrival);
         }
-        self.stream.as_mut().is_some_and(|stream| stream.statistics.packet(sequence, timestamp, arrival))
+        let is_quiet = !stream.statistics.is_valid() || arrival.seconds_since(stream.arrival) >= MIN_QUIET_S;
+        let candidate = match &mut self.candidate {
+            Some(candidate) if candidate.ssrc == ssrc => candidate,
+            other => other.insert(Stream::new(ssrc, sequence, arrival)),
+        };
+        let is_valid = candidate.statistics.packet(sequence, timestamp, arrival);
+        if is_valid && is_quiet {
+            candidate.arrival = arrival;
+            self.stream = self.candidate.take();
+        }
+        is_valid && is_quiet
     }
 
     /// Writes a compound packet to the start of `datagram`: a sender report, or a receiver report where nothing was sent,
@@ -213,6 +241,11 @@ impl RtcpSession {
 }
 
 impl Stream {
+    fn new(ssrc: u32, sequence: u16, arrival: NtpTime) -> Self {
+        let statistics = ReceiveStatistics::new(sequence);
+        Self { ssrc, statistics, clock: MediaClock::default(), arrival, last_report: None }
+    }
+
     fn block(&mut self, now: NtpTime) -> ReportBlockBuilder {
         let (last, delay) = self.last_report.map_or((0, 0), |(last, arrival)| {
             let delay = now.seconds_since(arrival) * 65_536.0;
@@ -282,6 +315,22 @@ mod tests {
         // 10 s after the first sample, the far side knows when any sample was captured.
         let captured = far.capture_time(480_000 + 4800).unwrap();
         assert!((captured.seconds_since(START) - 10.1).abs() < 1e-3);
+    }
+
+    #[test]
+    fn two_senders_by_turns_do_not_end_each_other_and_a_change_of_sender_is_followed() {
+        let mut session = RtcpSession::new(1, "");
+        let mut valid = [0, 0];
+        for index in 0..100u16 {
+            for ssrc in [2, 3] {
+                let time = at(f64::from(index) * 0.02 + f64::from(ssrc) * 0.001);
+                valid[ssrc as usize - 2] += i32::from(session.received(ssrc, index, u32::from(index) * 960, time));
+            }
+        }
+        assert_eq!(valid, [99, 0]);
+        let valid: Vec<bool> =
+            (0..4).map(|i| session.received(4, 700 + i, 77, at(3.0 + 0.02 * f64::from(i)))).collect();
+        assert_eq!(valid, [false, true, true, true]);
     }
 
     #[test]

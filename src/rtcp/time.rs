@@ -9,6 +9,7 @@ const UNIX_S: u64 = 2_208_988_800;
 ///
 /// Differences are modulo 2³² s, so that a wrap in 2036 does no harm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct NtpTime(pub u64);
 
 impl NtpTime {

@@ -1,9 +1,11 @@
 //! Header of an RTP packet (RFC 3550, section 5.1).
 
+use super::capture_time::AbsCaptureTime;
 use crate::core::Result;
 use crate::core::error::in_range;
 
-/// Header fields of an RTP packet with one Opus packet in it, without contributing sources and extensions.
+/// Header fields of an RTP packet with one Opus packet in it, without contributing sources and other extensions than this
+/// crate knows.
 ///
 /// [`RtpReceiver::read`](super::RtpReceiver::read) reads one; [`RtpSender::next_header`](super::RtpSender::next_header)
 /// makes one for a stack that writes RTP packets itself.
@@ -11,7 +13,7 @@ use crate::core::error::in_range;
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct RtpHeader {
-    /// Payload type, the dynamic one agreed upon: 96 to 127.
+    /// Payload type: the dynamic one agreed upon, 96 to 127, or that of a packet without Opus, 0 to 127.
     pub payload_type: u8,
     /// Marker bit: the first packet after a silence in which nothing was sent (RFC 3551, section 4.1).
     pub marker: bool,
@@ -21,8 +23,10 @@ pub struct RtpHeader {
     pub timestamp: u32,
     /// Synchronisation source: the stream.
     pub ssrc: u32,
-    /// Length of the sound in ticks of 48 kHz: not a field of the header, but known from the payload.
+    /// Length of the sound in ticks of 48 kHz, 0 without Opus: not a field of the header, but known from the payload.
     pub duration: u32,
+    /// Absolute capture time, where the packet has that header extension.
+    pub capture_time: Option<AbsCaptureTime>,
 }
 
 /// Fails for a payload type that is not dynamic (RFC 3551, section 6).

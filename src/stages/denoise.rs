@@ -2,20 +2,18 @@
 
 mod settings;
 
-#[cfg(feature = "hush")]
-mod arbiter;
 #[cfg(feature = "denoise")]
-mod engine;
+mod arbiter;
 #[cfg(feature = "hush")]
-mod hush;
+mod full_band;
 #[cfg(not(feature = "denoise"))]
 mod no_network;
 #[cfg(feature = "denoise")]
 mod processor;
 #[cfg(feature = "denoise")]
-mod rnnoise;
-#[cfg(feature = "denoise")]
 mod stereo_link;
+#[cfg(feature = "denoise")]
+mod suppressor;
 
 #[cfg(not(feature = "denoise"))]
 pub use no_network::DenoiseProcessor;

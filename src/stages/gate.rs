@@ -1,6 +1,7 @@
 //! Noise gate.
 
 mod detector;
+mod noise;
 mod processor;
 mod settings;
 

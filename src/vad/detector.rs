@@ -3,14 +3,17 @@
 //! Speech needs two things: a speech probability from a neural network, and a level that stands out from the background.
 //!
 //! The probability is that of a `Denoise` upstream, which the frame carries, and with the feature `vad` that of a second
-//! network; then both must agree. Either can be wrong for seconds on end: RNNoise's takes a steady fan for speech. So
-//! the level is asked as well (minimum statistics). Speech is louder than what was heard shortly before; a steady noise,
-//! however loud, is not.
+//! network; then both must agree, unless the second is sure for long. Either can be wrong for seconds on end: RNNoise's
+//! takes a steady fan for speech, and a whisper for noise. So the level is asked as well (minimum statistics). Speech is
+//! louder than what was heard shortly before; a steady noise, however loud, is not.
+//!
+//! One detector runs a pipeline: the frame carries its probability to the stages behind.
 
 #[cfg(feature = "vad")]
 use super::network::SpeechNetwork;
 use crate::core::{Format, Frame, Result};
 use crate::dsp::kernels;
+use crate::dsp::level::SILENCE_POWER;
 
 /// Rise of the level over its minimum of the last [`ONSET_STEPS`] at which speech may begin, in dB. Fans and motors stay
 /// below 6, and mostly below 9 where noise suppression makes them flutter.
@@ -18,6 +21,9 @@ const ONSET_RISE_DB: f32 = 9.0;
 
 /// Rise of the level over its minimum of the last [`OFFSET_STEPS`] down to which speech goes on, in dB.
 const OFFSET_RISE_DB: f32 = 5.0;
+
+/// Rise over the minimum of the last [`ONSET_STEPS`] below which a sound is too steady for speech, in dB.
+const STEADY_RISE_DB: f32 = 3.0;
 
 /// Window of the minimum for the beginning of speech, in steps of 10 ms. A noise that sets in is no longer new by the
 /// time a network takes it for speech.
@@ -29,8 +35,19 @@ const OFFSET_STEPS: usize = 150;
 /// Window of a level, in steps of 10 ms: longer than a period of mains hum or of a low voice.
 const LEVEL_STEPS: usize = 4;
 
-/// Floor of a level, −100 dBFS: digital silence says nothing about the noise that follows.
-const MIN_POWER: f32 = 1e-10;
+/// Steps before digital silence that count for no background: sound that was fading out.
+const FADE_STEPS: usize = 6;
+
+/// Probability from which the detector's own network is sure.
+#[cfg(feature = "vad")]
+const SURE: f32 = 0.85;
+
+/// Time for which that network must be sure, and the level stand out as at an onset, until it is believed alone, in ms.
+/// Half as much time without undoes it; a whole second is remembered.
+#[cfg(feature = "vad")]
+const CONVICTION_MS: f32 = 400.0;
+#[cfg(feature = "vad")]
+const MAX_CONVICTION_MS: f32 = 1000.0;
 
 const STEP_MS: usize = 10;
 
@@ -63,9 +80,21 @@ pub(crate) struct VadFrame {
     onset_rise: f32,
     /// `power` relative to its minimum over the last [`OFFSET_STEPS`].
     offset_rise: f32,
+    /// Whether what is heard is the far end: no speech, and no noise either.
+    pub far_end: bool,
 }
 
 impl VadFrame {
+    /// Whether the frame is digital silence.
+    pub fn is_silent(&self) -> bool {
+        self.power <= SILENCE_POWER
+    }
+
+    /// Softest power over 40 ms of the last [`ONSET_STEPS`], where there was no silence: the noise is no louder.
+    pub fn floor(&self) -> Option<f32> {
+        Some(self.power / self.onset_rise).filter(|&floor| floor > 2.0 * SILENCE_POWER)
+    }
+
     /// Whether the level is above the background.
     pub fn stands_out(&self) -> bool {
         self.offset_rise >= ratio(OFFSET_RISE_DB)
@@ -73,7 +102,7 @@ impl VadFrame {
 
     /// Whether the frame may be a soft part of speech.
     pub fn may_be_speech(&self) -> bool {
-        self.stands_out() && self.probability >= 0.5
+        self.stands_out() && self.onset_rise >= ratio(STEADY_RISE_DB) && self.probability >= 0.5
     }
 }
 
@@ -85,8 +114,12 @@ pub(crate) struct Detector {
     known: usize,
     /// Powers of the last [`OFFSET_STEPS`], each over [`LEVEL_STEPS`], the newest last.
     past: [f32; OFFSET_STEPS],
+    /// Position of the last frame: one that was not moved on still carries its last detection.
+    position: Option<i64>,
     #[cfg(feature = "vad")]
     network: SpeechNetwork,
+    #[cfg(feature = "vad")]
+    conviction: Conviction,
 }
 
 impl Detector {
@@ -97,44 +130,78 @@ impl Detector {
             recent: [0.0; LEVEL_STEPS],
             known: 0,
             past: [f32::INFINITY; OFFSET_STEPS],
+            position: None,
             #[cfg(feature = "vad")]
             network: SpeechNetwork::new(format)?,
+            #[cfg(feature = "vad")]
+            conviction: Conviction::default(),
         })
     }
 
-    /// Analyses the next frame.
-    pub fn analyse(&mut self, frame: &Frame) -> VadFrame {
+    /// Analyses the next frame, and leaves the speech probability on it for the detectors behind.
+    pub fn analyse(&mut self, frame: &mut Frame) -> VadFrame {
         let step = frame.format().samples_per_channel() * STEP_MS / frame.format().frame_ms() as usize;
-        let mut analysis = VadFrame { probability: 0.0, power: 0.0, onset_rise: 0.0, offset_rise: 0.0 };
+        let far_end = frame.far_end_speech();
+        let mut analysis = VadFrame { probability: 0.0, power: 0.0, onset_rise: 0.0, offset_rise: 0.0, far_end };
         for start in (0..frame.format().samples_per_channel()).step_by(step) {
             let power = frame
                 .channels()
                 .map(|channel| kernels::energy(&channel[start..start + step]) / step as f32)
                 .fold(0.0, f32::max);
-            let (power, onset_rise, offset_rise) = self.update_levels(power);
+            let (power, onset_rise, offset_rise) = if far_end { (power, 1.0, 1.0) } else { self.update_levels(power) };
             analysis.power = power;
             analysis.onset_rise = analysis.onset_rise.max(onset_rise);
             analysis.offset_rise = analysis.offset_rise.max(offset_rise);
         }
-        analysis.probability = self.probability(frame, &analysis);
+        let is_new = self.position.replace(frame.position()) != Some(frame.position());
+        let detected = frame.detected_speech().filter(|_| is_new);
+        analysis.probability = detected.unwrap_or_else(|| self.probability(frame, &analysis));
+        frame.set_detected_speech(analysis.probability);
+        if far_end {
+            analysis.probability = 0.0;
+        }
         analysis
     }
 
     /// Takes in the power of the next step; returns the smoothed power, and its rises for onset and offset.
     fn update_levels(&mut self, power: f32) -> (f32, f32, f32) {
+        if power <= SILENCE_POWER {
+            self.pause();
+            return (SILENCE_POWER, 1.0, 1.0);
+        }
         self.known = (self.known + 1).min(LEVEL_STEPS);
         push(&mut self.recent, power);
         let recent = &self.recent[LEVEL_STEPS - self.known..];
-        let power = (recent.iter().sum::<f32>() / self.known as f32).max(MIN_POWER);
+        let power = recent.iter().sum::<f32>() / self.known as f32;
         push(&mut self.past, power);
         let min = |past: &[f32]| past.iter().copied().fold(power, f32::min);
         (power, power / min(&self.past[OFFSET_STEPS - ONSET_STEPS..]), power / min(&self.past))
     }
 
+    /// Digital silence: time stands still.
+    fn pause(&mut self) {
+        if self.known > 0 {
+            self.past[OFFSET_STEPS - FADE_STEPS..].fill(f32::INFINITY);
+            self.known = 0;
+        }
+        // While nothing else is known, what follows is compared with silence.
+        if self.past.iter().all(|power| power.is_infinite()) {
+            self.past.fill(SILENCE_POWER);
+        }
+    }
+
     #[cfg(feature = "vad")]
     fn probability(&mut self, frame: &Frame, analysis: &VadFrame) -> f32 {
+        if analysis.power <= SILENCE_POWER {
+            return 0.0;
+        }
         let own = self.network.analyse(frame, analysis.power);
-        frame.speech_probability().map_or(own, |given| given.min(own))
+        let sure = own >= SURE && analysis.offset_rise >= ratio(ONSET_RISE_DB);
+        let believed = self.conviction.update(sure, frame.format().frame_ms());
+        match frame.speech_probability() {
+            Some(given) if !believed => given.min(own),
+            _ => own,
+        }
     }
 
     /// Without a network only the level is left: a knock or music is speech to it.
@@ -148,8 +215,31 @@ impl Detector {
     pub fn reset(&mut self) {
         self.known = 0;
         self.past.fill(f32::INFINITY);
+        self.position = None;
         #[cfg(feature = "vad")]
-        self.network.reset();
+        {
+            self.network.reset();
+            self.conviction = Conviction::default();
+        }
+    }
+}
+
+/// Conviction of the detector's own network, in ms for which it has been sure.
+#[cfg(feature = "vad")]
+#[derive(Clone, Copy, Debug, Default)]
+struct Conviction {
+    ms: f32,
+    believed: bool,
+}
+
+#[cfg(feature = "vad")]
+impl Conviction {
+    /// Takes in a frame of `ms` milliseconds; returns whether the network is believed alone.
+    fn update(&mut self, sure: bool, ms: u32) -> bool {
+        let step = if sure { ms as f32 } else { -0.5 * ms as f32 };
+        self.ms = (self.ms + step).clamp(0.0, MAX_CONVICTION_MS);
+        self.believed = self.ms >= CONVICTION_MS || (self.believed && self.ms > 0.0);
+        self.believed
     }
 }
 
@@ -164,6 +254,10 @@ pub(crate) struct SpeechDecision {
 impl SpeechDecision {
     /// Takes in a frame of `ms` milliseconds; returns whether there is speech.
     pub fn update(&mut self, thresholds: &Thresholds, frame: &VadFrame, ms: u32) -> bool {
+        if frame.far_end {
+            *self = Self::default();
+            return false;
+        }
         let goes_on = if self.speaking {
             frame.probability >= thresholds.offset && frame.stands_out()
         } else {
@@ -215,8 +309,8 @@ mod tests {
     fn credulous(format: Format, samples: &[f32]) -> Vec<bool> {
         let (mut detector, mut decision) = (Detector::new(format).unwrap(), SpeechDecision::default());
         frames(format, samples, Some(1.0))
-            .map(|frame| {
-                let frame = VadFrame { probability: 1.0, ..detector.analyse(&frame) };
+            .map(|mut frame| {
+                let frame = VadFrame { probability: 1.0, ..detector.analyse(&mut frame) };
                 decision.update(&Thresholds::default(), &frame, format.frame_ms())
             })
             .collect()
@@ -276,7 +370,7 @@ mod tests {
             let mut decision = SpeechDecision::default();
             let mut speaks = |probability, rise_db: f32, frames: u32| {
                 let rise = ratio(rise_db);
-                let frame = VadFrame { probability, power: 1.0, onset_rise: rise, offset_rise: rise };
+                let frame = VadFrame { probability, power: 1.0, onset_rise: rise, offset_rise: rise, far_end: false };
                 (0..frames).map(|_| decision.update(&thresholds, &frame, ms)).filter(|&speaking| speaking).count()
                     as u32
             };
@@ -296,11 +390,61 @@ mod tests {
         let long = short.with_frame_ms(20).unwrap();
         let samples: Vec<f32> = fixture("speech_room").iter().step_by(3).copied().collect();
         let (mut a, mut b) = (Detector::new(short).unwrap(), Detector::new(long).unwrap());
-        let analysed: Vec<VadFrame> = frames(short, &samples, None).map(|frame| a.analyse(&frame)).collect();
-        for (pair, frame) in analysed.chunks_exact(2).zip(frames(long, &samples, None)) {
-            let frame = b.analyse(&frame);
+        let analysed: Vec<VadFrame> = frames(short, &samples, None).map(|mut frame| a.analyse(&mut frame)).collect();
+        for (pair, mut frame) in analysed.chunks_exact(2).zip(frames(long, &samples, None)) {
+            let frame = b.analyse(&mut frame);
             assert!((frame.power / pair[1].power - 1.0).abs() < 1e-4);
             assert!((frame.onset_rise / pair[0].onset_rise.max(pair[1].onset_rise) - 1.0).abs() < 1e-3);
         }
+    }
+
+    #[test]
+    fn silence_is_no_background() {
+        let mut detector = Detector::new(Format::mono(48_000).unwrap()).unwrap();
+        for _ in 0..200 {
+            detector.update_levels(1e-6);
+        }
+        // The sound fades out, and is muted for longer than any window.
+        for power in [1e-7, 1e-8].into_iter().chain([0.0; 400]) {
+            detector.update_levels(power);
+        }
+        for _ in 0..200 {
+            let (_, onset_rise, offset_rise) = detector.update_levels(1e-6);
+            assert!(onset_rise < 1.01 && offset_rise < 1.01, "{onset_rise} {offset_rise}: the noise is not new");
+        }
+        // Of a stream that begins with silence nothing else is known: what follows stands out.
+        detector.reset();
+        detector.update_levels(0.0);
+        assert!(detector.update_levels(1e-6).1 > ratio(ONSET_RISE_DB));
+    }
+
+    #[test]
+    fn one_detector_serves_a_pipeline_and_the_far_end_is_no_speech() {
+        let format = Format::mono(48_000).unwrap();
+        let (mut first, mut second) = (Detector::new(format).unwrap(), Detector::new(format).unwrap());
+        let (mut heard, mut far_end) = (0.0f32, 0.0f32);
+        for (index, mut frame) in frames(format, &fixture("speech_clean"), None).enumerate() {
+            frame.set_position(480 * index as i64);
+            let found = first.analyse(&mut frame).probability;
+            // Had the second one run its own network on this, it would find nothing.
+            frame.samples_mut().fill(0.001);
+            assert_eq!(second.analyse(&mut frame).probability, found, "{index}");
+            heard = heard.max(found);
+            frame.set_far_end_speech(true);
+            far_end = far_end.max(second.analyse(&mut frame).probability);
+        }
+        assert!(heard > 0.9 && far_end == 0.0, "{heard} {far_end}");
+    }
+
+    #[cfg(feature = "vad")]
+    #[test]
+    fn a_network_that_is_sure_for_long_is_believed_alone() {
+        let mut conviction = Conviction::default();
+        let mut run = |sure: bool, frames: usize| (0..frames).map(|_| conviction.update(sure, 10)).last().unwrap();
+        assert!(!run(true, 39), "a knock is no speech");
+        assert!(run(true, 1));
+        assert!(run(false, 79) && !run(false, 1), "between words it is, and then no longer");
+        run(true, 1000);
+        assert!(run(false, 199) && !run(false, 1));
     }
 }

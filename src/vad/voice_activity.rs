@@ -24,9 +24,13 @@ const LEAD_MS: u32 = 40;
 /// [`hangover_ms`](Self::hangover_ms).
 ///
 /// The speech probability is that of a `Denoise` upstream, which the frame carries, and that of a network of its own
-/// (earshot, feature `vad`); where there are both, they must agree. A frame without one is given it, for the stages
+/// (earshot, feature `vad`); where there are both, they must agree, or its own must be sure for 0.4 s while the level
+/// stands out: denoising networks take a whisper for noise. A frame without one is given it, for the stages
 /// downstream. With neither, the level alone decides: whatever is 11 dB louder than the background is speech, be it a
 /// knock or music.
+///
+/// One network runs a pipeline: an `AutoGain` behind it goes by what this stage found, and the other way round. The
+/// [far end](crate::Frame::far_end_speech) is no speech, and digital silence changes nothing.
 ///
 /// Of clean speech 86 to 99 % is found (of the frames no more than 12 dB below the active level, in 15 recordings).
 /// Fans, motors, wind, rubbing and taps are not taken for speech, of a busy street 9 % is.
@@ -171,6 +175,7 @@ impl Processor for VoiceActivityProcessor {
         let analysis = self.detector.analyse(frame);
         if frame.speech_probability().is_none() {
             frame.set_speech_probability(Some(analysis.probability));
+            frame.set_detected_speech(analysis.probability);
         }
         self.onset.update(analysis.stands_out(), ms);
 

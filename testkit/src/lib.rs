@@ -8,6 +8,7 @@ pub mod call;
 pub mod click;
 pub mod file_kind;
 pub mod network;
+pub mod packet_trace;
 pub mod program;
 pub mod random;
 pub mod signal;

@@ -53,6 +53,11 @@ pub struct Network {
     pub duplicate: f64,
     /// When nothing gets through, and for how long; then everything comes at once.
     pub stalls: Vec<(f64, f64)>,
+    /// From when on all packets come later, and by how much: another way through the network.
+    pub step: Option<(f64, f64)>,
+    /// The share of padding-only packets among all RTP packets: empty payload, an old timestamp, and a sequence number of
+    /// their own, as browsers and SFUs send them to probe for bandwidth.
+    pub padding: f64,
     /// By how much the sender's clock is faster than the receiver's.
     pub drift_ppm: f64,
     pub seed: u64,
@@ -66,6 +71,8 @@ impl Default for Network {
             reorder: 0.0,
             duplicate: 0.0,
             stalls: Vec::new(),
+            step: None,
+            padding: 0.0,
             drift_ppm: 0.0,
             seed: 1,
         }
@@ -93,6 +100,30 @@ impl Network {
         sent_ms / (1.0 + self.drift_ppm * 1e-6)
     }
 
+    /// When a packet arrives that is sent then and delayed by so much, both by the receiver's clock.
+    fn arrival_ms(&self, sent_ms: f64, jitter_ms: f64) -> f64 {
+        let at_ms = sent_ms + jitter_ms + self.step.filter(|step| sent_ms >= step.0).map_or(0.0, |step| step.1);
+        let stall = self.stalls.iter().find(|s| (s.0..s.0 + s.1).contains(&sent_ms));
+        stall.map_or(at_ms, |stall| at_ms.max(stall.0 + stall.1))
+    }
+
+    /// Which packets are followed by padding, and when that arrives; `None` is padding that was lost. The media packets'
+    /// own arrivals are those without padding, so that both can be compared.
+    pub fn carry_padding(&self, sent_ms: &[f64], arrivals: &[Arrival]) -> Vec<(usize, Option<f64>)> {
+        let mut random = fastrand::Rng::with_seed(!self.seed);
+        let mut arrived = vec![None; sent_ms.len()];
+        arrivals.iter().rev().for_each(|arrival| arrived[arrival.packet] = Some(arrival.at_ms));
+        let lost = f64::from(self.loss.percent()) / 100.0;
+        let (mut padding, mut last) = (Vec::new(), f64::MIN);
+        for (packet, (&sent_ms, arrived)) in sent_ms.iter().zip(arrived).enumerate() {
+            last = arrived.unwrap_or_else(|| last.max(self.arrival_ms(self.received_ms(sent_ms), 0.0)));
+            while random.f64() < self.padding {
+                padding.push((packet, (random.f64() >= lost).then_some(last)));
+            }
+        }
+        padding
+    }
+
     /// What arrives of packets of `packet_ms` sent at these times (by the sender's clock), in the order of arrival.
     pub fn carry(&self, sent_ms: &[f64], packet_ms: f64) -> Vec<Arrival> {
         let mut random = fastrand::Rng::with_seed(self.seed);
@@ -114,11 +145,7 @@ impl Network {
                 continue;
             }
             let sent_ms = self.received_ms(sent_ms);
-            let mut at_ms = sent_ms + jitter;
-            if let Some(stall) = self.stalls.iter().find(|s| (s.0..s.0 + s.1).contains(&sent_ms)) {
-                at_ms = at_ms.max(stall.0 + stall.1);
-            }
-            at_ms = at_ms.max(last);
+            let mut at_ms = self.arrival_ms(sent_ms, jitter).max(last);
             if overtaken < self.reorder {
                 at_ms += back;
             } else {
@@ -183,5 +210,27 @@ mod tests {
         let reordered = carried(&Network { reorder: 0.1, ..Network::default() });
         let overtaken = reordered.windows(2).filter(|two| two[0].packet > two[1].packet).count();
         assert!((1800..2200).contains(&overtaken), "{overtaken}");
+    }
+
+    #[test]
+    fn a_step_delays_all_that_is_sent_from_then_on() {
+        let arrivals = carried(&Network { step: Some((6000.0, 200.0)), ..Network::default() });
+        let late = |arrival: &Arrival| if arrival.packet < 300 { 0.0 } else { 200.0 };
+        assert!(arrivals.iter().all(|a| a.at_ms == a.packet as f64 * 20.0 + late(a)));
+    }
+
+    #[test]
+    fn padding_has_its_share_of_packets_and_of_losses_and_comes_behind_its_packet() {
+        let sent_ms: Vec<f64> = (0..20_000).map(|i| f64::from(i) * 20.0).collect();
+        let loss = Loss::Bursty { share: 0.1, burst: 1.0 };
+        let network = Network { loss, padding: 0.4, jitter_ms: 30.0, ..Network::default() };
+        let arrivals = network.carry(&sent_ms, 20.0);
+        assert_eq!(arrivals, Network { padding: 0.0, ..network.clone() }.carry(&sent_ms, 20.0));
+        let padding = network.carry_padding(&sent_ms, &arrivals);
+        let share = padding.len() as f64 / (padding.len() + sent_ms.len()) as f64;
+        assert!((share - 0.4).abs() < 0.01, "{share}");
+        let lost = padding.iter().filter(|p| p.1.is_none()).count() as f64 / padding.len() as f64;
+        assert!((lost - 0.1).abs() < 0.01, "{lost}");
+        assert!(padding.iter().all(|(packet, at)| at.is_none_or(|at| at >= sent_ms[*packet])));
     }
 }

@@ -2,7 +2,7 @@
 
 use voxframe::echo::{Suppression, far_end};
 use voxframe::input_check::InputCheck;
-use voxframe::pipeline::{FrameProcessor, process_fn};
+use voxframe::pipeline::{FrameProcessor, Restamp, process_fn};
 use voxframe::{
     AutoGain, EchoCancel, Format, Frame, Gain, HighPass, LevelMeter, Limiter, NoiseGate, Processor, Result, Stage,
     VoiceActivity,
@@ -51,6 +51,7 @@ pub fn cases() -> Vec<Case> {
         linked("echo cancellation, linear", |f| boxed(EchoCancel { suppression: Suppression::Off, ..EchoCancel::default() }.with_far_end(&far_end(f).1), f), effects::cancels_echo),
         independent("scrub", |f| boxed(InputCheck::default(), f), effects::counts_what_is_no_sound),
         independent("closure", |f| boxed(process_fn(|frame| frame.samples_mut().reverse()), f), effects::reverses_frames),
+        independent("restamp", |f| boxed(Restamp, f), effects::steadies_positions),
         independent("absent", |f| boxed(None::<Gain>, f), effects::does_nothing),
         linked("chain", |f| boxed(Gain::db(6.0).then(NoiseGate { lookahead_ms: 3.0, ..NoiseGate::default() }), f), |p| effects::closes_on_soft_noise(p, 6.0)),
     ];
@@ -87,8 +88,8 @@ pub fn cases() -> Vec<Case> {
         use voxframe::Denoise;
         use voxframe::denoise::Engine;
         cases.extend([
-            linked("denoise by Hush", |f| boxed(Denoise { engine: Engine::Hush, ..Denoise::default() }, f), effects::takes_noise_and_leaves_speech),
-            independent("denoise by Hush, bypassed", |f| boxed(Denoise { engine: Engine::Hush, bypassed: true, ..Denoise::default() }, f), |p| effects::delays_and_keeps_a_tone(p, 48_000)),
+            linked("denoise by Hush", |f| boxed(Denoise { engine: Engine::Best, ..Denoise::default() }, f), effects::takes_noise_and_leaves_speech),
+            independent("denoise by Hush, bypassed", |f| boxed(Denoise { engine: Engine::Best, bypassed: true, ..Denoise::default() }, f), |p| effects::delays_and_keeps_a_tone(p, 48_000)),
         ]);
     }
     #[cfg(all(feature = "denoise", feature = "resample"))]

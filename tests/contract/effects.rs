@@ -240,3 +240,18 @@ pub fn takes_noise_and_leaves_speech(probe: &Probe) -> Result<(), String> {
     within("change of the noise in dB", change(12_000..21_600), -100.0..=-10.0)?;
     within("change of the speech in dB", change(26_000..120_000), -3.0..=10.0)
 }
+
+/// Positions that stand still and leap count on; the sound stays.
+pub fn steadies_positions(probe: &Probe) -> Result<(), String> {
+    let mut stage = probe.at(48_000);
+    let mut frame = Frame::new(stage.input_format());
+    for (index, position) in [7, 7, 9000, -3, 480].into_iter().enumerate() {
+        frame.set_position(position);
+        frame.samples_mut().fill(0.5);
+        let out = stage.process(&mut frame).unwrap().unwrap();
+        if out.position() != index as i64 * 480 || out.samples()[100] != 0.5 {
+            return Err(format!("frame {index} at {}", out.position()));
+        }
+    }
+    Ok(())
+}

@@ -91,9 +91,9 @@ fn echo_cancellation_does_not_allocate_on_either_thread() {
 fn noise_suppression_is_reset_any_number_of_times() {
     use voxframe::denoise::Engine;
     use voxframe::{Denoise, Stage};
-    let mut engines = vec![Engine::RnNoise];
+    let mut engines = vec![Engine::Light, Engine::Standard];
     if cfg!(feature = "hush") {
-        engines.push(Engine::Hush);
+        engines.push(Engine::Best);
     }
     for engine in engines {
         let format = Format::stereo(48_000).unwrap();

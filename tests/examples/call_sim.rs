@@ -47,3 +47,61 @@ fn a_simulated_call_is_told_drawn_and_the_same_for_a_seed() {
         assert!(!done && error.to_lowercase().contains("error"), "{wrong:?}: {error}");
     }
 }
+
+/// The figures of a call with these arguments.
+fn figures(folder: &Folder, speech: &Path, more: &[&str]) -> serde_json::Value {
+    let (out, report) = (folder.file("heard.wav"), folder.file("figures.json"));
+    let mut args: Vec<&dyn AsRef<std::ffi::OsStr>> = vec![&speech, &out, &"--report", &report];
+    args.extend(more.iter().map(|arg| arg as &dyn AsRef<std::ffi::OsStr>));
+    let said = example("call_sim", &args);
+    assert_eq!(said.code, Some(0), "{more:?}: {}", said.stderr);
+    serde_json::from_str(&fs::read_to_string(&report).unwrap()).unwrap()
+}
+
+#[test]
+fn what_happens_in_a_call_is_in_its_figures() {
+    let folder = Folder::new();
+    let speech = fixture_path("speech_clean.wav");
+    let with = |more: &[&str]| {
+        let figures = figures(&folder, &speech, more);
+        move |key: &str| figures[key].as_f64().unwrap_or_else(|| panic!("{key}"))
+    };
+    let (plain, step) = (with(&[]), with(&["--step-ms", "200", "--step-at", "2"]));
+    assert!(plain("delay_mean_ms") < 60.0 && plain("sent") == plain("received") && plain("lost") == 0.0);
+    let filled = |call: &dyn Fn(&str) -> f64| call("concealed_ms") + call("comfort_noise_ms") + call("added_ms");
+    assert!(filled(&step) > filled(&plain) + 100.0);
+    assert!(step("delay_p95_ms") > plain("delay_p95_ms") + 150.0);
+    // So much padding comes beside the packets.
+    let padding = with(&["--padding", "0.4"]);
+    let share = 1.0 - plain("received") / padding("received");
+    assert!((0.3..0.5).contains(&share) && padding("sent") == plain("sent"), "{share}");
+    // A device with a small buffer is silent for the rest of the time.
+    let stall = with(&["--stall-ms", "400", "--stall-at", "2", "--device-ms", "100"]);
+    let sound = wav::read(&folder.file("heard.wav")).samples;
+    assert!(sound[2 * 48_000..2 * 48_000 + 300 * 48].iter().all(|&sample| sample == 0.0));
+    assert!(stall("seconds") > plain("seconds"));
+    let quiet = with(&["--dtx"]);
+    assert!(quiet("sent") < plain("sent"));
+    let _ = with(&["--background-from", "-60", "--background-to", "-40", "--background-at", "1"]);
+    let sound = wav::read(&folder.file("heard.wav")).samples;
+    let (before, after) = (level(&sound[9600..19_200]), level(&sound[sound.len() - 12_000..sound.len() - 4000]));
+    assert!((-63.0..-57.0).contains(&before) && (-43.0..-37.0).contains(&after), "{before}, {after}");
+}
+
+#[test]
+fn a_traced_call_is_played_as_it_came() {
+    let folder = Folder::new();
+    let speech = fixture_path("speech_clean.wav");
+    for (name, lost) in [("good", 0.0..0.1), ("bad", 6.0..14.0), ("handover", 0.0..0.1)] {
+        let trace = format!("{}/fixtures/traces/{name}.trace", env!("CARGO_MANIFEST_DIR"));
+        let figures = figures(&folder, &speech, &["--trace", &trace]);
+        let loss = figures["network_loss_percent"].as_f64().unwrap();
+        assert!(lost.contains(&loss), "{name}: {loss} %");
+        assert!(figures["seconds"].as_f64().unwrap() > 4.0);
+    }
+    let none = folder.file("none.trace");
+    fs::write(&none, "1 2 3\n").unwrap();
+    let out = folder.file("none.wav");
+    let said = example("call_sim", &[&speech, &out, &"--trace", &none]);
+    assert!(said.code == Some(1) && said.stderr.contains("line 1"), "{}", said.stderr);
+}

@@ -4,6 +4,7 @@ use voxframe::JitterBuffer;
 use voxframe_testkit::network::{Arrival, Network};
 use voxframe_testkit::signal::{self, level};
 
+use super::stream::Ends;
 use super::{SPEECH, call, format, mean, packets, run};
 
 #[test]
@@ -52,6 +53,51 @@ fn a_spike_is_played_late_not_lost_and_over_in_seconds() {
     let after = log[3500].0;
     assert!(after < before + 20.0, "{before} → {after} ms after 5 s");
     assert!(last.removed_for_acceleration_ms > 200.0);
+}
+
+/// Wi-Fi to LTE, a VPN: from one packet on all come later.
+#[test]
+fn a_step_in_latency_costs_its_own_length_once() {
+    let cut_before = run(1000, &Network::default(), JitterBuffer::default()).2.removed_for_acceleration_ms;
+    for step_ms in [40.0, 80.0, 200.0, 600.0] {
+        let network = Network { step: Some((6000.0, step_ms)), ..Network::default() };
+        let (_, log, last) = run(1000, &network, JitterBuffer::default());
+        let filled = last.concealed_ms + last.comfort_noise_ms - 60.0;
+        let cut = last.removed_for_acceleration_ms - cut_before;
+        println!("step of {step_ms} ms: filled in {filled:.0}, cut {cut:.0} ms");
+        assert!((filled - step_ms).abs() <= 40.0 && cut <= 10.0, "{step_ms}: filled in {filled}, cut {cut} ms");
+        assert_eq!((last.packets_flushed, last.packets_late, last.stream_restarts), (0, 0, 0), "{last:?}");
+        let late = log[1500].0 - log[500].0;
+        assert!((late - step_ms).abs() < 30.0, "{step_ms}: {late} ms");
+    }
+}
+
+/// Push-to-talk, some PBXs: in pauses nothing is captured, and timestamps stand still.
+#[test]
+fn timestamps_that_stand_still_in_pauses_are_a_pause() {
+    let pauses = |stands: bool| {
+        let mut ends = Ends::new(JitterBuffer::default());
+        let (mut timestamp, mut sequence, mut worst) = (0u32, 0u16, 0.0f32);
+        for index in 0..3000u32 {
+            let is_pause = index % 150 >= 120;
+            if !is_pause {
+                ends.push(sequence.into(), sequence, timestamp, 1);
+                sequence += 1;
+            }
+            timestamp += if is_pause && stands { 0 } else { 960 };
+            ends.pull();
+            if !is_pause && index > 500 {
+                worst = worst.max(ends.reading().jitter_buffer_target_delay_ms);
+            }
+        }
+        (worst, ends.reading())
+    };
+    let (advancing, _) = pauses(false);
+    let (standing, last) = pauses(true);
+    println!("target {advancing} ms, {standing} where they stand still; {last:?}");
+    assert!(standing <= advancing + 40.0, "{advancing} and {standing} ms");
+    // The cut at the start, and nothing after it.
+    assert!(last.removed_for_acceleration_ms < 60.0 && last.packets_missing == 0, "{last:?}");
 }
 
 /// An hour of call: ±200 ppm, a stall of 5 s in the middle.

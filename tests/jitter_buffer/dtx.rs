@@ -116,3 +116,35 @@ fn so_does_a_jitter_buffer_which_takes_none_of_it_for_loss() {
         assert_background(&heard, 3 * RATE..8 * RATE - RATE / 4, &what);
     }
 }
+
+/// The background rises while nobody speaks: the far end hears it rise, without bursts.
+#[test]
+fn comfort_noise_follows_a_background_that_rises_in_a_pause() {
+    let speech = &fixture("speech_clean.wav")[0];
+    let mut sound = [&speech[..2 * RATE], &vec![0.0; 12 * RATE]].concat();
+    let mut noise = noise(1, sound.len(), 1.0);
+    let normal = -level(&noise);
+    for (index, sample) in noise.iter_mut().enumerate() {
+        // −65 dBFS until 4 s, −50 dBFS from 5 s on.
+        let level = -65.0 + 15.0 * ((index as f32 / RATE as f32) - 4.0).clamp(0.0, 1.0);
+        *sample *= 10f32.powf((normal + level) / 20.0);
+    }
+    sound.iter_mut().zip(&noise).for_each(|(sound, noise)| *sound += noise);
+    for settings in SENDERS {
+        let (packets, unsent) = sent(settings, &sound);
+        let mut heard = Vec::new();
+        call(&packets, &Network::default(), JitterBuffer::default(), Format::mono(48_000).unwrap(), |now| {
+            heard.extend_from_slice(now.frame.samples());
+        })
+        .unwrap();
+        let levels: Vec<f32> = heard[7 * RATE..13 * RATE].chunks_exact(RATE / 50).map(level).collect();
+        let mean = level(&heard[7 * RATE..13 * RATE]);
+        println!(
+            "{} b/s, {unsent:.2} not sent: {mean:.1} dBFS, loudest 20 ms {:.1}",
+            settings.bitrate_bps,
+            levels.iter().copied().fold(-99.0, f32::max)
+        );
+        assert!((mean + 50.0).abs() < 3.0, "{} b/s: {mean} dBFS", settings.bitrate_bps);
+        assert!(levels.iter().all(|level| *level < -47.0), "{} b/s: {levels:.1?}", settings.bitrate_bps);
+    }
+}

@@ -10,7 +10,7 @@ use std::sync::LazyLock;
 
 use voxframe::jitter::JitterBufferReading;
 use voxframe::{Format, Frame, JitterBuffer, Live, OpusEncode, Packet, Processor, Result, Stage};
-use voxframe_testkit::call;
+use voxframe_testkit::call::{self, Call};
 use voxframe_testkit::network::Network;
 use voxframe_testkit::wav::fixture;
 
@@ -74,7 +74,7 @@ fn call(
     let (mut input, output) = buffer.open(format)?;
     // What does not fit is counted as refused.
     let push = |sequence, timestamp, ssrc, payload: &[u8]| _ = input.push(sequence, timestamp, ssrc, payload);
-    call::call(packets, network, push, output, |call::Heard { now_ms, delay_ms, frame }| {
+    Call::over(packets, network).play(push, output, |call::Heard { now_ms, delay_ms, frame }| {
         heard(Heard { now_ms, delay_ms, frame, reading: control.reading() });
     });
     Ok(control.reading())

@@ -72,13 +72,67 @@ fn another_ssrc_or_numbering_begins_anew() {
     }
     let reading = ends.reading();
     assert_eq!(reading.stream_restarts, 2);
-    assert_eq!(reading.packets_invalid, 1, "the first packet of a new numbering is not yet believed");
+    assert_eq!(reading.packets_invalid, 0, "the first packet waits until the second shows that it is no stray");
     assert_eq!((reading.packets_missing, reading.packets_late), (0, 0), "{reading:?}");
     for part in [20..50, 60..100, 110..150] {
         assert!(level(&sound[part.start * 320..part.end * 320]) > -40.0, "{part:?}");
     }
     // No click where one ends and the next begins: nothing steeper than speech is anyway.
     assert!(steepest(&sound) <= steepest(&sound[..48 * 320]).max(steepest(&SPEECH.0)) * 1.2);
+}
+
+/// Two senders under one roof: one is heard, as if there were no other.
+#[test]
+fn a_second_ssrc_by_turns_changes_nothing() {
+    let play = |others: bool| {
+        let mut ends = Ends::new(JitterBuffer::default());
+        let mut sound = Vec::new();
+        for index in 0..200usize {
+            ends.push(index, index as u16, index as u32 * 960, 1);
+            if others && index > 20 {
+                ends.push(index, 500 + index as u16, 7 + index as u32 * 960, 2);
+            }
+            sound.extend(ends.pull());
+        }
+        (sound, ends.reading())
+    };
+    let (sound, last) = play(true);
+    assert_eq!((last.stream_restarts, last.packets_missing), (0, 0), "{last:?}");
+    assert!(last.packets_invalid > 150);
+    assert!(sound == play(false).0);
+}
+
+/// Packets come five at a time, as over a radio link, the last two in the wrong order; one of them has a wrong timestamp.
+#[test]
+fn one_wrong_timestamp_ruins_nothing() {
+    for ahead in [false, true] {
+        for wrong in [20 * 48_000, 600 * 48, 3600 * 48_000, 1 << 30, 1u32 << 31, (-48_000 * 3600i64) as u32] {
+            let mut ends = Ends::new(JitterBuffer::default());
+            let (mut before, mut worst) = (None, 0.0);
+            for group in 0..300u16 {
+                for place in 0..5 {
+                    let index = group * 5 + if place < 3 { place } else { 7 - place };
+                    let is_damaged = group == 100 && place == if ahead { 0 } else { 4 };
+                    let damage = if is_damaged { wrong } else { 0 };
+                    ends.push(index.into(), index, (u32::from(index) * 960).wrapping_add(damage), 1);
+                }
+                (0..5).for_each(|_| _ = ends.pull());
+                let reading = ends.reading();
+                match group {
+                    99 => before = Some(reading),
+                    // 2 s later.
+                    120.. => worst = f32::max(worst, reading.jitter_buffer_delay_ms),
+                    _ => {}
+                }
+            }
+            let (before, last) = (before.unwrap(), ends.reading());
+            let filled = last.concealed_ms + last.comfort_noise_ms - before.concealed_ms - before.comfort_noise_ms;
+            let what = format!("{wrong} ticks, {ahead}: filled in {filled} ms, then {worst} ms, {last:?}");
+            println!("{what}");
+            assert!(filled <= 300.0 && worst < before.jitter_buffer_delay_ms + 40.0, "{what}");
+            assert_eq!(last.packets_refused, 0, "{what}");
+        }
+    }
 }
 
 #[test]

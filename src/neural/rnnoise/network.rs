@@ -1,8 +1,7 @@
 //! Recurrent network of RNNoise: from the features of a frame to the gains of its bands.
 
 use super::activation::sigmoid;
-use super::features::FEATURES;
-use super::tables::BANDS;
+use super::features::{BANDS, FEATURES};
 use super::weights::{Dense, Gru, WEIGHTS, Weights};
 use crate::neural::kernels;
 

@@ -1,111 +1,80 @@
-//! RNNoise for one stream: analysis, network, pitch filter, synthesis.
+//! RNNoise 0.1 for one stream: features, network, pitch filter, gains.
 
-use realfft::num_complex::Complex32;
-
-use super::features::{Analyser, Analysis, Bands, apply_band_gains, band_correlation, interpolate};
+use super::features::{Bands, Cepstra, Layout, cosines};
 use super::network::State as NetworkState;
-use super::tables::{BANDS, FRAME, WINDOW, tables};
+use crate::neural::analyser::Analysis;
+use crate::neural::bands::{BandAnalysis, BandLayout};
+use crate::neural::stft::Spectrum;
 
 /// Slowest decay of a band gain, as a factor from frame to frame.
 const GAIN_DECAY: f32 = 0.6;
 
-/// RNNoise for one stream. Weights and tables are shared by all.
+/// RNNoise 0.1 for one stream. Weights and tables are shared by all.
 #[derive(Clone, Debug)]
 pub struct RnNoise {
-    state: State,
-    /// Scratch memory of the transforms.
-    scratch: Box<[Complex32]>,
-}
-
-/// All that is remembered of a stream.
-#[derive(Clone, Debug)]
-struct State {
-    analyser: Analyser,
+    cepstra: Cepstra,
     network: NetworkState,
     gains: Bands,
-    /// Second half of the last window.
-    overlap: [f32; FRAME],
-}
-
-impl State {
-    const START: Self =
-        Self { analyser: Analyser::START, network: NetworkState::ZERO, gains: [0.0; BANDS], overlap: [0.0; FRAME] };
 }
 
 impl RnNoise {
-    /// RNNoise at the start of a stream. Allocates.
+    const START: Self =
+        Self { cepstra: Cepstra::START, network: NetworkState::ZERO, gains: [0.0; super::features::BANDS] };
+
+    /// RNNoise at the start of a stream. The first one in a program allocates.
     pub fn new() -> Self {
-        let tables = tables();
-        let length = tables.forward.get_scratch_len().max(tables.inverse.get_scratch_len());
-        Self { state: State::START, scratch: vec![Complex32::ZERO; length].into_boxed_slice() }
+        cosines();
+        Self::START
     }
 
-    /// Speech probability of a frame, 0 to 1; `output` becomes the frame before it without noise.
-    ///
-    /// Samples have the scale of 16-bit PCM (±32768). The first output is the fade-in of the window.
-    pub fn process(&mut self, output: &mut [f32; FRAME], input: &[f32; FRAME]) -> f32 {
-        let State { analyser, network, gains: last_gains, overlap } = &mut self.state;
-        let mut analysis = analyser.analyse(input, &mut self.scratch);
-        let mut probability = 0.0;
-        if let Some(features) = &analysis.features {
-            let (mut gains, speech) = network.run(features);
-            probability = speech;
-            filter_pitch(&mut analysis, &gains);
-            for (gain, last) in gains.iter_mut().zip(last_gains) {
-                *gain = gain.max(GAIN_DECAY * *last);
-                *last = *gain;
-            }
-            apply_band_gains(&mut analysis.spectrum, &gains);
+    /// Spectrum of a frame without noise, and its speech probability, 0 to 1. A silent frame passes unchanged.
+    pub fn process(&mut self, analysis: &Analysis) -> (Spectrum, f32) {
+        let mut bands = BandAnalysis::new::<Layout>(analysis.spectrum, analysis.pitch_spectrum);
+        let Some(features) = self.cepstra.features(&bands, analysis.period) else { return (bands.spectrum, 0.0) };
+        let (mut gains, probability) = self.network.run(&features);
+        bands.filter_pitch::<Layout>(&gains);
+        for (gain, last) in gains.iter_mut().zip(&mut self.gains) {
+            *gain = gain.max(GAIN_DECAY * *last);
+            *last = *gain;
         }
-
-        let tables = tables();
-        let mut time = [0.0; WINDOW];
-        let done = tables.inverse.process_with_scratch(&mut analysis.spectrum, &mut time, &mut self.scratch);
-        debug_assert!(done.is_ok(), "the lengths were planned");
-        for (sample, window) in time.iter_mut().zip(&tables.window) {
-            *sample = *sample / 2.0 * window;
-        }
-        let (first, second) = time.split_at(FRAME);
-        for ((output, first), overlap) in output.iter_mut().zip(first).zip(&*overlap) {
-            *output = first + overlap;
-        }
-        overlap.copy_from_slice(second);
-        probability
+        Layout::apply(&mut bands.spectrum, &gains);
+        (bands.spectrum, probability)
     }
 
     /// Returns to the start of a stream. Realtime safe.
     pub fn reset(&mut self) {
-        self.state = State::START;
+        *self = Self::START;
     }
-}
-
-/// Comb filter: adds the spectrum of one period earlier where a band is noisier than its pitch correlation, and keeps
-/// the energy of each band.
-fn filter_pitch(analysis: &mut Analysis, gains: &Bands) {
-    let strengths: Bands = std::array::from_fn(|band| {
-        let (correlation, gain) = (analysis.correlations[band], gains[band]);
-        let strength = if correlation > gain {
-            1.0
-        } else {
-            let (correlation, gain) = (correlation * correlation, gain * gain);
-            correlation * (1.0 - gain) / (0.001 + gain * (1.0 - correlation))
-        };
-        let strength = strength.clamp(0.0, 1.0).sqrt();
-        strength * (analysis.energies[band] / (1e-8 + analysis.pitch_energies[band])).sqrt()
-    });
-    let bins = interpolate(&strengths);
-    for ((bin, pitch), strength) in analysis.spectrum.iter_mut().zip(&analysis.pitch_spectrum).zip(bins) {
-        *bin += pitch * strength;
-    }
-    let energies = band_correlation(&analysis.spectrum, &analysis.spectrum);
-    let corrections: Bands = std::array::from_fn(|band| (analysis.energies[band] / (1e-8 + energies[band])).sqrt());
-    apply_band_gains(&mut analysis.spectrum, &corrections);
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::neural::analyser::Analyser;
+    use crate::neural::stft::{FRAME, Scratch, Synthesis, stft};
     use crate::testing::fixture;
+
+    /// RNNoise from samples to samples.
+    struct Stream {
+        analyser: Analyser,
+        rnnoise: RnNoise,
+        synthesis: Synthesis,
+        scratch: Scratch,
+    }
+
+    impl Stream {
+        fn new() -> Self {
+            let scratch = stft().scratch();
+            Self { analyser: Analyser::START, rnnoise: RnNoise::new(), synthesis: Synthesis::START, scratch }
+        }
+
+        fn process(&mut self, output: &mut [f32; FRAME], input: &[f32; FRAME]) -> f32 {
+            let analysis = self.analyser.analyse(input, &mut self.scratch);
+            let (mut spectrum, probability) = self.rnnoise.process(&analysis);
+            self.synthesis.synthesise(&mut spectrum, output, &mut self.scratch);
+            probability
+        }
+    }
 
     /// Blocks of a fixture at the scale of 16-bit PCM, after silence, and louder than full scale at the end.
     fn blocks() -> Vec<[f32; FRAME]> {
@@ -116,14 +85,14 @@ mod tests {
         sound.as_chunks().0.to_vec()
     }
 
-    fn run(rnnoise: &mut RnNoise, blocks: &[[f32; FRAME]]) -> Vec<([f32; FRAME], f32)> {
+    fn run(rnnoise: &mut Stream, blocks: &[[f32; FRAME]]) -> Vec<([f32; FRAME], f32)> {
         let mut out = [0.0; FRAME];
         blocks.iter().map(|block| (rnnoise.process(&mut out, block), out)).map(|(p, out)| (out, p)).collect()
     }
 
     #[test]
     fn it_is_nnnoiseless_to_the_bit() {
-        let mut ours = RnNoise::new();
+        let mut ours = Stream::new();
         let mut theirs = nnnoiseless::DenoiseState::new();
         let (mut out, mut wanted) = ([0.0; FRAME], [0.0; FRAME]);
         let mut spoken = 0;
@@ -140,24 +109,25 @@ mod tests {
     fn streams_share_weights_and_nothing_else() {
         let blocks = blocks();
         let backwards: Vec<_> = blocks.iter().rev().copied().collect();
-        let (alone, other) = (run(&mut RnNoise::new(), &blocks), run(&mut RnNoise::new(), &backwards));
-        let (mut a, mut b) = (RnNoise::new(), RnNoise::new());
+        let (alone, other) = (run(&mut Stream::new(), &blocks), run(&mut Stream::new(), &backwards));
+        let (mut a, mut b) = (Stream::new(), Stream::new());
         for (index, (forth, back)) in blocks.iter().zip(&backwards).enumerate() {
             assert!(run(&mut a, &[*forth])[0] == alone[index] && run(&mut b, &[*back])[0] == other[index]);
         }
         // 88 kB of weights, 12 kB of tables: none of it in a stream.
-        let bytes = size_of::<RnNoise>() + size_of_val(&*a.scratch);
-        assert!(bytes < 25_000, "{bytes} bytes a stream");
+        assert!(size_of::<RnNoise>() < 2_000, "{} bytes a stream", size_of::<RnNoise>());
     }
 
     #[test]
     fn a_reset_stream_is_a_new_one() {
         let blocks = blocks();
-        let mut rnnoise = RnNoise::new();
-        let fresh = run(&mut rnnoise, &blocks[..300]);
+        let mut stream = Stream::new();
+        let fresh = run(&mut stream, &blocks[..300]);
         for _ in 0..10 {
-            rnnoise.reset();
-            assert!(run(&mut rnnoise, &blocks[..300]) == fresh);
+            stream.rnnoise.reset();
+            let Stream { analyser, synthesis, .. } = Stream::new();
+            (stream.analyser, stream.synthesis) = (analyser, synthesis);
+            assert!(run(&mut stream, &blocks[..300]) == fresh);
         }
     }
 }

@@ -56,13 +56,16 @@ impl GainController {
         if let (true, Some(level)) = (speaking, speech.dbov()) {
             let early = speech.is_early();
             let level = if early { level - EARLY_DB } else { level };
-            let wanted = (settings.target_dbov - level).max(MIN_GAIN_DB).min(max_gain_db);
+            let free = (settings.target_dbov - level).max(MIN_GAIN_DB);
+            let wanted = free.min(max_gain_db);
+            // Held down by the noise, the gain is not right yet.
+            let held_down = free > wanted + settings.tolerance_db;
             let distance = wanted - self.gain_db;
             if distance.abs() > settings.tolerance_db {
                 self.at_full_speed = true;
             } else if distance.abs() < 0.5 * settings.tolerance_db {
                 self.at_full_speed = false;
-                self.converged = true;
+                self.converged |= !held_down;
             }
             let up = match (early, self.converged) {
                 (true, _) => 0.0,

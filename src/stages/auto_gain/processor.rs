@@ -105,7 +105,7 @@ impl Processor for AutoGainProcessor {
         let ms = self.format.frame_ms();
         let analysis = self.detector.analyse(frame);
         let speaking = self.decision.update(&Thresholds::default(), &analysis, ms);
-        self.speech.update(frame, analysis.power, speaking);
+        self.speech.update(frame, &analysis, speaking);
         self.noise.update(&analysis, speaking, ms);
         self.controller.step(&self.settings, &self.speech, &self.noise, speaking, ms as f32 / 1000.0);
         self.apply_gain(frame);

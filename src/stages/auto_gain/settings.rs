@@ -9,13 +9,16 @@ use crate::dsp::level::SILENCE_DBFS;
 /// The level is the active speech level of ITU-T P.56 over the last seconds of speech, the louder channel counting for
 /// both, so that a stereo image stays where it is. From a cold start, speech of −45 to −6 dBov is within 2 dB of the
 /// target after 3 s. How the gain moves:
-/// - Only while there is speech, by the detector of [`VoiceActivity`](crate::VoiceActivity).
+/// - Only while there is speech, by the detector of [`VoiceActivity`](crate::VoiceActivity): a whisper too, but not what
+///   the [far end](crate::Frame::far_end_speech) says.
 /// - At first, until the gain has been right once, upwards by up to 24 dB/s: at `up_db_per_s`, 3 s would not be enough
 ///   for −45 dBov. From then on by no more than `up_db_per_s` and `down_db_per_s`.
 /// - While the same voice speaks as before, by no more than 0.8 dB/s. Only a gain that is off by more than
 ///   `tolerance_db` (another talker, another microphone) moves at full speed.
 /// - No higher than the noise between words allows, which stays below `max_noise_dbfs`: a noisy microphone gets less
-///   gain than the target asks for. Where the noise grows, the gain gives way within 1.5 s, in pauses too.
+///   gain than the target asks for. Where the noise grows, the gain gives way within 1.5 s, in pauses too. Where it
+///   falls, by a suppressor that begins to work or a fan that is switched off, the gain follows in the next word.
+/// - Digital silence (mute, a paused device) teaches neither level.
 ///
 /// It does not look ahead and does not clip: peaks are some 15 dB above the level of speech, and the first syllable of
 /// somebody who shouts may be far above full scale. Put a limiter behind it, and noise suppression before it.

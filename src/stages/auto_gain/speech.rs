@@ -4,6 +4,7 @@ use crate::core::Frame;
 use crate::dsp::kernels;
 use crate::dsp::level::{db_to_power, power_to_dbfs};
 use crate::dsp::speech_level::{ActivityAccumulator, ActivityEnvelope};
+use crate::vad::detector::VadFrame;
 
 /// Time constant of the exponential window of the level, in seconds of speech; it stands still in pauses. Over this
 /// much speech the level of one talker stays within 1 dB, in all recordings tested.
@@ -65,8 +66,14 @@ impl SpeechEstimator {
         }
     }
 
-    /// Takes in a frame that holds speech or not; `power` is that of its last 40 ms.
-    pub fn update(&mut self, frame: &Frame, power: f32, speaking: bool) {
+    /// Takes in a frame that holds speech or not. Digital silence and the far end teach nothing.
+    pub fn update(&mut self, frame: &Frame, analysis: &VadFrame, speaking: bool) {
+        if analysis.far_end {
+            self.lookback_count = 0;
+        }
+        if analysis.far_end || analysis.is_silent() {
+            return;
+        }
         let blocks = frame.format().frame_ms() as usize;
         let length = frame.format().samples_per_channel();
         let seconds = blocks as f32 / 1000.0;
@@ -98,7 +105,7 @@ impl SpeechEstimator {
         }
         if speaking {
             self.mean_power += (mean_power - self.mean_power) * (1.0 - (-seconds / MEAN_S).exp());
-            self.update_level(power, seconds);
+            self.update_level(analysis.power, seconds);
         }
     }
 

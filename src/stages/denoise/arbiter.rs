@@ -1,94 +1,30 @@
-//! Arbiter between the engines: how much of the output comes from Hush, and how much from RNNoise.
+//! Arbiter between the networks: what of each is heard.
+//!
+//! Each network alone drops some voices by 10 dB and more, but not the same ones: Hush soft second talkers, RNNoise 0.2
+//! whispers and some narrow-band voices; RNNoise 0.1 hardly any. So where Hush and RNNoise 0.2 pass as much, the mean of
+//! both is heard, and else the median of all three ([`Vote`]); and where RNNoise 0.1 keeps a voice that the others drop, it is
+//! heard instead ([`Guard`]).
 
-use crate::dsp::level::db_to_gain;
-use crate::dsp::weighted_power::WeightedPower;
+use realfft::num_complex::Complex32;
 
-/// Level at which Hush judges voices best, in dB of the power of its spectrum. Measured on 59 mixtures: 2 dB more or less
-/// cost nothing, 6 dB less cost 1 dB of SI-SDR.
-const BEST_LEVEL_DB: f32 = -22.0;
+use crate::neural::stft::{BINS, Spectrum};
 
-/// Range of the gain towards that level, down and up, in dB: steady noise alone is not lifted to the level of a voice.
-const MAX_CUT_DB: f32 = 24.0;
-const MAX_BOOST_DB: f32 = 12.0;
+/// Power of a spectrum below which it is digital silence, which teaches nothing; at the scale of 16-bit PCM.
+const SILENCE: f32 = 0.04;
 
-/// Time constants in seconds: of the level, and of the comparison of the engines.
-const LEVEL_S: f32 = 3.0;
-const COMPARE_S: f32 = 2.0;
-
-/// Power, relative to the input level and in dB, at which the engines are taken to agree at first: what both let through
-/// there tells nothing.
-const PRIOR_DB: f32 = -20.0;
-
-/// Loss of Hush against RNNoise where Hush hears speech, in dB. It is made up for; from the first figure on RNNoise is
-/// mixed in, from the second on only RNNoise is heard.
-const LOSS_DB: [f32; 2] = [3.0, 6.0];
-
-/// Ratio of speech to noise, in dB, at which there is too little to gain for any risk: between these RNNoise takes over.
-const CLEAN_DB: [f32; 2] = [26.0, 36.0];
-
-/// Power of Hush's output, relative to its level and in dB, below which the input is noise; time constant of the mean of
-/// that noise, in seconds.
-const PAUSE_DB: f32 = -25.0;
-const NOISE_S: f32 = 1.0;
-
-/// Length of a block in seconds.
-const BLOCK_S: f32 = 0.01;
-
-/// Floor of a power, −100 dB.
-const SILENCE: f32 = 1e-10;
-
-/// Comparison of the engines, block by block.
-#[derive(Clone, Copy, Default)]
-pub(super) struct EngineArbiter {
-    input: WeightedPower,
-    hush_output: WeightedPower,
-    /// Smoothed products of both engines' powers, and squares of Hush's. Their ratio is Hush's loss where it hears
-    /// speech.
-    products: f32,
-    squares: f32,
-    noise: f32,
-    noise_blocks: f32,
-    loss_db: f32,
-    /// Share of RNNoise because there is hardly any noise, 0 to 1.
-    clean: f32,
+/// Power of a spectrum.
+pub(super) fn power(spectrum: &Spectrum) -> f32 {
+    spectrum.iter().map(Complex32::norm_sqr).sum()
 }
 
-impl EngineArbiter {
-    /// Factor that brings the spectrum to Hush's best level; `power` is that of the newest spectrum.
-    pub fn sensitivity(&mut self, power: f32) -> f32 {
-        self.input.add(power, BLOCK_S / LEVEL_S);
-        let level_db = 10.0 * (self.input.power() + SILENCE).log10();
-        db_to_gain((BEST_LEVEL_DB - level_db).clamp(-MAX_CUT_DB, MAX_BOOST_DB))
-    }
+/// Whether a spectrum of this power is digital silence.
+pub(super) fn is_silent(power: f32) -> bool {
+    power < SILENCE
+}
 
-    /// Takes in the power of the input, and of the outputs of RNNoise and Hush.
-    pub fn compare(&mut self, power: f32, [rnnoise, hush]: [f32; 2]) {
-        let level = self.input.power();
-        self.products += BLOCK_S / COMPARE_S * (rnnoise * hush - self.products);
-        self.squares += BLOCK_S / COMPARE_S * (hush * hush - self.squares);
-        let prior = (level * 10f32.powf(PRIOR_DB / 10.0) + SILENCE).powi(2);
-        self.loss_db = 10.0 * ((self.products + prior) / (self.squares + prior)).log10();
-
-        self.hush_output.add(hush, BLOCK_S / LEVEL_S);
-        if hush < self.hush_output.power() * 10f32.powf(PAUSE_DB / 10.0) {
-            self.noise_blocks += 1.0;
-            self.noise += (power - self.noise) * (1.0 / self.noise_blocks).max(BLOCK_S / NOISE_S);
-        }
-        if self.noise_blocks > 0.0 {
-            self.clean = position_in(CLEAN_DB, 10.0 * ((level + SILENCE) / (self.noise + SILENCE)).log10());
-        }
-    }
-
-    /// Gain that makes up for Hush's loss, at least 1.
-    pub fn makeup(&self) -> f32 {
-        db_to_gain(self.loss_db.clamp(0.0, LOSS_DB[1]))
-    }
-
-    /// Gains of Hush and of RNNoise.
-    pub fn gains(&self) -> [f32; 2] {
-        let trust = (1.0 - position_in(LOSS_DB, self.loss_db)) * (1.0 - self.clean);
-        [self.makeup() * trust, 1.0 - trust]
-    }
+/// Ratio of two powers in dB.
+fn ratio_db(a: f32, b: f32) -> f32 {
+    10.0 * ((a + SILENCE * 1e-3) / (b + SILENCE * 1e-3)).log10()
 }
 
 /// Position of `value` in a range, 0 at its lower end and below, 1 at its upper end and above.
@@ -96,40 +32,203 @@ fn position_in([low, high]: [f32; 2], value: f32) -> f32 {
     ((value - low) / (high - low)).clamp(0.0, 1.0)
 }
 
+/// Vote of three networks.
+#[cfg(feature = "hush")]
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Vote {
+    /// Smoothed powers of Hush and RNNoise 0.2.
+    powers: [f32; 2],
+}
+
+#[cfg(feature = "hush")]
+impl Vote {
+    /// Smoothing coefficient of the powers, for each frame: 200 ms.
+    const SMOOTHING: f32 = 0.05;
+
+    /// Difference of Hush and RNNoise 0.2 in dB: up to the first figure their mean is heard, from the second on the median.
+    const DOUBT_DB: [f32; 2] = [2.0, 6.0];
+
+    /// Largest gain of the median: two networks that add up to more than the input are wrong.
+    const MAX_GAIN: f32 = 1.2;
+
+    /// Spectrum of the frame `input` by the vote of Hush, RNNoise 0.2 and RNNoise 0.1.
+    pub fn spectrum(&mut self, input: &Spectrum, [hush, second, first]: [&Spectrum; 3]) -> Spectrum {
+        let powers = [power(hush), power(second)];
+        if !is_silent(power(input)) {
+            for (mean, power) in self.powers.iter_mut().zip(powers) {
+                *mean += Self::SMOOTHING * (power - *mean);
+            }
+        }
+        let doubt = position_in(Self::DOUBT_DB, ratio_db(self.powers[0], self.powers[1]).abs());
+        std::array::from_fn(|bin| {
+            let mean = (hush[bin] + second[bin]) * 0.5;
+            if doubt == 0.0 {
+                return mean;
+            }
+            let [a, b, c] = [hush[bin], second[bin], first[bin]].map(|value| value.norm_sqr());
+            let median = a.min(b).max(a.max(b).min(c));
+            let gain = (median / (input[bin].norm_sqr() + SILENCE * 1e-6)).sqrt().min(Self::MAX_GAIN);
+            mean * (1.0 - doubt) + input[bin] * (gain * doubt)
+        })
+    }
+}
+
+/// Guard of RNNoise 0.1 over the voices that other networks drop.
+///
+/// Frames are counted, not powers: a click is one loud frame of which RNNoise 0.1 keeps more, a voice that is dropped is a
+/// loss in most frames.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Guard {
+    /// Last powers of RNNoise 0.1, in a ring.
+    recent: [f32; Guard::SUSTAINED],
+    next: usize,
+    /// Smoothed share of the frames that stand out from the noise, and of those among them that lose power.
+    sounding: f32,
+    losing: f32,
+}
+
+impl Guard {
+    pub const START: Self = Self { recent: [0.0; Guard::SUSTAINED], next: 0, sounding: 0.0, losing: 0.0 };
+
+    /// Frames for which a sound must last: a click is over sooner.
+    const SUSTAINED: usize = 8;
+
+    /// Smoothing coefficient of the shares, for each frame: 200 ms.
+    const SMOOTHING: f32 = 0.05;
+
+    /// Level of RNNoise 0.1 above the noise floor in dB: from the first figure on a frame begins to count, from the second
+    /// on it counts fully. Lower it is as likely to keep noise.
+    const ABOVE_NOISE_DB: [f32; 2] = [12.0, 15.0];
+
+    /// Loss against RNNoise 0.1 in a frame, in dB: where it begins to count, and where it counts fully.
+    const LOSS_DB: [f32; 2] = [1.5, 3.0];
+
+    /// Share of the frames that lose power: from the first figure on RNNoise 0.1 is mixed in, from the second on it is heard
+    /// wherever it keeps more.
+    const LOSING: [f32; 2] = [0.4, 0.7];
+
+    /// Share of the frames that must stand out before anything is concluded.
+    const SOUNDING: [f32; 2] = [0.0, 0.1];
+
+    /// Weight of RNNoise 0.1 in a frame, for its power, that of what is guarded, and the noise floor.
+    pub fn weight(&mut self, kept: f32, passed: f32, noise: f32) -> f32 {
+        self.recent[self.next] = kept;
+        self.next = (self.next + 1) % Self::SUSTAINED;
+        let sustained = self.recent.iter().fold(f32::INFINITY, |least, &power| least.min(power));
+        let counts = position_in(Self::ABOVE_NOISE_DB, ratio_db(sustained, noise));
+        let loss = position_in(Self::LOSS_DB, ratio_db(kept, passed));
+        self.sounding += Self::SMOOTHING * (counts - self.sounding);
+        self.losing += Self::SMOOTHING * (counts * loss - self.losing);
+        let losing = self.losing / (self.sounding + 1e-9);
+        position_in(Self::LOSING, losing) * position_in(Self::SOUNDING, self.sounding)
+    }
+}
+
+/// Mixes `weight` of `other` into a spectrum, in the bins where it is louder.
+pub(super) fn blend_louder(spectrum: &mut Spectrum, other: &Spectrum, weight: f32) {
+    if weight > 0.0 {
+        for (bin, other) in spectrum.iter_mut().zip(other) {
+            if other.norm_sqr() > bin.norm_sqr() {
+                *bin += (other - *bin) * weight;
+            }
+        }
+    }
+}
+
+/// Noise floor: minimum of the smoothed input power over the last 3 s.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct NoiseFloor {
+    smoothed: f32,
+    /// Minima of spans of half a second, in a ring.
+    minima: [f32; SPANS],
+    frames: usize,
+}
+
+const SPANS: usize = 6;
+
+impl NoiseFloor {
+    /// Frames of a span.
+    const SPAN: usize = 50;
+
+    /// Smoothing coefficient of the power, for each frame: 100 ms.
+    const SMOOTHING: f32 = 0.1;
+
+    pub const START: Self = Self { smoothed: 0.0, minima: [f32::INFINITY; SPANS], frames: 0 };
+
+    /// Takes in the input power of a frame; returns the floor.
+    pub fn add(&mut self, power: f32) -> f32 {
+        self.smoothed =
+            if self.frames == 0 { power } else { self.smoothed + Self::SMOOTHING * (power - self.smoothed) };
+        let minimum = &mut self.minima[self.frames / Self::SPAN % SPANS];
+        *minimum = if self.frames % Self::SPAN == 0 { self.smoothed } else { minimum.min(self.smoothed) };
+        self.frames += 1;
+        self.minima.iter().fold(f32::INFINITY, |floor, &minimum| floor.min(minimum))
+    }
+}
+
+/// Mixes `share` of `other` into a spectrum.
+pub(super) fn blend(spectrum: &mut Spectrum, other: &Spectrum, share: f32) {
+    if share > 0.0 {
+        for bin in 0..BINS {
+            spectrum[bin] += (other[bin] - spectrum[bin]) * share;
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Gains after 5 s of syllables (100 ms of speech, 100 ms without), with noise throughout.
-    fn after(speech: f32, noise: f32, rnnoise: f32, hush: f32) -> [f32; 2] {
-        let mut arbiter = EngineArbiter::default();
-        for block in 0..500 {
-            let spoken = f32::from(u8::from(block % 20 < 10));
-            arbiter.sensitivity(spoken * speech + noise);
-            arbiter.compare(spoken * speech + noise, [spoken * speech * rnnoise, spoken * speech * hush]);
-        }
-        arbiter.gains()
+    /// Weights of RNNoise 0.1 in 3 s of syllables (200 ms of sound, 100 ms without), of which it keeps all and the guarded
+    /// network `passed`; the noise lies this much under the speech.
+    fn weights(sound: usize, passed: f32, noise: f32) -> Vec<f32> {
+        let (mut guard, mut floor) = (Guard::START, NoiseFloor::START);
+        (0..300)
+            .map(|frame| {
+                let speech = if (10..10 + sound).contains(&(frame % 30)) { 1e6 } else { 0.0 };
+                let noise = floor.add(speech + noise * 1e6);
+                guard.weight(speech, speech * passed, noise)
+            })
+            .collect()
     }
 
     #[test]
-    fn the_engine_that_keeps_the_voice_is_heard() {
-        for speech in [1e-4, 1e-1, 10.0] {
-            let noise = speech * 0.03;
-            let [hush, rnnoise] = after(speech, noise, 0.9, 0.9);
-            assert!((hush - 1.0).abs() < 0.05 && rnnoise < 0.05, "both keep it: {hush} {rnnoise}");
-            let [hush, rnnoise] = after(speech, noise, 0.9, 0.6);
-            assert!((1.1..1.25).contains(&hush) && rnnoise < 0.05, "a small loss is made up for: {hush} {rnnoise}");
-            let [hush, rnnoise] = after(speech, noise, 0.9, 0.1);
-            assert!(hush == 0.0 && rnnoise == 1.0, "Hush drops it: {hush} {rnnoise}");
-            let [hush, rnnoise] = after(speech, speech * 1e-4, 0.9, 0.9);
-            assert!(hush < 0.01 && rnnoise > 0.99, "there is no noise: {hush} {rnnoise}");
-        }
+    fn a_voice_that_is_dropped_is_handed_over_within_half_a_second() {
+        assert!(weights(20, 0.9, 1e-4).iter().all(|&weight| weight == 0.0), "it is kept");
+        assert!(weights(20, 0.1, 1e-4)[50..].iter().all(|&weight| weight > 0.99), "it is dropped");
+        assert!(weights(20, 0.1, 0.3).iter().all(|&weight| weight == 0.0), "in loud noise nobody is sure");
+        assert!(weights(3, 0.1, 1e-4).iter().all(|&weight| weight == 0.0), "clicks");
     }
 
     #[test]
-    fn silence_leaves_the_gains_as_they_are() {
-        let [hush, rnnoise] = after(0.0, 0.0, 1.0, 1.0);
-        assert_eq!((hush, rnnoise), (1.0, 0.0));
-        assert!(EngineArbiter::default().sensitivity(0.0).is_finite());
+    fn only_louder_bins_are_mixed_in() {
+        let mut spectrum = [Complex32::new(1.0, 0.0); BINS];
+        let mut other = [Complex32::new(0.5, 0.0); BINS];
+        other[3].re = 3.0;
+        blend_louder(&mut spectrum, &other, 0.5);
+        assert_eq!((spectrum[2].re, spectrum[3].re), (1.0, 2.0));
+    }
+
+    #[test]
+    fn the_noise_floor_follows_within_three_seconds_and_falls_at_once() {
+        let mut floor = NoiseFloor::START;
+        let mut run = |power: f32, frames: usize| (0..frames).fold(0.0, |_, _| floor.add(power));
+        assert_eq!(run(1.0, 100), 1.0);
+        assert!(run(100.0, 200) < 2.0 && run(100.0, 150) > 99.0);
+        assert!(run(1.0, 60) < 2.0);
+    }
+
+    #[cfg(feature = "hush")]
+    #[test]
+    fn the_vote_is_the_mean_where_two_agree_and_else_the_median() {
+        let [input, kept, dropped] = [4.0, 3.0, 0.3].map(|value| [Complex32::new(0.0, value); BINS]);
+        let after = |hush: &Spectrum, second: &Spectrum, first: &Spectrum| {
+            let mut vote = Vote::default();
+            (0..100).map(|_| vote.spectrum(&input, [hush, second, first])[7].im).last().unwrap()
+        };
+        assert!((after(&kept, &kept, &dropped) - 3.0).abs() < 1e-4);
+        assert!((after(&dropped, &kept, &kept) - 3.0).abs() < 1e-4, "Hush is voted down");
+        assert!((after(&kept, &dropped, &kept) - 3.0).abs() < 1e-4, "RNNoise 0.2 is voted down");
+        assert!((after(&kept, &dropped, &dropped) - 0.3).abs() < 1e-4);
     }
 }

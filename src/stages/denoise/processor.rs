@@ -1,11 +1,9 @@
 //! Processor of noise suppression.
 
-use super::engine::RunningEngine;
-use super::rnnoise::{BLOCK, LATENCY};
 use super::settings::{Denoise, DenoiseReading};
 use super::stereo_link::StereoLink;
+use super::suppressor::{BLOCK, LATENCY, Suppressor};
 use crate::control::{ControlPort, Live, LiveStage};
-use crate::core::error::fixed;
 use crate::core::{Error, Format, Frame, Processor, Result, Stage};
 use crate::dsp::delay::Delay;
 use crate::dsp::kernels;
@@ -34,10 +32,6 @@ impl Live for Denoise {
     fn validate(&self) -> Result<()> {
         self.check()
     }
-
-    fn validate_change(&self, prepared: &Self, _: Format) -> Result<()> {
-        fixed("Denoise::engine", self.engine == prepared.engine)
-    }
 }
 
 impl LiveStage for Denoise {
@@ -53,10 +47,12 @@ impl LiveStage for Denoise {
         Ok(DenoiseProcessor {
             format: input,
             port,
-            engine: RunningEngine::new(self.engine),
+            suppressor: Suppressor::new(self.engine),
             link: (input.channels() == 2).then(StereoLink::new),
+            ahead: Frame::new(input),
+            ahead_delay: Delay::new(input, LATENCY - BLOCK),
             dry: Frame::new(input),
-            delay: Delay::new(input, LATENCY),
+            dry_delay: Delay::new(input, BLOCK),
             dry_share: Ramp::new(dry_share(&self), input.samples_in_ms(RAMP_MS), input.samples_per_channel()),
         })
     }
@@ -66,10 +62,14 @@ impl LiveStage for Denoise {
 pub struct DenoiseProcessor {
     format: Format,
     port: ControlPort<Denoise>,
-    engine: RunningEngine,
+    suppressor: Suppressor,
     link: Option<StereoLink>,
+    /// Unprocessed sound, one block ahead of the output.
+    ahead: Frame,
+    ahead_delay: Delay,
+    /// Unprocessed sound, aligned with the output.
     dry: Frame,
-    delay: Delay,
+    dry_delay: Delay,
     dry_share: Ramp,
 }
 
@@ -81,21 +81,26 @@ impl Processor for DenoiseProcessor {
         frame.check_and_sanitize(self.format)?;
         if let Some(settings) = self.port.changed() {
             self.dry_share.set(dry_share(&settings), self.format.samples_in_ms(RAMP_MS));
+            self.suppressor.set_engine(settings.engine);
         }
-        self.dry.copy_from(frame)?;
-        self.delay.process(&mut self.dry);
+        self.ahead.copy_from(frame)?;
+        self.ahead_delay.process(&mut self.ahead);
+        self.dry.copy_from(&self.ahead)?;
+        self.dry_delay.process(&mut self.dry);
 
         let probability = match &mut self.link {
             None => {
                 let (blocks, _) = frame.samples_mut().as_chunks_mut::<BLOCK>();
-                blocks.iter_mut().fold(0.0f32, |max, block| max.max(self.engine.process(block)))
+                blocks.iter_mut().fold(0.0f32, |max, block| max.max(self.suppressor.process(block)))
             }
             Some(link) => {
-                let (left, right) = frame.samples_mut().split_at_mut(self.format.samples_per_channel());
-                let (dry_left, dry_right) = self.dry.samples().split_at(self.format.samples_per_channel());
-                let dry = dry_left.as_chunks().0.iter().zip(dry_right.as_chunks().0);
+                let length = self.format.samples_per_channel();
+                let (left, right) = frame.samples_mut().split_at_mut(length);
                 let wet = left.as_chunks_mut().0.iter_mut().zip(right.as_chunks_mut().0);
-                wet.zip(dry).fold(0.0f32, |max, (wet, dry)| max.max(link.process(&mut self.engine, wet, dry)))
+                let unprocessed = blocks(&self.dry).zip(blocks(&self.ahead));
+                wet.zip(unprocessed).fold(0.0f32, |max, (wet, (dry, ahead))| {
+                    max.max(link.process(&mut self.suppressor, wet, dry, ahead))
+                })
             }
         };
 
@@ -114,11 +119,12 @@ impl Processor for DenoiseProcessor {
     }
 
     fn reset(&mut self) {
-        self.engine.reset();
+        self.suppressor.reset();
         if let Some(link) = &mut self.link {
             link.reset();
         }
-        self.delay.reset();
+        self.ahead_delay.reset();
+        self.dry_delay.reset();
         self.dry_share.finish();
     }
 
@@ -129,6 +135,12 @@ impl Processor for DenoiseProcessor {
     fn latency(&self) -> usize {
         LATENCY
     }
+}
+
+/// Blocks of both channels of a stereo frame.
+fn blocks(frame: &Frame) -> impl Iterator<Item = [&[f32; BLOCK]; 2]> {
+    let (left, right) = frame.samples().split_at(frame.samples().len() / 2);
+    left.as_chunks().0.iter().zip(right.as_chunks().0).map(|(left, right)| [left, right])
 }
 
 impl std::fmt::Debug for DenoiseProcessor {

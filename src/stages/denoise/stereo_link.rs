@@ -3,8 +3,8 @@
 //! Two networks would suppress the channels differently from moment to moment, and the voice would wander. So the network
 //! hears the mid signal. What it does there is read off as a gain for each frequency, and both channels get that gain.
 //!
-//! The transform that carries the gain is short (5 ms) and adds no delay: the channels are known 10 ms further than what
-//! the network gives back, and the gain used is that of the 2.5 ms before.
+//! The transform that carries the gain is short (5 ms) and adds no delay: the channels are known further than what the
+//! network gives back, and the gain used is that of the 2.5 ms before.
 
 use std::sync::Arc;
 
@@ -12,8 +12,7 @@ use dasp::window::{Hanning, Window};
 use realfft::num_complex::Complex32;
 use realfft::{ComplexToReal, RealFftPlanner, RealToComplex};
 
-use super::engine::RunningEngine;
-use super::rnnoise::BLOCK;
+use super::suppressor::{BLOCK, Suppressor};
 use crate::dsp::kernels;
 use crate::dsp::ramp::{GainCurve, Ramp};
 
@@ -31,7 +30,7 @@ const CORRELATION_SMOOTHING: f32 = 0.02;
 /// gives, so that two unlike channels do not flip it.
 const POLARITY_THRESHOLD: f32 = 0.1;
 
-/// Stereo link of a [`RunningEngine`].
+/// Stereo link of a [`Suppressor`].
 pub(super) struct StereoLink {
     forward: Arc<dyn RealToComplex<f32>>,
     inverse: Arc<dyn ComplexToReal<f32>>,
@@ -100,19 +99,20 @@ impl StereoLink {
         }
     }
 
-    /// Replaces the newest block of both channels by the block before, `dry`, without noise; returns the speech
-    /// probability of that.
+    /// Replaces the newest block of both channels by the block `dry`, which is as late as the suppressor's output, without
+    /// noise; `ahead` is the block behind `dry`. Returns the speech probability.
     pub fn process(
         &mut self,
-        engine: &mut RunningEngine,
+        suppressor: &mut Suppressor,
         (left, right): (&mut [f32; BLOCK], &mut [f32; BLOCK]),
-        (dry_left, dry_right): (&[f32; BLOCK], &[f32; BLOCK]),
+        dry: [&[f32; BLOCK]; 2],
+        ahead: [&[f32; BLOCK]; 2],
     ) -> f32 {
         self.follow_polarity(left, right);
         let mut mid: [f32; BLOCK] = std::array::from_fn(|i| 0.5 * (left[i] + self.polarity * right[i]));
-        let identical = self.polarity > 0.0 && left == right && dry_left == dry_right;
+        let identical = self.polarity > 0.0 && left == right && dry[0] == dry[1] && ahead[0] == ahead[1];
         self.identical.set(if identical { 1.0 } else { 0.0 }, BLOCK);
-        let probability = engine.process(&mut mid);
+        let probability = suppressor.process(&mut mid);
 
         let mut shares = [0.0; BLOCK];
         match self.identical.advance(BLOCK) {
@@ -125,12 +125,12 @@ impl StereoLink {
             GainCurve::Steady(_) => {}
             GainCurve::Moving(curve) => shares.copy_from_slice(curve),
         }
-        let ahead: [[f32; HOP]; 2] = [first_hop(left), first_hop(right)];
         for hop in 0..BLOCK / HOP {
             let range = hop * HOP..(hop + 1) * HOP;
             self.update_gain(&mid[range.clone()]);
-            for (index, (dry, out)) in [(dry_left, &mut *left), (dry_right, &mut *right)].into_iter().enumerate() {
-                let next = dry.get(range.end..range.end + HOP).unwrap_or(&ahead[index]);
+            for (index, out) in [&mut *left, &mut *right].into_iter().enumerate() {
+                let dry = dry[index];
+                let next = dry.get(range.end..range.end + HOP).unwrap_or(&ahead[index][..HOP]);
                 self.shape(index, &dry[range.clone()], next, &mut out[range.clone()]);
             }
         }
@@ -184,10 +184,6 @@ impl StereoLink {
         }
         kernels::copy_scaled(&mut channel.overlap, &self.time[HOP..], 1.0 / WINDOW as f32);
     }
-}
-
-fn first_hop(block: &[f32; BLOCK]) -> [f32; HOP] {
-    std::array::from_fn(|i| block[i])
 }
 
 fn transform(

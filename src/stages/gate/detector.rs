@@ -1,20 +1,11 @@
 //! Detector of the gate: level, noise level, thresholds with hysteresis and hold, and the envelope that follows.
 
+use super::noise::{Lesson, NoiseEstimate};
 use super::settings::NoiseGate;
 use crate::core::Format;
 use crate::dsp::kernels;
 use crate::dsp::level::db_to_power;
 use crate::dsp::ramp::GainCurve;
-
-/// Time constant of the noise estimate, in ms.
-const NOISE_MS: u32 = 500;
-
-/// Amount of noise after which its estimate moves the thresholds, in ms.
-const NOISE_SETTLED_MS: u32 = 200;
-
-/// Upper bound on a noise sample, as a multiple of the current estimate; limits its rise to 9 dB/s, so that a breath,
-/// which no detector takes for speech, does not raise the threshold and shut out the word that follows.
-const MAX_NOISE_RATIO: f32 = 2.0;
 
 /// Bounds of the shift of both thresholds by the noise, in dB.
 const MIN_SHIFT_DB: f32 = -20.0;
@@ -68,27 +59,21 @@ pub(super) struct GateDetector {
     held_ms: u32,
     /// Envelope: 0 closed, 1 open, before smoothing.
     envelope: f32,
-    noise: f32,
-    /// Amount of noise in the estimate, up to [`NOISE_MS`].
-    noise_ms: u32,
+    noise: NoiseEstimate,
 }
 
 impl GateDetector {
-    /// Takes in the power of the next millisecond; returns whether the gate is open.
-    pub fn update(&mut self, gate: &GateCoefficients, power: f32, is_noise: bool) -> bool {
+    /// Takes in the power of the next millisecond; returns whether the gate is open. The far end does not open it.
+    pub fn update(&mut self, gate: &GateCoefficients, power: f32, lesson: Lesson, far_end: bool) -> bool {
         self.power = self.power * gate.smoothing + power * (1.0 - gate.smoothing);
-        if is_noise {
-            self.noise_ms = (self.noise_ms + 1).min(NOISE_MS);
-            let settled = self.noise_ms > NOISE_SETTLED_MS;
-            let max = if settled { gate.min_noise.max(MAX_NOISE_RATIO * self.noise) } else { power };
-            self.noise += (power.min(max) - self.noise) / self.noise_ms as f32;
-        }
-        let min_shift = if self.noise_ms < NOISE_SETTLED_MS { 1.0 } else { gate.min_shift };
-        let shift = (gate.noise_ratio * self.noise / gate.open_power).clamp(min_shift, gate.max_shift);
-        if self.power >= gate.open_power * shift {
+        self.noise.update(power, lesson, gate.min_noise);
+        let min_shift = if self.noise.may_lower() { gate.min_shift } else { 1.0 };
+        let max_shift = if self.noise.may_raise() { gate.max_shift } else { 1.0 };
+        let shift = (gate.noise_ratio * self.noise.power() / gate.open_power).clamp(min_shift, max_shift);
+        if self.power >= gate.open_power * shift && !far_end {
             self.open = true;
         }
-        if self.power >= gate.close_power * shift {
+        if self.power >= gate.close_power * shift && !far_end {
             self.held_ms = 0;
         } else if self.open {
             self.held_ms += 1;
@@ -131,6 +116,6 @@ impl GateDetector {
 
     /// Power of the learnt noise.
     pub fn noise(&self) -> f32 {
-        self.noise
+        self.noise.power()
     }
 }

@@ -1,6 +1,7 @@
 //! Processor of [`NoiseGate`].
 
 use super::detector::{GateCoefficients, GateDetector};
+use super::noise::Lesson;
 use super::settings::{NoiseGate, NoiseGateReading};
 use crate::control::{ControlPort, Live, LiveStage};
 use crate::core::error::fixed;
@@ -82,9 +83,9 @@ impl Processor for NoiseGateProcessor {
         let ms = self.format.frame_ms() as usize;
         let (mut powers, mut open) = ([0.0; MAX_FRAME_MS], [false; MAX_FRAME_MS]);
         frame.channels().for_each(|channel| kernels::accumulate_block_powers(channel, &mut powers[..ms]));
-        let is_noise = frame.speech_probability().is_some_and(|probability| probability < NOISE_PROBABILITY);
+        let (lesson, far_end) = (lesson(frame), frame.far_end_speech());
         for (open, &power) in open.iter_mut().zip(&powers[..ms]) {
-            *open = self.detector.update(&self.coefficients, power, is_noise);
+            *open = self.detector.update(&self.coefficients, power, lesson, far_end);
         }
         self.delay.process(frame);
         let floor = self.floor.advance(self.format.samples_per_channel());
@@ -131,6 +132,17 @@ impl Processor for NoiseGateProcessor {
     }
 }
 
+/// What a frame teaches about the noise. A network alone takes a whisper for noise, so all that are known must agree.
+fn lesson(frame: &Frame) -> Lesson {
+    let known = [frame.speech_probability(), frame.detected_speech()].into_iter().flatten();
+    match known.reduce(f32::max) {
+        _ if frame.far_end_speech() => Lesson::None,
+        None => Lesson::Unknown,
+        Some(probability) if probability < NOISE_PROBABILITY => Lesson::Noise,
+        Some(_) => Lesson::None,
+    }
+}
+
 /// Multiplies every channel by the gains; returns the last gain.
 fn apply(frame: &mut Frame, gains: &[f32]) -> f32 {
     frame.channels_mut().for_each(|channel| kernels::multiply(channel, gains));
@@ -167,7 +179,7 @@ mod tests {
 
     #[test]
     fn it_opens_holds_and_releases_by_its_times() {
-        let mut gate = gate(NoiseGate::default());
+        let mut gate = gate(NoiseGate { above_noise_db: 0.0, ..NoiseGate::default() });
         let gains = gains(&mut gate, 1000, |ms| if (100..300).contains(&ms) { -20.0 } else { -70.0 });
         let at = |ms: usize| gains[ms * 48];
         let floor = db_to_gain(-50.0);

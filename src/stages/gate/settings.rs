@@ -13,10 +13,14 @@ use crate::dsp::level::{power_to_dbfs, to_dbfs};
 /// `close_db` for `hold_ms`. The gain then follows a smooth curve: from the floor to 1 in `attack_ms`, back in
 /// `release_ms`, never faster, whatever is changed meanwhile.
 ///
-/// Where the frames carry a speech probability (behind `Denoise`, say), the gate learns the noise level, and both
-/// thresholds move until opening takes a level `above_noise_db` over the noise: up, so that noise does not open it, or
-/// down, so that it does not wait for the loud part of a word where there is nothing to keep out. They move by 20 dB at
-/// most either way: a voice that the detector misses is not shut out.
+/// The gate learns the noise level, and both thresholds move until opening takes a level `above_noise_db` over the
+/// noise: up, so that noise does not open it, or down, so that it does not wait for the loud part of a word where there
+/// is nothing to keep out. They move by 20 dB at most either way: a voice that the detector misses is not shut out.
+///
+/// Noise is what a detector upstream (`Denoise`, `VoiceActivity`, `AutoGain`) takes for no speech. Without one it is the
+/// softest sound of the last 3 s (minimum statistics), which lowers the thresholds and never raises them.
+/// Digital silence teaches nothing. The [far end](crate::Frame::far_end_speech) neither opens the gate nor counts as
+/// noise.
 ///
 /// Of real words with noise 20 dB below them, the first 20 ms lose nothing with 10 ms of lookahead, and without it 0.3
 /// dB on average and 2.7 dB at worst (`cargo test --test gate -- --nocapture`).

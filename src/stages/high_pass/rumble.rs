@@ -3,6 +3,7 @@
 use super::settings::HighPass;
 use crate::core::{Format, Frame};
 use crate::dsp::kernels;
+use crate::dsp::level::SILENCE_POWER;
 use crate::dsp::weighted_power::WeightedPower;
 
 /// Time constants of the level of the rumble and of that of the whole sound, in ms.
@@ -26,7 +27,7 @@ pub(super) struct RumbleDetector {
 }
 
 impl RumbleDetector {
-    /// Takes in the next frame; returns whether there is rumble.
+    /// Takes in the next frame; returns whether there is rumble. Digital silence changes nothing.
     pub fn update(&mut self, settings: &HighPass, frame: &Frame) -> bool {
         let ms = frame.format().frame_ms() as usize;
         let length = frame.format().samples_per_channel();
@@ -43,6 +44,9 @@ impl RumbleDetector {
             }
             power = power.max(rumble);
             sound = sound.max(kernels::energy(channel) / length as f32);
+        }
+        if sound <= SILENCE_POWER {
+            return self.present;
         }
         self.power += ms as f32 / RUMBLE_MS * (power - self.power);
         self.sound.add(sound, ms as f32 / SOUND_MS);

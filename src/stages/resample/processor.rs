@@ -85,7 +85,7 @@ impl Processor for ResampleProcessor {
         engine.process_into_buffer(&from, &mut to, None).map_err(|_| internal)?;
         let position = rescale(frame.position(), self.input.sample_rate_hz(), output.sample_rate_hz());
         self.out.set_position(position - self.latency as i64);
-        self.out.set_speech_probability(frame.speech_probability());
+        self.out.copy_detections(frame);
         Ok(Some(&mut self.out))
     }
 

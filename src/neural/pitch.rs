@@ -1,4 +1,4 @@
-//! Pitch search of RNNoise: that of the CELT encoder of libopus (`celt/pitch.c`).
+//! Pitch search of RNNoise 0.1 and 0.2: that of the CELT encoder of libopus (`celt/pitch.c`).
 //!
 //! Sums are taken in the order of nnnoiseless, so that they are the same to the bit.
 
@@ -6,13 +6,13 @@ use crate::dsp::kernels;
 
 /// Shortest and longest period, in samples at 48 kHz: 800 Hz to 62.5 Hz.
 const MIN_PERIOD: usize = 60;
-pub(super) const MAX_PERIOD: usize = 768;
+pub const MAX_PERIOD: usize = 768;
 
 /// Newest samples whose period is searched for.
 const FRAME: usize = 960;
 
 /// Samples that the search needs.
-pub(super) const HISTORY: usize = MAX_PERIOD + FRAME;
+pub const HISTORY: usize = MAX_PERIOD + FRAME;
 
 /// Lags of the first search, at 48 kHz: it leaves out periods shorter than three times the shortest.
 const LAGS: usize = MAX_PERIOD - 3 * MIN_PERIOD;
@@ -22,7 +22,7 @@ const ORDER: usize = 4;
 
 /// Tracker of the pitch period.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct PitchTracker {
+pub struct PitchTracker {
     period: usize,
     /// Pitch gain: normalised correlation at the period.
     gain: f32,

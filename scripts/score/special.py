@@ -1,0 +1,156 @@
+#!/usr/bin/env python3
+"""What the profiles make of sounds that are no ordinary speech.
+
+usage: scripts/score/special.py RECORDINGS OUT_DIR PROCESS
+RECORDINGS holds speech/ and noise/ (recordings.tsv); PROCESS is the example `process`, built with --release. Makes OUT_DIR/NAME.wav (48 kHz
+mono, the same each time), runs each through every profile with --keep-level, and prints the change of level (dB) of its loud part (blocks of
+10 ms within 25 dB of the loudest twentieth): of its mean power, and of the worst tenth of its blocks. Whisper, laughter, DTMF, dog and siren are
+synthetic; a child's voice is a woman's, 1.35 times as fast. Needs ffmpeg.
+"""
+import os
+import subprocess
+import sys
+
+import numpy as np
+import soundfile as sf
+from scipy.signal import lfilter, resample_poly
+
+RATE = 48000
+BLOCK = RATE // 100
+PROFILES = ["low-latency", "balanced", "high-quality"]
+# Room noise under everything, dBFS: a microphone is never silent.
+ROOM_DB = -75.0
+
+
+def load(path):
+    command = ["ffmpeg", "-v", "error", "-i", path, "-ac", "1", "-ar", str(RATE), "-f", "f32le", "-"]
+    return np.frombuffer(subprocess.run(command, capture_output=True, check=True).stdout, np.float32).astype(np.float64)
+
+
+def seconds(s):
+    return np.arange(int(s * RATE)) / RATE
+
+
+def to_level(x, dbfs):
+    """The sound with its loud part at this level."""
+    power = (x[: len(x) // BLOCK * BLOCK].reshape(-1, BLOCK) ** 2).mean(1)
+    return x * 10 ** (dbfs / 20) / np.sqrt(power[power > power.max() * 10**-2.5].mean())
+
+
+def resonances(source, formants):
+    for hz, width in formants:
+        r = np.exp(-np.pi * width / RATE)
+        source = lfilter([1 - r], [1, -2 * r * np.cos(2 * np.pi * hz / RATE), r * r], source)
+    return source
+
+
+def whisper(speech, rng, order=44):
+    """Speech whose voice is replaced by noise of the same spectral envelope (linear prediction)."""
+    size, out = 3 * BLOCK, np.zeros(len(speech))
+    speech, window = lfilter([1, -0.8], [1], speech), np.hanning(size)
+    for start in range(0, len(speech) - size, BLOCK):
+        block = speech[start : start + size] * window
+        r = np.correlate(block, block, "full")[size - 1 : size + order]
+        a, error = np.zeros(order + 1), r[0] * 1.00001 + 1e-9
+        a[0] = 1
+        for i in range(1, order + 1):
+            k = -(a[:i] @ r[i:0:-1]) / error
+            a[: i + 1] += k * a[: i + 1][::-1].copy()
+            error *= 1 - k * k
+        shaped = lfilter([1], a, rng.standard_normal(size) * window)
+        out[start : start + size] += shaped * np.sqrt(r[0] / ((shaped**2).sum() + 1e-12))
+    return out
+
+
+def laughter(rng):
+    """Three bouts of seven falling, weakening "ha"."""
+    out = np.zeros(6 * RATE)
+    for bout in range(3):
+        for n in range(7):
+            t = seconds(0.13)
+            phase = np.cumsum(2 * np.pi * (330 - 15 * n) * (1 + 0.1 * np.sin(np.pi * t / 0.13)) / RATE)
+            pulses = np.maximum(np.cos(phase), 0) ** 8 - 0.27 + 0.08 * rng.standard_normal(len(t))
+            breath = 0.15 * rng.standard_normal(int(0.07 * RATE))
+            ha = np.concatenate([breath, pulses * np.hanning(len(t)) ** 0.5])
+            ha = resonances(ha, [(850, 90), (1350, 110), (2800, 170), (3900, 250)])
+            at = int((0.5 + 1.9 * bout + 0.21 * n) * RATE)
+            out[at : at + len(ha)] += ha * 0.88**n
+    return out
+
+
+def dtmf():
+    rows, columns, out = [697, 770, 852, 941], [1209, 1336, 1477], [np.zeros(RATE // 2)]
+    for key in [0, 1, 2, 4, 5, 6, 8, 9, 10, 3 * 3 + 1]:
+        t = seconds(0.2)
+        tones = np.sin(2 * np.pi * rows[key // 3] * t) + np.sin(2 * np.pi * columns[key % 3] * t)
+        out += [tones, np.zeros(RATE // 10)]
+    return np.concatenate(out * 2)
+
+
+def dog(rng):
+    out = np.zeros(6 * RATE)
+    for at in [0.5, 0.9, 2.0, 2.4, 2.8, 4.2, 4.6]:
+        t = seconds(0.18)
+        phase = np.cumsum(2 * np.pi * (420 + 280 * np.sin(np.pi * t / 0.18)) / RATE)
+        bark = sum(np.sin(k * phase) / k for k in range(1, 9)) + 0.7 * rng.standard_normal(len(t))
+        start = int(at * RATE)
+        out[start : start + len(t)] += resonances(bark * np.hanning(len(t)), [(900, 200), (1900, 300)])
+    return out
+
+
+def siren():
+    """Two tones of a fire engine, then the wail of a police car."""
+    t = seconds(4)
+    two_tones = np.where(t % 1 < 0.5, 435.0, 580.0)
+    wail = 900 + 500 * np.sin(2 * np.pi * 0.4 * t)
+    phase = np.cumsum(2 * np.pi * np.concatenate([two_tones, wail]) / RATE)
+    return sum(np.sin(k * phase) / k for k in range(1, 7))
+
+
+def sounds(recordings):
+    rng = np.random.default_rng(1)
+    voice = lambda name: load(f"{recordings}/speech/{name}.wav")
+    first, second = to_level(voice("en_f2_48k"), -24), to_level(voice("ja_16k"), -36)
+    room = lambda x: x + 10 ** (ROOM_DB / 20) * rng.standard_normal(len(x))
+    # The sound, and where what is measured is in it.
+    yield "music", room(to_level(load(f"{recordings}/noise/music_loop_48k.wav"), -24)), None
+    yield "DTMF", room(to_level(dtmf(), -20)), None
+    yield "laughter", room(to_level(laughter(rng), -24)), None
+    for name in ["en_f2_48k", "en_m1_48k", "de_f_kerstin_0004"]:
+        yield f"whisper, {name}", room(to_level(whisper(voice(name), rng), -40)), None
+    second_at = slice(len(first), len(first) + len(second))
+    yield "two talkers, the one 12 dB softer", room(np.concatenate([first, second, first, second])), second_at
+    yield "child", room(to_level(resample_poly(voice("en_f2_48k"), 100, 135), -24)), None
+    yield "keyboard", room(load(f"{recordings}/noise/laptop_taps_48k.wav")), None
+    yield "dog", room(to_level(dog(rng), -24)), None
+    yield "siren", room(to_level(siren(), -24)), None
+
+
+def change_db(before, after):
+    n = min(len(before), len(after)) // BLOCK
+    before, after = ((x[: n * BLOCK].reshape(n, BLOCK) ** 2).mean(1) for x in (before, after))
+    loud = before > np.percentile(before, 95) * 10**-2.5
+    mean, worst = after[loud].mean() / before[loud].mean(), np.percentile(after[loud] / before[loud], 10)
+    return 10 * np.log10(mean + 1e-12), 10 * np.log10(worst + 1e-12)
+
+
+def main(recordings, out, process):
+    os.makedirs(out, exist_ok=True)
+    print("| sound | " + " | ".join(PROFILES) + " |\n|" + " --- |" * (len(PROFILES) + 1))
+    for name, sound, part in sounds(recordings):
+        path = f"{out}/{name.replace(', ', '_').replace(' ', '-')}"
+        sf.write(f"{path}.wav", sound.astype(np.float32), RATE, subtype="FLOAT")
+        cells = []
+        for profile in PROFILES:
+            done = f"{path}.{profile}.wav"
+            command = [process, f"{path}.wav", done, "--profile", profile, "--keep-level"]
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+            whole = slice(None) if part is None else part
+            mean, worst = change_db(sound[whole], load(done)[whole])
+            cells.append(f"{mean:.1f} / {worst:.1f}".replace("-", "−"))
+        print(f"| {name} | " + " | ".join(cells) + " |", flush=True)
+
+
+if len(sys.argv) != 4:
+    sys.exit(__doc__)
+main(*sys.argv[1:])

@@ -1,0 +1,13 @@
+//! RNNoise 0.2: noise suppression by gains of 32 bands up to 20 kHz, with one frame of look-ahead and a voice activity
+//! output.
+//!
+//! J.-M. Valin, RNNoise 0.2 (2024), <https://gitlab.xiph.org/xiph/rnnoise>; the method is that of 0.1, the network 30 times
+//! as large: two convolutions over time, three gated recurrent units. The large matrices are of 8-bit integers and take
+//! inputs of 8 bits, as the C library runs them where it was built without its floating-point weights.
+
+mod features;
+mod network;
+mod suppressor;
+mod weights;
+
+pub use suppressor::RnNoise2;

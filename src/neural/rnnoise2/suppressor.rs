@@ -1,0 +1,159 @@
+//! RNNoise 0.2 for one stream: features, network, pitch filter, gains.
+
+use super::features::{BANDS, Bands, Layout, cosines, features};
+use super::network::State as NetworkState;
+use super::weights::{Weights, weights};
+use crate::neural::analyser::Analysis;
+use crate::neural::bands::{BandAnalysis, BandLayout};
+use crate::neural::stft::Spectrum;
+
+/// Slowest decay of a band gain, as a factor from frame to frame.
+const GAIN_DECAY: f32 = 0.6;
+
+/// Scale of the spectra that the network was trained with, relative to [`Analysis`].
+const SCALE: f32 = 0.5;
+
+/// RNNoise 0.2 for one stream. Weights and tables are shared by all.
+#[derive(Clone)]
+pub struct RnNoise2 {
+    weights: &'static Weights,
+    state: State,
+}
+
+/// All that is remembered of a stream.
+#[derive(Clone, Debug)]
+struct State {
+    network: NetworkState,
+    gains: Bands,
+    last: BandAnalysis<BANDS>,
+}
+
+impl State {
+    const START: Self = Self { network: NetworkState::ZERO, gains: [0.0; BANDS], last: BandAnalysis::SILENCE };
+}
+
+impl RnNoise2 {
+    /// RNNoise at the start of a stream. The first one in a program allocates.
+    pub fn new() -> Self {
+        cosines();
+        Self { weights: weights(), state: State::START }
+    }
+
+    /// Spectrum of the frame before this one without noise, and its speech probability, 0 to 1. Where this frame is
+    /// silent, the one before passes unchanged.
+    pub fn process(&mut self, analysis: &Analysis) -> (Spectrum, f32) {
+        let state = &mut self.state;
+        let half = |spectrum: &Spectrum| spectrum.map(|bin| bin * SCALE);
+        let newest = BandAnalysis::new::<Layout>(half(&analysis.spectrum), half(&analysis.pitch_spectrum));
+        let mut bands = std::mem::replace(&mut state.last, newest);
+        let newest = &state.last;
+        let mut probability = 0.0;
+        if let Some(features) = features(newest, analysis.period) {
+            let (mut gains, speech) = state.network.run(self.weights, &features);
+            probability = speech;
+            bands.filter_pitch::<Layout>(&gains);
+            for (band, (gain, last)) in gains.iter_mut().zip(&mut state.gains).enumerate() {
+                *gain = gain.max(GAIN_DECAY * *last);
+                // Where the energy rises, the decay begins lower, so that the onset of a noise does not leak.
+                *last = (*gain * (bands.energies[band] + 1e-3) / (newest.energies[band] + 1e-3)).min(1.0);
+            }
+            Layout::apply(&mut bands.spectrum, &gains);
+        }
+        (bands.spectrum.map(|bin| bin / SCALE), probability)
+    }
+
+    /// Returns to the start of a stream. Realtime safe.
+    pub fn reset(&mut self) {
+        self.state = State::START;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::neural::analyser::Analyser;
+    use crate::neural::stft::{FRAME, Scratch, Synthesis, stft};
+    use crate::testing::fixture;
+
+    /// RNNoise from samples to samples.
+    struct Stream {
+        analyser: Analyser,
+        rnnoise: RnNoise2,
+        synthesis: Synthesis,
+        scratch: Scratch,
+    }
+
+    impl Stream {
+        fn new() -> Self {
+            let scratch = stft().scratch();
+            Self { analyser: Analyser::START, rnnoise: RnNoise2::new(), synthesis: Synthesis::START, scratch }
+        }
+
+        /// A frame of full scale 1 without noise, 20 ms late, and its speech probability.
+        fn process(&mut self, input: &[f32; FRAME]) -> ([f32; FRAME], f32) {
+            let analysis = self.analyser.analyse(&input.map(|sample| sample * 32_768.0), &mut self.scratch);
+            let (mut spectrum, probability) = self.rnnoise.process(&analysis);
+            let mut output = [0.0; FRAME];
+            self.synthesis.synthesise(&mut spectrum, &mut output, &mut self.scratch);
+            (output.map(|sample| sample / 32_768.0), probability)
+        }
+    }
+
+    fn frames(name: &str) -> Vec<[f32; FRAME]> {
+        fixture(name).as_chunks().0.to_vec()
+    }
+
+    fn run(stream: &mut Stream, frames: &[[f32; FRAME]]) -> Vec<([f32; FRAME], f32)> {
+        frames.iter().map(|frame| stream.process(frame)).collect()
+    }
+
+    #[test]
+    fn it_is_within_50_db_of_the_c_library() {
+        let out = run(&mut Stream::new(), &frames("speech_noisy"));
+        let probabilities = std::fs::read("fixtures/rnnoise2_speech_noisy.vad").unwrap();
+        for (index, ((_, found), wanted)) in out.iter().zip(probabilities.as_chunks().0).enumerate() {
+            let wanted = f32::from_le_bytes(*wanted);
+            assert!((found - wanted).abs() < 0.02, "frame {index}: probability {found}, not {wanted}");
+        }
+        let (mut signal, mut error) = (0.0f64, 0.0f64);
+        let wanted = frames("rnnoise2_speech_noisy");
+        assert_eq!(wanted.len(), 150);
+        for ((found, _), wanted) in out[100..].iter().zip(&wanted) {
+            for (found, wanted) in found.iter().zip(wanted) {
+                signal += f64::from(*wanted).powi(2);
+                error += f64::from(found - wanted).powi(2);
+            }
+        }
+        let distance_db = 10.0 * (signal / error).log10();
+        assert!(distance_db > 50.0, "{distance_db:.1} dB");
+    }
+
+    #[test]
+    fn streams_share_weights_and_nothing_else() {
+        let (first, second) = (frames("speech_room"), frames("speech_noisy"));
+        let (first, second) = (&first[..100], &second[..100]);
+        let (alone, other) = (run(&mut Stream::new(), first), run(&mut Stream::new(), second));
+        let (mut a, mut b) = (Stream::new(), Stream::new());
+        assert!(std::ptr::eq(a.rnnoise.weights, b.rnnoise.weights));
+        for (index, (x, y)) in first.iter().zip(second).enumerate() {
+            assert!(a.process(x) == alone[index] && b.process(y) == other[index]);
+        }
+        assert!(size_of::<RnNoise2>() < 16_000, "{} bytes a stream", size_of::<RnNoise2>());
+    }
+
+    #[test]
+    fn a_reset_stream_is_a_new_one() {
+        let frames = frames("speech_room");
+        let analysed = |stream: &mut RnNoise2| -> Vec<_> {
+            let (mut analyser, mut scratch) = (Analyser::START, stft().scratch());
+            let mut process = |frame| stream.process(&analyser.analyse(frame, &mut scratch));
+            frames[..80].iter().map(&mut process).collect()
+        };
+        let mut rnnoise = RnNoise2::new();
+        let fresh = analysed(&mut rnnoise);
+        for _ in 0..3 {
+            rnnoise.reset();
+            assert!(analysed(&mut rnnoise) == fresh);
+        }
+    }
+}

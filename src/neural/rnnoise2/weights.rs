@@ -1,0 +1,182 @@
+//! Weights of RNNoise 0.2.
+//!
+//! `weights.bin` holds arrays of the C library as the PyPI package pyrnnoise 0.4.5 ships it, byte for byte, put together by
+//! `scripts/rnnoise2-weights.py` (see `NOTICE`): first the matrices of 8-bit integers in the order of [`MATRICES`], then a
+//! scale and a bias for each of their outputs, then the diagonals of the recurrent matrices, then the layers of floats.
+
+use std::sync::OnceLock;
+
+use super::features::{BANDS, FEATURES};
+use crate::neural::int8::Int8Product;
+use crate::neural::kernels;
+
+/// Outputs of the first convolution.
+pub(super) const CONV1: usize = 128;
+
+/// Outputs of the second convolution, and state of each recurrent unit.
+pub(super) const STATE: usize = 384;
+
+/// Frames that a convolution spans.
+pub(super) const CONV_FRAMES: usize = 3;
+
+/// Inputs and outputs of each integer matrix: second convolution; input and state of three recurrent units.
+const MATRICES: [(usize, usize); 7] = {
+    let gru = (STATE, 3 * STATE);
+    [(CONV_FRAMES * CONV1, STATE), gru, gru, gru, gru, gru, gru]
+};
+
+static MODEL: &[u8] = include_bytes!("weights.bin");
+
+/// Layer whose weights and inputs are 8-bit integers. Inputs are −1 to 1, in steps of 1/127.
+pub(super) struct Int8Layer {
+    weights: &'static [u8],
+    /// What an input of 0, which is the byte 127, adds to each sum, taken off.
+    offsets: Box<[i32]>,
+    scales: Box<[f32]>,
+    bias: Box<[f32]>,
+    product: Int8Product,
+}
+
+impl Int8Layer {
+    /// `output = weights · input + bias`. There are at most [`STATE`] inputs and three times as many outputs.
+    pub fn run(&self, output: &mut [f32], input: &[f32]) {
+        let (mut bytes, mut sums) = ([0; STATE], [0; 3 * STATE]);
+        let (bytes, sums) = (&mut bytes[..input.len()], &mut sums[..output.len()]);
+        kernels::quantise_to_bytes(bytes, input);
+        sums.copy_from_slice(&self.offsets);
+        self.product.add(sums, self.weights, bytes);
+        kernels::scale_sums(output, sums, &self.scales, &self.bias);
+    }
+}
+
+/// Layer of floats.
+pub(super) struct FloatLayer {
+    /// A row for each input.
+    weights: Box<[f32]>,
+    bias: Box<[f32]>,
+}
+
+impl FloatLayer {
+    /// `output = weights · input + bias`.
+    pub fn run(&self, output: &mut [f32], input: &[f32]) {
+        output.copy_from_slice(&self.bias);
+        kernels::add_float_rows(output, &self.weights, input);
+    }
+}
+
+/// Gated recurrent unit.
+pub(super) struct Gru {
+    input: Int8Layer,
+    state: Int8Layer,
+    /// Diagonals of the matrices of the state, which the integers leave out.
+    diagonals: Box<[f32]>,
+}
+
+impl Gru {
+    /// Moves `state` on by one input.
+    pub fn step(&self, state: &mut [f32; STATE], input: &[f32; STATE]) {
+        let (mut from_input, mut from_state) = ([0.0; 3 * STATE], [0.0; 3 * STATE]);
+        self.input.run(&mut from_input, input);
+        self.state.run(&mut from_state, state);
+        for (sums, diagonal) in from_state.as_chunks_mut::<STATE>().0.iter_mut().zip(self.diagonals.chunks_exact(STATE))
+        {
+            kernels::add_products(sums, diagonal, state);
+        }
+        kernels::gru_step(state, &from_input, &from_state);
+    }
+}
+
+/// All layers.
+pub(super) struct Weights {
+    pub conv1: FloatLayer,
+    pub conv2: Int8Layer,
+    pub grus: [Gru; 3],
+    pub gains: FloatLayer,
+    pub vad: FloatLayer,
+}
+
+/// Weights of RNNoise 0.2, shared by all streams: 2.8 MB where they lie in the program, and 0.4 MB of floats. Allocates
+/// at the first call in a program.
+pub(super) fn weights() -> &'static Weights {
+    static WEIGHTS: OnceLock<Weights> = OnceLock::new();
+    WEIGHTS.get_or_init(Weights::new)
+}
+
+impl Weights {
+    fn new() -> Self {
+        let mut model = Reader(MODEL);
+        let matrices = MATRICES.map(|(inputs, outputs)| model.bytes(inputs * outputs));
+        let product = Int8Product::new();
+        let layers: [Int8Layer; MATRICES.len()] = std::array::from_fn(|i| {
+            let (inputs, outputs) = MATRICES[i];
+            Int8Layer {
+                weights: matrices[i],
+                offsets: offsets(matrices[i], inputs),
+                scales: model.floats(outputs),
+                bias: model.floats(outputs),
+                product,
+            }
+        });
+        let [conv2, input1, state1, input2, state2, input3, state3] = layers;
+        let grus = [(input1, state1), (input2, state2), (input3, state3)].map(|(input, state)| Gru {
+            input,
+            state,
+            diagonals: model.floats(3 * STATE),
+        });
+        let mut layer = |inputs: usize, outputs| FloatLayer {
+            weights: model.floats(inputs * outputs),
+            bias: model.floats(outputs),
+        };
+        let conv1 = layer(CONV_FRAMES * FEATURES, CONV1);
+        let gains = layer(4 * STATE, BANDS);
+        let vad = layer(4 * STATE, 1);
+        debug_assert!(model.0.is_empty());
+        Self { conv1, conv2, grus, gains, vad }
+    }
+}
+
+/// Sum of the weights of each output times −127.
+fn offsets(weights: &[u8], inputs: usize) -> Box<[i32]> {
+    weights
+        .chunks_exact(8 * inputs)
+        .flat_map(|block| {
+            let groups = block.as_chunks::<32>().0;
+            (0..8).map(|row| {
+                let bytes = groups.iter().flat_map(|group| &group[4 * row..4 * row + 4]);
+                -127 * bytes.map(|&weight| i32::from(weight as i8)).sum::<i32>()
+            })
+        })
+        .collect()
+}
+
+/// What is left of the model.
+struct Reader(&'static [u8]);
+
+impl Reader {
+    fn bytes(&mut self, count: usize) -> &'static [u8] {
+        let (now, rest) = self.0.split_at(count);
+        self.0 = rest;
+        now
+    }
+
+    fn floats(&mut self, count: usize) -> Box<[f32]> {
+        self.bytes(4 * count).as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn products_of_neighbours_fit_into_16_bits() {
+        let weights = weights();
+        let grus = weights.grus.iter().flat_map(|gru| [&gru.input, &gru.state]);
+        for layer in grus.chain([&weights.conv2]) {
+            for &[a, b] in layer.weights.as_chunks::<2>().0 {
+                let [a, b] = [a, b].map(|weight| i32::from(weight as i8));
+                assert!(254 * (a.max(0) + b.max(0)).max(-(a.min(0) + b.min(0))) <= 32_767, "{a} {b}");
+            }
+        }
+    }
+}

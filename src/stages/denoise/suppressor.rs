@@ -1,0 +1,217 @@
+//! Noise suppression of one channel: analysis, networks, arbiter, synthesis.
+//!
+//! All networks work on the spectra of one analysis. RNNoise 0.2 gives the spectrum of the frame before the newest; what
+//! the others give waits for it.
+
+use realfft::num_complex::Complex32;
+
+#[cfg(feature = "hush")]
+use super::arbiter::Vote;
+use super::arbiter::{Guard, NoiseFloor, blend, blend_louder, is_silent, power};
+#[cfg(feature = "hush")]
+use super::full_band::FullBandHush;
+use super::settings::Engine;
+use crate::dsp::kernels;
+use crate::neural::analyser::Analyser;
+use crate::neural::rnnoise::RnNoise;
+use crate::neural::rnnoise2::RnNoise2;
+use crate::neural::stft::{BINS, FRAME, Scratch, Spectrum, Synthesis, stft};
+
+/// Samples of a block: 10 ms at 48 kHz.
+pub(super) const BLOCK: usize = FRAME;
+
+/// Delay in samples: half of the window, and one frame of look-ahead.
+pub(super) const LATENCY: usize = 2 * BLOCK;
+
+/// Scale of 16-bit PCM, which the networks take.
+const SCALE: f32 = 32_768.0;
+
+/// Largest input magnitude, +36 dBFS: the squares of its spectrum must stay finite.
+const MAX_INPUT: f32 = 64.0;
+
+/// Share that an engine gains or loses with each frame, where it is changed: 300 ms.
+const FADE: f32 = 1.0 / 30.0;
+
+/// Number of engines.
+const ENGINES: usize = 3;
+
+/// Networks and arbiter for one channel.
+pub(super) struct Suppressor {
+    engine: Engine,
+    first: RnNoise,
+    second: RnNoise2,
+    #[cfg(feature = "hush")]
+    hush: FullBandHush,
+    state: State,
+    scratch: Scratch,
+}
+
+/// What is remembered of a stream besides the networks.
+struct State {
+    analyser: Analyser,
+    synthesis: Synthesis,
+    last: Waiting,
+    noise: NoiseFloor,
+    standard: Guard,
+    #[cfg(feature = "hush")]
+    best: Guard,
+    #[cfg(feature = "hush")]
+    vote: Vote,
+    /// Share of each engine in the output.
+    shares: [f32; ENGINES],
+    /// Blocks of the output before the sound begins.
+    lead_in: usize,
+}
+
+/// Frame that waits for RNNoise 0.2.
+struct Waiting {
+    input: Spectrum,
+    first: Spectrum,
+    #[cfg(feature = "hush")]
+    hush: Spectrum,
+    speech_probability: f32,
+}
+
+impl State {
+    fn new(engine: Engine) -> Self {
+        let mut shares = [0.0; ENGINES];
+        shares[engine as usize] = 1.0;
+        let silence = [Complex32::ZERO; BINS];
+        Self {
+            analyser: Analyser::START,
+            synthesis: Synthesis::START,
+            last: Waiting {
+                input: silence,
+                first: silence,
+                #[cfg(feature = "hush")]
+                hush: silence,
+                speech_probability: 0.0,
+            },
+            noise: NoiseFloor::START,
+            standard: Guard::START,
+            #[cfg(feature = "hush")]
+            best: Guard::START,
+            #[cfg(feature = "hush")]
+            vote: Vote::default(),
+            shares,
+            lead_in: LATENCY / BLOCK,
+        }
+    }
+}
+
+impl Suppressor {
+    /// Suppressor at the start of a stream. Allocates.
+    pub fn new(engine: Engine) -> Self {
+        Self {
+            engine,
+            first: RnNoise::new(),
+            second: RnNoise2::new(),
+            #[cfg(feature = "hush")]
+            hush: FullBandHush::new(),
+            state: State::new(engine),
+            scratch: stft().scratch(),
+        }
+    }
+
+    /// Changes the engine, with a fade. Networks that were not running begin anew.
+    pub fn set_engine(&mut self, engine: Engine) {
+        if engine == self.engine {
+            return;
+        }
+        if engine != Engine::Light && !self.runs(Engine::Standard) && !self.runs(Engine::Best) {
+            self.second.reset();
+            self.state.standard = Guard::START;
+        }
+        #[cfg(feature = "hush")]
+        if engine == Engine::Best && !self.runs(Engine::Best) {
+            self.hush.reset();
+            (self.state.best, self.state.vote) = (Guard::START, Vote::default());
+        }
+        self.engine = engine;
+    }
+
+    /// Whether an engine is heard, or about to be.
+    fn runs(&self, engine: Engine) -> bool {
+        self.engine == engine || self.state.shares[engine as usize] > 0.0
+    }
+
+    /// Replaces a block by the one two before it without noise; returns the speech probability of that, 0 to 1.
+    pub fn process(&mut self, block: &mut [f32; BLOCK]) -> f32 {
+        let light_alone = !self.runs(Engine::Standard) && !self.runs(Engine::Best);
+        #[cfg(feature = "hush")]
+        let best = self.runs(Engine::Best);
+        let state = &mut self.state;
+        let mut input = [0.0; BLOCK];
+        kernels::copy_scaled(&mut input, block, SCALE);
+        kernels::limit(&mut input, MAX_INPUT * SCALE);
+
+        let analysis = state.analyser.analyse(&input, &mut self.scratch);
+        let (first, speech_probability) = self.first.process(&analysis);
+        let newest = Waiting {
+            input: analysis.spectrum,
+            first,
+            #[cfg(feature = "hush")]
+            hush: if best { self.hush.process(&analysis.spectrum, speech_probability) } else { analysis.spectrum },
+            speech_probability,
+        };
+        let second = (!light_alone).then(|| self.second.process(&analysis));
+        let last = std::mem::replace(&mut state.last, newest);
+
+        let mut probability = last.speech_probability;
+        let mut output = last.first;
+        if let Some((mut second, speech)) = second {
+            // RNNoise 0.2 hears far more of a voice than 0.1, a whisper too, and takes less noise for one.
+            probability = speech;
+            state.advance(self.engine);
+            let input_power = power(&last.input);
+            let silent = is_silent(input_power);
+            let noise = if silent { 0.0 } else { state.noise.add(input_power) };
+            let kept = power(&last.first);
+            let guard = |guard: &mut Guard, spectrum: &mut Spectrum| {
+                if !silent {
+                    blend_louder(spectrum, &last.first, guard.weight(kept, power(spectrum), noise));
+                }
+            };
+            #[cfg(feature = "hush")]
+            let best = best.then(|| {
+                let mut best = state.vote.spectrum(&last.input, [&last.hush, &second, &last.first]);
+                guard(&mut state.best, &mut best);
+                best
+            });
+            guard(&mut state.standard, &mut second);
+            blend(&mut output, &second, 1.0 - state.shares[Engine::Light as usize]);
+            #[cfg(feature = "hush")]
+            if let Some(best) = best {
+                blend(&mut output, &best, state.shares[Engine::Best as usize]);
+            }
+        }
+
+        state.synthesis.synthesise(&mut output, block, &mut self.scratch);
+        kernels::scale(block, 1.0 / SCALE);
+        if state.lead_in > 0 {
+            // The first window reaches back to before the sound began.
+            block.fill(0.0);
+            state.lead_in -= 1;
+        }
+        probability
+    }
+
+    /// Returns to the start of a stream. Realtime safe.
+    pub fn reset(&mut self) {
+        self.first.reset();
+        self.second.reset();
+        #[cfg(feature = "hush")]
+        self.hush.reset();
+        self.state = State::new(self.engine);
+    }
+}
+
+impl State {
+    /// Moves the shares on by one frame towards `engine` alone.
+    fn advance(&mut self, engine: Engine) {
+        for (index, share) in self.shares.iter_mut().enumerate() {
+            let step = if index == engine as usize { FADE } else { -FADE };
+            *share = (*share + step).clamp(0.0, 1.0);
+        }
+    }
+}
