@@ -17,7 +17,7 @@
 //!
 //! # Where things are
 //! The root has what nearly every user needs. The rest is in a module by subject: stages in [`gain`], [`gate`],
-//! [`high_pass`], [`denoise`], [`auto_gain`], [`limiter`], [`meter`], [`resample`], [`input_check`], `loudness`,
+//! [`high_pass`], [`denoise`], [`echo`], [`auto_gain`], [`limiter`], [`meter`], [`resample`], [`input_check`], `loudness`,
 //! `spectrum` and [`vad`]; [`device`] (edges, packet queue), [`opus`], `jitter`, `rtp`, `ogg`, [`call`] (profiles,
 //! uplink, downlink, mixing), [`control`] (handles, stages of one's own), [`pipeline`] (composition), [`level`] (decibels) and [`error`].
 //!

@@ -6,7 +6,7 @@ use super::clock_drift::ClockDrift;
 use super::delay_search::{self, DelaySearch};
 use super::echo_path::EchoPath;
 use super::far_end::EchoReference;
-use super::far_history::{FarHistory, PARTITIONS};
+use super::far_history::{FarHistory, LOUD, PARTITIONS};
 use super::noise_floor::ABOVE;
 use super::residual_echo::ResidualEcho;
 use super::settings::{EchoCancel, EchoCancelReading, Suppression};
@@ -193,6 +193,12 @@ impl Canceller {
         if self.is_active() && self.far.is_loud() {
             self.statistics.update(self.far.level(self.lag + MARGIN), near, mean_power(channels));
         }
+    }
+
+    /// Whether the far end spoke in the last block, and the near end did not.
+    pub fn is_far_end_alone(&self) -> bool {
+        let echoes = (self.lag..self.lag + SLACK).any(|lag| self.far.level(lag) > LOUD);
+        self.is_active() && echoes && self.suppressor.is_alone()
     }
 
     /// Moves on over a time in which the microphone did not hear, in blocks.

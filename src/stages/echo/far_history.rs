@@ -27,7 +27,7 @@ const WINDOW: u32 = 1000;
 const AUDIBLE: f32 = 1e-7;
 
 /// Mean power of a sample from which on its echo must be heard: −55 dBFS.
-const LOUD: f32 = 3e-6;
+pub const LOUD: f32 = 3e-6;
 
 /// Spectra of the last blocks of the far end, each of two blocks, the second of which is new.
 ///

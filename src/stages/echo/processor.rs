@@ -123,12 +123,15 @@ impl Processor for EchoCancelProcessor {
                 let block = self.format.sample_rate_hz() as usize / 100;
                 let (left, right) = frame.samples_mut().split_at_mut(length);
                 let mut right = right.chunks_exact_mut(block);
+                let mut far_end_alone = true;
                 for left in left.chunks_exact_mut(block) {
                     match right.next() {
                         None => canceller.process(&self.settings, &mut [left]),
                         Some(right) => canceller.process(&self.settings, &mut [left, right]),
                     }
+                    far_end_alone &= canceller.is_far_end_alone();
                 }
+                frame.set_far_end_speech(far_end_alone);
                 self.port.publish(canceller.reading());
             }
         }

@@ -14,6 +14,9 @@ use crate::core::error::in_range;
 /// found, as with a headset, the sound passes unchanged and next to nothing is computed. Without a far end
 /// ([`with_far_end`](Self::with_far_end)) it always does.
 ///
+/// With suppression, frames in which only the far end speaks are [marked](crate::Frame::far_end_speech), so that no stage
+/// behind takes its echo for speech.
+///
 /// Put it first in an uplink, where the sound is still as linear as the microphone gave it.
 ///
 /// Any rate; both channels of a stereo microphone get the same suppression, so that the image stays. Above 8 kHz there is

@@ -66,6 +66,11 @@ impl Suppressor {
         &self.gains
     }
 
+    /// Whether there seems to be no near end.
+    pub fn is_alone(&self) -> bool {
+        self.near < 0.3
+    }
+
     /// Power of the noise floor.
     pub fn noise(&self) -> &Bins {
         self.noise.power()
