@@ -242,9 +242,7 @@ fn the_far_end_alone_is_marked_and_the_near_end_is_not() {
     let near = speech("speech_room.wav", 9);
     let mut mic = echo(&far, 1000);
     // Double talk from the middle on.
-    for index in 5 * RATE..mic.len() {
-        mic[index] += near[index];
-    }
+    mic.iter_mut().zip(&near).skip(5 * RATE).for_each(|(mic, near)| *mic += near);
     let format = Format::mono(RATE as u32).unwrap();
     let mut call = Call::mono(EchoCancel::default());
     let mut marked = [0usize; 2];
