@@ -236,34 +236,6 @@ fn a_far_end_begins_late_stops_and_comes_again() {
     assert!(again > 30.0, "{again}");
 }
 
-#[test]
-fn the_far_end_alone_is_marked_and_the_near_end_is_not() {
-    let far = far(9);
-    let near = speech("speech_room.wav", 9);
-    let mut mic = echo(&far, 1000);
-    // Double talk from the middle on.
-    mic.iter_mut().zip(&near).skip(5 * RATE).for_each(|(mic, near)| *mic += near);
-    let format = Format::mono(RATE as u32).unwrap();
-    let mut call = Call::mono(EchoCancel::default());
-    let mut marked = [0usize; 2];
-    let mut loud = [0usize; 2];
-    for index in 200..mic.len() / 160 {
-        call.far_end.push(&frame(format, std::slice::from_ref(&far), index * 160)).unwrap();
-        let mut frame = frame(format, std::slice::from_ref(&mic), index * 160);
-        let heard = frame.samples().to_vec();
-        let frame = call.canceller.process(&mut frame).unwrap().unwrap();
-        let half = usize::from(index >= 500);
-        let counts = if half == 0 { index >= 300 && level(&heard) > -40.0 } else { level(&near[index * 160..][..160]) > -30.0 };
-        if counts {
-            loud[half] += 1;
-            marked[half] += usize::from(frame.far_end_speech());
-        }
-    }
-    println!("marked {marked:?} of {loud:?}");
-    assert!(loud[0] > 80 && loud[1] > 80, "{loud:?}");
-    assert!(marked[0] > loud[0] * 8 / 10 && marked[1] < loud[1] * 3 / 10, "{marked:?} of {loud:?}");
-}
-
 /// Sound at 16 kHz at three times the rate, by linear interpolation.
 fn at_48k(sound: &[f32]) -> Vec<f32> {
     let next = |i: usize| sound.get(i + 1).copied().unwrap_or(0.0);
