@@ -160,6 +160,38 @@ fn what_is_above_8_khz_survives_in_speech_and_goes_in_noise() {
     }
 }
 
+/// The loud second and a half of a recording, at an RMS of −24 dBFS.
+fn turn(sound: &[f32]) -> Vec<f32> {
+    const LENGTH: usize = 72_000;
+    let starts = (0..=sound.len().saturating_sub(LENGTH)).step_by(4800);
+    let start = starts.max_by(|&a, &b| level(&sound[a..a + LENGTH]).total_cmp(&level(&sound[b..b + LENGTH]))).unwrap();
+    let turn = &sound[start..start + LENGTH];
+    let gain = 10f32.powf((-24.0 - level(turn)) / 20.0);
+    turn.iter().map(|sample| sample * gain).collect()
+}
+
+#[test]
+fn a_second_talker_12_db_softer_keeps_his_level_at_every_turn() {
+    let mut voices = vec![("speech_clean".to_string(), turn(&fixture("speech_clean.wav")[0]))];
+    voices.push(("speech_room".to_string(), turn(&fixture("speech_room.wav")[0])));
+    let recordings = recordings("speech").into_iter().filter(|recording| recording.rate_hz == 48_000);
+    voices.extend(recordings.map(|recording| (recording.name, turn(&recording.samples))));
+    for (index, (_, loud)) in voices.iter().enumerate() {
+        let (name, soft) = &voices[(index + 1) % voices.len()];
+        let soft: Vec<f32> = soft.iter().map(|sample| sample * 0.25).collect();
+        let sound = [loud, &soft, loud, &soft].map(Vec::as_slice).concat();
+        for &engine in ENGINES {
+            let out = &through(Denoise { suppression_db: 100.0, ..by(engine) }, std::slice::from_ref(&sound))[0];
+            for start in [1, 3].map(|turn| turn * soft.len()) {
+                let turn = start..start + soft.len();
+                let loss = level(&sound[turn.clone()]) - level(&out[turn]);
+                println!("{engine:?}, {name}: -{loss:.2} dB");
+                assert!(loss < 3.0, "{engine:?}, {name}: -{loss} dB");
+            }
+        }
+    }
+}
+
 #[test]
 fn bypassed_live_the_sound_is_what_it_was_and_comes_when_it_came() {
     let noisy = fixture("speech_noisy.wav").remove(0);

@@ -7,8 +7,8 @@ use std::sync::LazyLock;
 
 use voxframe::call::{Downlink, DownlinkControls, DownlinkOutput, Mixer};
 use voxframe::jitter::JitterBufferInput;
-use voxframe::pipeline::{Restamp, process_fn};
-use voxframe::{Format, Frame, Gain, JitterBuffer, OpusDecode, OpusEncode, Packet, Processor, Source, Stage};
+use voxframe::pipeline::process_fn;
+use voxframe::{Format, Frame, Gain, OpusDecode, OpusEncode, Packet, Processor, Source, Stage};
 use voxframe_testkit::alloc::{CountingAllocator, allocations};
 use voxframe_testkit::random::Random;
 
@@ -263,6 +263,8 @@ fn a_thousand_mishaps_are_heard_as_little_as_the_codec_lets_them() {
 #[cfg(feature = "rtp")]
 #[test]
 fn what_is_relayed_has_steady_timestamps_through_losses_pauses_and_stretching() {
+    use voxframe::JitterBuffer;
+    use voxframe::pipeline::Restamp;
     use voxframe::rtp::{RtpReceiver, RtpSender};
     let (mut input, output) = JitterBuffer::default().open(format()).unwrap();
     let mut encoder = OpusEncode::voip().prepare(format()).unwrap();

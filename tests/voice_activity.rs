@@ -74,7 +74,9 @@ fn noise_is_not_speech() {
     // How much of it may be taken for speech. Street and music have voices in them, and of the coffee shop, all of
     // which is voices, nothing is asked.
     let most = |name: &str| match name {
-        _ if name.contains("street") || name.contains("music") => 0.35,
+        // RNNoise 0.2 keeps, and hears, more of the people who pass by than 0.1 did.
+        _ if name.contains("street") => 0.4,
+        _ if name.contains("music") => 0.35,
         _ if name.contains("dishes") => 0.05,
         _ if name.contains("babble") => 1.0,
         _ => 0.01,
@@ -109,6 +111,7 @@ fn an_utterance_begins_within_its_preroll() {
 }
 
 /// Speech without a voice: each block of it becomes noise with the same spectral envelope (linear prediction).
+#[cfg(feature = "vad")]
 fn whisper(recording: &Recording, dbfs: f32) -> Vec<f32> {
     const ORDER: usize = 44;
     const HOP: usize = 480;

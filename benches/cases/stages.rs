@@ -5,6 +5,7 @@ use std::hint::black_box;
 use nnnoiseless::DenoiseState;
 use rubato::audioadapter_buffers::direct::SequentialSlice;
 use rubato::{Fft, FixedSync, Resampler, WindowFunction};
+use voxframe::denoise::Engine;
 use voxframe::{Denoise, Format, Frame, Gain, LevelMeter, Live, NoiseGate, Processor, Resample, Stage};
 
 use super::{Case, Ring, aligned, few_frames, formats, in_place, recording, usual_formats};
@@ -31,10 +32,12 @@ pub fn add(cases: &mut Vec<Case>) {
         }
     }
     for format in formats(48_000) {
-        cases.push(Case::new("denoise", format, |format| denoise(format, recording(format))));
+        cases.push(Case::new("denoise-light", format, |format| denoise(format, recording(format))));
         cases.push(Case::new("nnnoiseless", format, nnnoiseless));
         if format.channels() == 2 {
-            cases.push(Case::new("denoise-same-channels", format, |format| denoise(format, same_channels(format))));
+            cases.push(Case::new("denoise-light-same-channels", format, |format| {
+                denoise(format, same_channels(format))
+            }));
         }
     }
 }
@@ -106,7 +109,7 @@ fn rubato(format: Format, to_hz: u32) -> impl FnMut() {
 }
 
 fn denoise(format: Format, frames: Ring<Frame>) -> impl FnMut() {
-    let stage = Denoise::default().prepare(format).unwrap();
+    let stage = Denoise { engine: Engine::Light, ..Denoise::default() }.prepare(format).unwrap();
     in_place(frames, stage)
 }
 

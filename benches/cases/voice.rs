@@ -31,7 +31,9 @@ pub fn add(cases: &mut Vec<Case>) {
         cases.push(Case::new("realfft", format, realfft));
     }
     for format in formats(48_000) {
-        cases.push(case("denoise-hush", format, Denoise { engine: Engine::Best, ..Denoise::default() }));
+        for (what, engine) in [("denoise-standard", Engine::Standard), ("denoise-best", Engine::Best)] {
+            cases.push(case(what, format, Denoise { engine, ..Denoise::default() }));
+        }
     }
 }
 

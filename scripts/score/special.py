@@ -15,8 +15,9 @@ import numpy as np
 import soundfile as sf
 from scipy.signal import lfilter, resample_poly
 
+from talkers import BLOCK, kept_db
+
 RATE = 48000
-BLOCK = RATE // 100
 PROFILES = ["low-latency", "balanced", "high-quality"]
 # Room noise under everything, dBFS: a microphone is never silent.
 ROOM_DB = -75.0
@@ -126,14 +127,6 @@ def sounds(recordings):
     yield "siren", room(to_level(siren(), -24)), None
 
 
-def change_db(before, after):
-    n = min(len(before), len(after)) // BLOCK
-    before, after = ((x[: n * BLOCK].reshape(n, BLOCK) ** 2).mean(1) for x in (before, after))
-    loud = before > np.percentile(before, 95) * 10**-2.5
-    mean, worst = after[loud].mean() / before[loud].mean(), np.percentile(after[loud] / before[loud], 10)
-    return 10 * np.log10(mean + 1e-12), 10 * np.log10(worst + 1e-12)
-
-
 def main(recordings, out, process):
     os.makedirs(out, exist_ok=True)
     print("| sound | " + " | ".join(PROFILES) + " |\n|" + " --- |" * (len(PROFILES) + 1))
@@ -146,7 +139,7 @@ def main(recordings, out, process):
             command = [process, f"{path}.wav", done, "--profile", profile, "--keep-level"]
             subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
             whole = slice(None) if part is None else part
-            mean, worst = change_db(sound[whole], load(done)[whole])
+            mean, worst = kept_db(sound[whole], load(done)[whole])
             cells.append(f"{mean:.1f} / {worst:.1f}".replace("-", "−"))
         print(f"| {name} | " + " | ".join(cells) + " |", flush=True)
 

@@ -30,13 +30,18 @@ def kept_db(clean, out):
     return 10 * np.log10(mean + 1e-12), 10 * np.log10(worst + 1e-12)
 
 
-if len(sys.argv) < 3:
-    sys.exit(__doc__)
-systems = [os.path.normpath(system) for system in sys.argv[2:]]
-print(f"{'':40s}" + "".join(f"{os.path.basename(system):>20s}" for system in systems))
-rows = []
-for path in sorted(glob.glob(f"{sys.argv[1]}/*.wav")):
-    name = os.path.basename(path)
-    rows.append([kept_db(load(path), load(f"{system}/{name}")) for system in systems])
-    print(f"{name[:-4]:40s}" + "".join(f"{mean:12.1f} {worst:7.1f}" for mean, worst in rows[-1]), flush=True)
-print(f"{'worst':40s}" + "".join(f"{mean:12.1f} {worst:7.1f}" for mean, worst in np.min(rows, axis=0)))
+def main(clean, *systems):
+    systems = [os.path.normpath(system) for system in systems]
+    print(f"{'':40s}" + "".join(f"{os.path.basename(system):>20s}" for system in systems))
+    rows = []
+    for path in sorted(glob.glob(f"{clean}/*.wav")):
+        name = os.path.basename(path)
+        rows.append([kept_db(load(path), load(f"{system}/{name}")) for system in systems])
+        print(f"{name[:-4]:40s}" + "".join(f"{mean:12.1f} {worst:7.1f}" for mean, worst in rows[-1]), flush=True)
+    print(f"{'worst':40s}" + "".join(f"{mean:12.1f} {worst:7.1f}" for mean, worst in np.min(rows, axis=0)))
+
+
+if __name__ == "__main__":
+    if len(sys.argv) < 3:
+        sys.exit(__doc__)
+    main(*sys.argv[1:])

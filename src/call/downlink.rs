@@ -103,8 +103,8 @@ impl Downlink {
         Ok((input, downlink, controls))
     }
 
-    /// Downlink that obeys `controls` from now on instead of what obeyed them before: for another device in the middle of
-    /// a call.
+    /// Downlink that obeys `controls` from now on instead of what obeyed them before: for another call, or for frames of
+    /// another format. Another device needs no more than another [`Playout`].
     ///
     /// The volume stays as its handle has it; all else is set to these settings. If this fails, nothing changes for what
     /// runs, apart from parts that were built before the one that failed.
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn handles_go_on_with_another_device() {
+    fn handles_go_on_with_another_format() {
         let settings = Downlink::default();
         let (_, first, controls) = settings.open(format()).unwrap();
         controls.volume.mute();

@@ -75,8 +75,8 @@ impl Frame {
         self.detections.detected_speech = Some(probability);
     }
 
-    #[cfg(feature = "opus")]
     /// Probability of speech at the near end: the best one known, or 0 while only the far end speaks.
+    #[cfg(feature = "opus")]
     pub(crate) fn near_end_speech(&self) -> Option<f32> {
         let Detections { speech_probability, detected_speech, far_end_speech } = self.detections;
         if far_end_speech { Some(0.0) } else { detected_speech.or(speech_probability) }

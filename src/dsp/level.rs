@@ -8,9 +8,10 @@ use crate::dsp::kernels;
 /// Level of silence and lower bound of every level, −120 dBFS: below the noise of 20-bit converters.
 pub const SILENCE_DBFS: f32 = -120.0;
 
-/// Mean power of digital silence and below, −100 dBFS. A muted, unplugged or paused device delivers it: it says nothing
-/// about the noise or the voice that follows, so no estimator learns from it.
-pub(crate) const SILENCE_POWER: f32 = 1e-10;
+/// Mean power of digital silence and below, [`SILENCE_DBFS`]. A muted, unplugged or paused device delivers it: it says
+/// nothing about the noise or the voice that follows, so no estimator learns from it. Noise that was suppressed by 60 dB
+/// is louder.
+pub(crate) const SILENCE_POWER: f32 = 1e-12;
 
 /// Factor of a gain in dB: 10^(dB/20). 6.02 dB doubles; −∞ dB is 0.
 ///

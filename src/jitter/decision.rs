@@ -3,10 +3,9 @@
 //! A frame is made in three steps. When it is wanted, playing may begin, or packets be flushed. While the sync buffer
 //! holds less than a frame, more sound is made. When it holds one, that may be played faster or slower.
 
-use super::ticks::{CHUNK_TICKS, TICKS_PER_MS};
+use super::ticks::{CHUNK_TICKS, MAX_PACKET_TICKS, TICKS_PER_MS};
 
-/// Longest and shortest packet (RFC 6716, section 3.2).
-const MAX_PACKET_TICKS: i64 = 120 * TICKS_PER_MS;
+/// Shortest packet (RFC 6716, section 3.2).
 const MIN_PACKET_TICKS: i64 = 5 * TICKS_PER_MS / 2;
 
 /// Excess of the delay above which packets are flushed: playing 15 % faster would take over 3 s.

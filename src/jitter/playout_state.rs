@@ -33,8 +33,6 @@ pub(super) struct PlayoutState {
     pub now: i64,
     /// When the last packet came.
     last_arrival: i64,
-    /// Timestamp of the newest packet of the stream, and when it came.
-    newest: Option<(i64, i64)>,
     /// Timestamp of position 0.
     origin: Option<i64>,
     /// Position at which the next stream begins.
@@ -63,7 +61,6 @@ impl PlayoutState {
             stream: StreamState::Buffering,
             now: 0,
             last_arrival: 0,
-            newest: None,
             origin: None,
             next_stream_position: 0,
             counters: JitterBufferReading::default(),
@@ -91,8 +88,7 @@ impl PlayoutState {
         self.decoder.reset();
         self.stretch_control.reset();
         self.stream = StreamState::Buffering;
-        (self.now, self.last_arrival, self.newest) = (0, 0, None);
-        (self.origin, self.next_stream_position) = (None, 0);
+        (self.now, self.last_arrival, self.origin, self.next_stream_position) = (0, 0, None, 0);
         self.counters = JitterBufferReading::default();
         self.packets_undecodable = 0;
         self.refused_before = self.arrivals.refused();
@@ -114,10 +110,8 @@ impl PlayoutState {
                 Arrival::Duplicate => self.counters.packets_duplicated += 1,
                 Arrival::Late => self.counters.packets_late += 1,
             }
-            let Some(timestamp) = timestamp else { continue };
-            self.delay.packet_arrived(self.now, timestamp);
-            if matches!(arrival, Arrival::InOrder | Arrival::NewStream) {
-                self.newest = Some((timestamp, self.now));
+            if let Some(timestamp) = timestamp {
+                self.delay.packet_arrived(self.now, timestamp);
             }
         }
         self.delay.advance(self.now);
@@ -229,7 +223,7 @@ impl PlayoutState {
 
     /// Sound that lies waiting: from what is played next to the newest packet, and as much of its sound as is due by now.
     fn waiting(&self) -> i64 {
-        self.newest.map_or(0, |(timestamp, arrival)| {
+        self.reorder.newest().map_or(0, |(timestamp, arrival)| {
             timestamp + (self.now - arrival).min(self.decoder.packet_ticks()) - self.decoder.playout_timestamp()
         })
     }

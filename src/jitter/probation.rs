@@ -15,6 +15,7 @@ const MIN_QUIET_TICKS: i64 = 40 * TICKS_PER_MS;
 
 /// Packets that may be the first of another stream, in sequence.
 pub(super) struct Probation {
+    #[expect(clippy::vec_box, reason = "the boxes go round between two threads")]
     packets: Vec<Box<ReceivedPacket>>,
     /// Packets dropped so far.
     dropped: u64,

@@ -2,7 +2,7 @@
 
 use super::input::{QUEUE_PACKETS, ReceivedPacket};
 use super::probation::Probation;
-use super::ticks::TICKS_PER_MS;
+use super::ticks::MAX_PACKET_TICKS;
 
 /// Places for packets ahead of the next one; more than there are packets.
 const PLACES: i64 = 512;
@@ -12,9 +12,6 @@ const MAX_DROPOUT: i64 = 3000;
 
 /// Longest lag of a packet behind the newest; what lags by more belongs to another numbering (ditto).
 const MAX_MISORDER: i64 = 100;
-
-/// Longest packet (RFC 6716, section 3.2): between two packets in sequence passes no more time, but in pauses.
-const MAX_PACKET_TICKS: i64 = 120 * TICKS_PER_MS;
 
 /// What became of a packet that arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,9 +46,10 @@ pub(super) struct BufferedPacket {
 struct Newest {
     /// Sequence number of the newest packet of any kind.
     sequence: i64,
-    /// Sequence number and timestamp of the newest one that holds sound.
+    /// Sequence number and timestamp of the newest one that holds sound, and when it came.
     sound: i64,
     timestamp: i64,
+    sound_arrival: i64,
     /// When the last packet of the stream came.
     arrival: i64,
 }
@@ -144,20 +142,23 @@ impl ReorderBuffer {
             }
         }
         self.keep(BufferedPacket { sequence, timestamp, packet });
-        let is_newest = sequence > newest.sound;
-        let (sound, timestamp) = if is_newest { (sequence, timestamp) } else { (newest.sound, newest.timestamp) };
-        let sequence = sequence.max(newest.sequence);
-        self.newest = Some(Newest { sequence, sound, timestamp, arrival: now });
-        (if is_newest { Arrival::InOrder } else { Arrival::Reordered }, learnt)
+        let newest = Newest { sequence: sequence.max(newest.sequence), arrival: now, ..newest };
+        if sequence > newest.sound {
+            self.newest = Some(Newest { sound: sequence, timestamp, sound_arrival: now, ..newest });
+            (Arrival::InOrder, learnt)
+        } else {
+            self.newest = Some(newest);
+            (Arrival::Reordered, learnt)
+        }
     }
 
     /// Whether the timestamp of a packet lies between those of its neighbours. Behind the newest one the sequence numbers
-    /// bound it: no packet is longer than 120 ms; in a pause time does.
+    /// bound it: no packet is longer than 120 ms; in a pause time does. A sender may leave it as it was.
     fn supports(&self, newest: Newest, sequence: i64, timestamp: i64, latest: i64) -> bool {
         let timestamp_of = |sequence: i64| self.get(sequence).map(|packet| packet.timestamp);
         if sequence > newest.sound {
             let ahead = timestamp - newest.timestamp;
-            return ahead > 0 && (ahead <= (sequence - newest.sound) * MAX_PACKET_TICKS || timestamp <= latest);
+            return ahead >= 0 && (ahead <= (sequence - newest.sound) * MAX_PACKET_TICKS || timestamp <= latest);
         }
         let after = (sequence + 1..newest.sound).find_map(timestamp_of).unwrap_or(newest.timestamp);
         let before = (self.next..sequence).rev().find_map(timestamp_of);
@@ -201,7 +202,7 @@ impl ReorderBuffer {
                 (i64::from(packet.sequence), i64::from(packet.timestamp))
             }
         };
-        self.newest = Some(Newest { sequence, sound: sequence, timestamp, arrival: now });
+        self.newest = Some(Newest { sequence, sound: sequence, timestamp, sound_arrival: now, arrival: now });
         self.keep(BufferedPacket { sequence, timestamp, packet });
     }
 
@@ -217,6 +218,11 @@ impl ReorderBuffer {
         while self.has_arrived(self.next) && self.next().is_none() {
             self.next += 1;
         }
+    }
+
+    /// Timestamp of the newest packet with sound, and when it came.
+    pub fn newest(&self) -> Option<(i64, i64)> {
+        self.newest.map(|newest| (newest.timestamp, newest.sound_arrival))
     }
 
     /// The next packet to be played, if it is there.

@@ -85,7 +85,7 @@ pub struct JitterBuffer {
     /// Quantile of the delay histogram: share of 500 ms intervals in which all packets shall be in time, 0.1 to 0.999.
     /// It holds for target delays from 120 ms on; where they are shorter, up to 1.75 times as many intervals may have
     /// late packets. Default 0.6: on networks with jitter, spikes and reordering one to three packets in a hundred are
-    /// late. With 0.95 it is one in a thousand, for 20 to 45 ms more of delay (`docs/jitter-buffer.md`).
+    /// late. With 0.95 it is one in two thousand, for 37 to 57 ms more of delay (`docs/jitter-buffer.md`).
     pub quantile: f32,
     /// Share of the delay histogram that is kept after each 500 ms interval, 0.5 to 0.9999. Default 0.983 (NetEQ): a
     /// memory of 30 s.

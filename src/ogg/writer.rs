@@ -10,7 +10,7 @@ use super::error::OggError;
 use super::head::OggHead;
 use crate::core::error::CodecError;
 use crate::core::{Error, Packet};
-use crate::opus::packet::ticks_of;
+use crate::opus::packet::{MAX_TICKS, ticks_of};
 
 /// Length of a page: 1 s, in ticks.
 const PAGE_TICKS: i64 = Packet::CLOCK_HZ as i64;
@@ -21,8 +21,8 @@ const HELD_TICKS: i64 = 2 * PAGE_TICKS + MAX_PACKET_TICKS;
 /// Longest gap between packets that is filled: a day, about as much as RTP timestamps can tell, in ticks.
 const MAX_GAP_TICKS: i64 = 24 * 3600 * Packet::CLOCK_HZ as i64;
 
-/// Longest packet (RFC 6716, section 3.2): 120 ms, in ticks.
-const MAX_PACKET_TICKS: i64 = 5760;
+/// Longest packet, in ticks.
+const MAX_PACKET_TICKS: i64 = MAX_TICKS as i64;
 
 /// Configurations (RFC 6716, section 3.1) of the shortest frames there are, and of a gap before any packet.
 const CELT_2_5_MS: u8 = 28;

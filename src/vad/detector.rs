@@ -36,7 +36,7 @@ const OFFSET_STEPS: usize = 150;
 const LEVEL_STEPS: usize = 4;
 
 /// Steps before digital silence that count for no background: sound that was fading out.
-const FADE_STEPS: usize = 6;
+const FADE_STEPS: usize = 10;
 
 /// Probability from which the detector's own network is sure.
 #[cfg(feature = "vad")]
@@ -45,7 +45,7 @@ const SURE: f32 = 0.85;
 /// Time for which that network must be sure, and the level stand out as at an onset, until it is believed alone, in ms.
 /// Half as much time without undoes it; a whole second is remembered.
 #[cfg(feature = "vad")]
-const CONVICTION_MS: f32 = 400.0;
+const CONVICTION_MS: f32 = 600.0;
 #[cfg(feature = "vad")]
 const MAX_CONVICTION_MS: f32 = 1000.0;
 
@@ -441,9 +441,9 @@ mod tests {
     fn a_network_that_is_sure_for_long_is_believed_alone() {
         let mut conviction = Conviction::default();
         let mut run = |sure: bool, frames: usize| (0..frames).map(|_| conviction.update(sure, 10)).last().unwrap();
-        assert!(!run(true, 39), "a knock is no speech");
+        assert!(!run(true, 59), "a knock is no speech");
         assert!(run(true, 1));
-        assert!(run(false, 79) && !run(false, 1), "between words it is, and then no longer");
+        assert!(run(false, 119) && !run(false, 1), "between words it is, and then no longer");
         run(true, 1000);
         assert!(run(false, 199) && !run(false, 1));
     }

@@ -24,7 +24,7 @@ const LEAD_MS: u32 = 40;
 /// [`hangover_ms`](Self::hangover_ms).
 ///
 /// The speech probability is that of a `Denoise` upstream, which the frame carries, and that of a network of its own
-/// (earshot, feature `vad`); where there are both, they must agree, or its own must be sure for 0.4 s while the level
+/// (earshot, feature `vad`); where there are both, they must agree, or its own must be sure for 0.6 s while the level
 /// stands out: denoising networks take a whisper for noise. A frame without one is given it, for the stages
 /// downstream. With neither, the level alone decides: whatever is 11 dB louder than the background is speech, be it a
 /// knock or music.

@@ -276,8 +276,11 @@ mod tests {
         assert_eq!(delays.len(), 203);
     }
 
+    /// A packet that is pushed: sequence number, timestamp, bytes of its payload.
+    type Pushed = (u16, u32, usize);
+
     /// What is pushed, and when each frame is heard with how many packets having come.
-    fn played(call: &Call<'_>) -> (Vec<(u16, u32, usize)>, Vec<(f64, i64)>) {
+    fn played(call: &Call<'_>) -> (Vec<Pushed>, Vec<(f64, i64)>) {
         let received = Cell::new(0);
         let source = Straight { frame: Frame::new(Format::mono(48_000).unwrap()), received: &received };
         let (mut pushed, mut heard) = (Vec::new(), Vec::new());

@@ -5,6 +5,9 @@ use std::path::Path;
 
 use voxframe::Packet;
 
+/// Latest arrival in a trace, in ms: a day. A call is simulated frame by frame.
+const MAX_MS: f64 = 24.0 * 3600.0 * 1000.0;
+
 /// An RTP packet that arrived.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct TracedPacket {
@@ -36,7 +39,7 @@ impl PacketTrace {
             if !(line.is_empty() || line.starts_with('#')) {
                 let packet = TracedPacket::parse(line);
                 packets.push(packet.ok_or_else(|| {
-                    format!("line {}: not `arrival_ms sequence timestamp payload_bytes`: {line}", index + 1)
+                    format!("line {}: not `arrival_ms sequence timestamp payload_bytes` of one day: {line}", index + 1)
                 })?);
             }
         }
@@ -106,7 +109,7 @@ impl TracedPacket {
         let sequence = fields.next()?.parse().ok()?;
         let timestamp = fields.next()?.parse().ok()?;
         let payload_bytes = fields.next()?.parse().ok()?;
-        let all = fields.next().is_none() && at_ms.is_finite();
+        let all = fields.next().is_none() && at_ms.abs() <= MAX_MS;
         all.then_some(Self { at_ms, sequence, timestamp, payload_bytes })
     }
 }

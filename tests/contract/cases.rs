@@ -35,8 +35,8 @@ pub fn cases() -> Vec<Case> {
     #[allow(unused_mut, reason = "without features there is nothing to add")]
     let mut cases = vec![
         independent("gain", |f| boxed(Gain::db(-6.0), f), |p| effects::level_changes_by(p, -6.0)),
-        linked("gate", |f| boxed(NoiseGate::default(), f), |p| effects::closes_on_soft_noise(p, 0.0)),
-        linked("gate, lookahead", |f| boxed(NoiseGate { lookahead_ms: 7.3, ..NoiseGate::default() }, f), |p| effects::closes_on_soft_noise(p, 0.0)),
+        linked("gate", |f| boxed(NoiseGate::default(), f), |p| effects::closes_on_soft_noise(p, -30.0, 0.0)),
+        linked("gate, lookahead", |f| boxed(NoiseGate { lookahead_ms: 7.3, ..NoiseGate::default() }, f), |p| effects::closes_on_soft_noise(p, -30.0, 0.0)),
         independent("meter", |f| boxed(LevelMeter::default(), f), effects::tells_the_level),
         independent("high-pass", |f| boxed(HighPass::default(), f), |p| effects::takes_low_tones(p, 20.0)),
         linked("high-pass against rumble", |f| boxed(HighPass { rumble_db: -20.0, ..HighPass::default() }, f), |p| effects::takes_low_tones(p, 20.0)),
@@ -53,7 +53,7 @@ pub fn cases() -> Vec<Case> {
         independent("closure", |f| boxed(process_fn(|frame| frame.samples_mut().reverse()), f), effects::reverses_frames),
         independent("restamp", |f| boxed(Restamp, f), effects::steadies_positions),
         independent("absent", |f| boxed(None::<Gain>, f), effects::does_nothing),
-        linked("chain", |f| boxed(Gain::db(6.0).then(NoiseGate { lookahead_ms: 3.0, ..NoiseGate::default() }), f), |p| effects::closes_on_soft_noise(p, 6.0)),
+        linked("chain", |f| boxed(Gain::db(6.0).then(NoiseGate { lookahead_ms: 3.0, ..NoiseGate::default() }), f), |p| effects::closes_on_soft_noise(p, -30.0, 6.0)),
     ];
     #[cfg(feature = "resample")]
     {
@@ -88,15 +88,15 @@ pub fn cases() -> Vec<Case> {
         use voxframe::Denoise;
         use voxframe::denoise::Engine;
         cases.extend([
-            linked("denoise by Hush", |f| boxed(Denoise { engine: Engine::Best, ..Denoise::default() }, f), effects::takes_noise_and_leaves_speech),
-            independent("denoise by Hush, bypassed", |f| boxed(Denoise { engine: Engine::Best, bypassed: true, ..Denoise::default() }, f), |p| effects::delays_and_keeps_a_tone(p, 48_000)),
+            linked("denoise, three networks", |f| boxed(Denoise { engine: Engine::Best, ..Denoise::default() }, f), effects::takes_noise_and_leaves_speech),
+            independent("denoise, three networks, bypassed", |f| boxed(Denoise { engine: Engine::Best, bypassed: true, ..Denoise::default() }, f), |p| effects::delays_and_keeps_a_tone(p, 48_000)),
         ]);
     }
     #[cfg(all(feature = "denoise", feature = "resample"))]
     {
         use voxframe::Profile;
         cases.extend([
-            linked("low-latency", |f| boxed(Profile::low_latency(), f), |p| effects::closes_on_soft_noise(p, 0.0)),
+            linked("low-latency", |f| boxed(Profile::low_latency(), f), |p| effects::closes_on_soft_noise(p, -9.0, 0.0)),
             linked("balanced", |f| boxed(Profile::balanced(), f), effects::takes_noise_and_leaves_speech),
             linked("high-quality", |f| boxed(Profile::high_quality(), f), effects::takes_noise_and_leaves_speech),
         ]);

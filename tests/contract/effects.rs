@@ -76,9 +76,9 @@ pub fn level_changes_by(probe: &Probe, db: f32) -> Result<(), String> {
     within("change in dB", change(&sound, &probe.through(48_000, &sound)), db - 0.1..=db + 0.1)
 }
 
-/// A gate: closed on noise of −75 dBFS, open with a gain on noise of −25.
-pub fn closes_on_soft_noise(probe: &Probe, open_db: f32) -> Result<(), String> {
-    for (peak, range) in [(0.0003, -60.0..=-30.0), (0.1, open_db - 0.5..=open_db + 0.5)] {
+/// A gate: closed on noise of −75 dBFS, with a change of at most `closed_db`; open with a gain on noise of −25.
+pub fn closes_on_soft_noise(probe: &Probe, closed_db: f32, open_db: f32) -> Result<(), String> {
+    for (peak, range) in [(0.0003, -60.0..=closed_db), (0.1, open_db - 0.5..=open_db + 0.5)] {
         let sound: Vec<f32> = (0..2 * 48_000 / 160).flat_map(|i| noise(1 + i % 7, 160, peak)).collect();
         within("change in dB", change(&sound, &probe.through(16_000, &sound)), range)?;
     }

@@ -5,11 +5,11 @@ mod effects;
 mod no_alloc;
 mod stereo;
 
-use cases::{Case, cases, formats};
+use cases::{Case, boxed, cases, formats};
 use effects::{Probe, Swap, pass_through, silence};
 use proptest::prelude::*;
 use voxframe::pipeline::FrameProcessor;
-use voxframe::{Error, Format, Frame, Processor};
+use voxframe::{Error, Format, Frame, Processor, Profile};
 use voxframe_testkit::random::noise;
 use voxframe_testkit::signal::{level, run};
 
@@ -97,11 +97,19 @@ fn a_reset_processor_is_a_fresh_one() {
 
 #[test]
 fn the_frame_length_changes_nothing() {
+    // But for a profile's gate: whether there is speech is said once a frame, and from that it learns the noise.
+    let prepare = |case: &Case, format| match case.name.parse::<Profile>() {
+        Ok(mut profile) => {
+            profile.gate = None;
+            boxed(profile, format).unwrap()
+        }
+        Err(_) => (case.prepare)(format).unwrap(),
+    };
     for case in cases().iter().filter(|case| case.name != "closure") {
         for format in formats(case).into_iter().filter(|f| f.frame_ms() == 10) {
             let input = sound(format);
-            let (short, _) = run(&mut *(case.prepare)(format).unwrap(), &input);
-            let (long, _) = run(&mut *(case.prepare)(format.with_frame_ms(20).unwrap()).unwrap(), &input);
+            let (short, _) = run(&mut *prepare(case, format), &input);
+            let (long, _) = run(&mut *prepare(case, format.with_frame_ms(20).unwrap()), &input);
             for (a, b) in short.iter().flatten().zip(long.iter().flatten()) {
                 assert!((a - b).abs() < 1e-5, "{} at {format}: {a} is not {b}", case.name);
             }

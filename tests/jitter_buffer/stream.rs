@@ -102,6 +102,20 @@ fn a_second_ssrc_by_turns_changes_nothing() {
     assert!(sound == play(false).0);
 }
 
+/// A sender that never sets its timestamps: wrong, and heard all the same.
+#[test]
+fn timestamps_that_never_move_are_heard() {
+    let mut ends = Ends::new(JitterBuffer::default());
+    let mut sound = Vec::new();
+    for index in 0..200usize {
+        ends.push(index, index as u16, 0, 1);
+        sound.extend(ends.pull());
+    }
+    println!("{} dBFS, {:?}", level(&sound[32_000..]), ends.reading());
+    let change = level(&sound[32_000..]) - level(&SPEECH.0[32_000..64_000]);
+    assert!(change.abs() < 3.0, "{change} dB");
+}
+
 /// Packets come five at a time, as over a radio link, the last two in the wrong order; one of them has a wrong timestamp.
 #[test]
 fn one_wrong_timestamp_ruins_nothing() {

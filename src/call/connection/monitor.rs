@@ -89,8 +89,10 @@ pub struct ConnectionMonitor {
     /// Time for which the quality must be better, now.
     better_for: Duration,
     reading: ConnectionReading,
-    on_change: Option<Box<dyn FnMut(&ConnectionReading) + Send>>,
+    on_change: Option<Callback>,
 }
+
+type Callback = Box<dyn FnMut(&ConnectionReading) + Send>;
 
 /// What one report said.
 #[derive(Clone, Copy, Debug)]
@@ -244,18 +246,18 @@ impl ConnectionMonitor {
             (worst, spare, spare_reason) = (ConnectionQuality::Poor, ConnectionQuality::Poor, reason);
         }
         let now = self.reading.quality;
-        let next = match () {
-            () if worst < now => (true, worst, reason),
-            () if spare > now => (false, spare, reason.filter(|_| worst == spare).or(spare_reason)),
-            () => {
-                self.pending = None;
-                if worst == now {
-                    self.reading.reason = reason;
-                }
-                return None;
+        let is_worse = worst < now;
+        let (quality, reason) = if is_worse {
+            (worst, reason)
+        } else if spare > now {
+            (spare, reason.filter(|_| worst == spare).or(spare_reason))
+        } else {
+            self.pending = None;
+            if worst == now {
+                self.reading.reason = reason;
             }
+            return None;
         };
-        let (is_worse, quality, reason) = next;
         let pending = match self.pending {
             Some(pending) if pending.is_worse == is_worse => {
                 // Nearest to the present one: larger where it gets worse.

@@ -3,7 +3,8 @@
 use crate::dsp::level::power_to_dbfs;
 use crate::vad::detector::VadFrame;
 
-/// Powers whose median is the noise level, one every 10 ms without speech: taps and clicks do not count, however loud.
+/// Powers whose lower fifth is the noise level, one every 10 ms without speech: noise goes on, while breaths, taps and
+/// clicks come and go, however loud. Where they do, it is the lower tenth.
 const WINDOW: usize = 100;
 
 /// Powers needed for a first estimate.
@@ -17,6 +18,17 @@ const HELD_BACK: usize = 10;
 const FALL_DB_PER_S: f32 = 1.0;
 const FALL_SHARE_PER_S: f32 = 0.3;
 
+/// Upper fifth of a steady noise relative to its lower fifth, as a power ratio (10 dB) that it stays below, and rise of the
+/// estimate in dB/s, and its fall as a share of the difference a second, where a noise does not. Breaths and
+/// reverberation are no reason to give way, and what is heard between them is the noise.
+const STEADY: f32 = 10.0;
+const RISE_DB_PER_S: f32 = 3.0;
+const UNSTEADY_FALL_SHARE_PER_S: f32 = 3.0;
+
+/// Powers that make a steady noise of any other sound at once, where they are within this ratio (4 dB).
+const STEADY_POWERS: usize = 40;
+const STEADY_RATIO: f32 = 2.5;
+
 /// Drop of the softest sound under all noise in the window at which the noise has changed, as a power ratio (6 dB), and
 /// for how many ms: then the estimate starts afresh. A suppressor that begins to work leaves a tenth of a white noise.
 const CHANGE: f32 = 0.25;
@@ -25,10 +37,10 @@ const CHANGE_MS: u32 = 80;
 /// Powers that are compared with the softest sound, at least.
 const COMPARED: usize = 80;
 
-/// Median of a noise relative to its softest 40 ms, as a power ratio (3 dB).
-const MEDIAN_TO_MIN: f32 = 2.0;
+/// Level of a noise relative to its softest 40 ms, as a power ratio (3 dB).
+const NOISE_TO_MIN: f32 = 2.0;
 
-/// Estimator of the noise level between words: a running median with a slow fall.
+/// Estimator of the noise level between words: a running lower fifth with a slow fall.
 pub(super) struct NoiseEstimator {
     /// Powers of the last [`WINDOW`] steps without speech, in a ring, and how many there were.
     powers: [f32; WINDOW],
@@ -69,19 +81,35 @@ impl NoiseEstimator {
         let count = self.count.min(WINDOW);
         if count >= MIN_POWERS {
             let mut powers = self.powers;
-            let (_, median, _) = powers[..count].select_nth_unstable_by(count / 2, f32::total_cmp);
-            let now = power_to_dbfs(*median);
+            let mut quantile =
+                |tenths: usize| *powers[..count].select_nth_unstable_by(count * tenths / 10, f32::total_cmp).1;
+            let (tenth, fifth) = (quantile(1), quantile(2));
+            let is_steady = quantile(8) < STEADY * fifth;
+            let recent = self.steady_power();
+            let is_steady = is_steady || recent.is_some();
+            let now = power_to_dbfs(recent.unwrap_or(if is_steady { fifth } else { tenth }));
+            let seconds = ms as f32 / 1000.0;
+            let before = self.dbfs.unwrap_or(now);
+            let (rise, share) =
+                if is_steady { (f32::INFINITY, FALL_SHARE_PER_S) } else { (RISE_DB_PER_S, UNSTEADY_FALL_SHARE_PER_S) };
             // The first estimates are rough.
-            let before = self.dbfs.filter(|_| self.count > WINDOW).unwrap_or(now);
-            let fall = (FALL_SHARE_PER_S * (before - now)).max(FALL_DB_PER_S);
-            self.dbfs = Some(now.max(before - fall * (ms as f32 / 1000.0)));
+            let is_first = self.count <= WINDOW;
+            let fall = if is_first { f32::INFINITY } else { (share * (before - now)).max(FALL_DB_PER_S) };
+            self.dbfs = Some(now.clamp(before - fall * seconds, before + rise * seconds));
         }
+    }
+
+    /// Power of the newest sound, where it has been too steady for anything but noise.
+    fn steady_power(&self) -> Option<f32> {
+        let newest = (self.count.checked_sub(STEADY_POWERS)?..self.count).map(|index| self.powers[index % WINDOW]);
+        let (min, max) = newest.fold((f32::INFINITY, 0.0f32), |(min, max), power| (min.min(power), max.max(power)));
+        (max < STEADY_RATIO * min).then_some((min * max).sqrt())
     }
 
     /// Starts afresh where what is heard, speech included, is softer than the noise can be.
     fn watch_for_change(&mut self, floor: f32, ms: u32) {
         let Some(dbfs) = self.dbfs else { return };
-        let lowest = dbfs.min(power_to_dbfs(MEDIAN_TO_MIN * floor));
+        let lowest = dbfs.min(power_to_dbfs(NOISE_TO_MIN * floor));
         let count = self.count.min(WINDOW);
         if count < MIN_POWERS {
             self.dbfs = Some(lowest);

@@ -7,6 +7,8 @@
 
 use realfft::num_complex::Complex32;
 
+#[cfg(feature = "hush")]
+use crate::dsp::weighted_power::WeightedPower;
 use crate::neural::stft::{BINS, Spectrum};
 
 /// Power of a spectrum below which it is digital silence, which teaches nothing; at the scale of 16-bit PCM.
@@ -38,6 +40,11 @@ fn position_in([low, high]: [f32; 2], value: f32) -> f32 {
 pub(super) struct Vote {
     /// Smoothed powers of Hush and RNNoise 0.2.
     powers: [f32; 2],
+    input: WeightedPower,
+    /// Smoothed products of the powers of RNNoise 0.1 and Hush, and squares of Hush's. Their ratio is Hush's loss where it
+    /// hears speech.
+    products: f32,
+    squares: f32,
 }
 
 #[cfg(feature = "hush")]
@@ -48,29 +55,64 @@ impl Vote {
     /// Difference of Hush and RNNoise 0.2 in dB: up to the first figure their mean is heard, from the second on the median.
     const DOUBT_DB: [f32; 2] = [2.0, 6.0];
 
+    /// Share of Hush in the mean.
+    const HUSH: f32 = 0.6;
+
+    /// Largest gain that makes up for Hush's loss: 6 dB.
+    const MAX_MAKEUP: f32 = 2.0;
+
+    /// Smoothing coefficients of that loss, 2 s, and of the input level, 3 s.
+    const LOSS_SMOOTHING: f32 = 0.005;
+    const LEVEL_SMOOTHING: f32 = 1.0 / 300.0;
+
+    /// Power, relative to the input level, at which both are taken to agree at first: −20 dB.
+    const PRIOR: f32 = 0.01;
+
     /// Largest gain of the median: two networks that add up to more than the input are wrong.
     const MAX_GAIN: f32 = 1.2;
 
     /// Spectrum of the frame `input` by the vote of Hush, RNNoise 0.2 and RNNoise 0.1.
     pub fn spectrum(&mut self, input: &Spectrum, [hush, second, first]: [&Spectrum; 3]) -> Spectrum {
-        let powers = [power(hush), power(second)];
-        if !is_silent(power(input)) {
-            for (mean, power) in self.powers.iter_mut().zip(powers) {
-                *mean += Self::SMOOTHING * (power - *mean);
-            }
+        let input_power = power(input);
+        if !is_silent(input_power) {
+            self.learn(input_power, [hush, second, first].map(power));
         }
-        let doubt = position_in(Self::DOUBT_DB, ratio_db(self.powers[0], self.powers[1]).abs());
+        let prior = (self.input.power() * Self::PRIOR + SILENCE).powi(2);
+        let loss = (self.products + prior) / (self.squares + prior);
+        let makeup = loss.sqrt().clamp(1.0, Self::MAX_MAKEUP);
+        let difference_db = ratio_db(self.powers[0] * makeup * makeup, self.powers[1]);
+        let doubt = position_in(Self::DOUBT_DB, difference_db.abs());
         std::array::from_fn(|bin| {
-            let mean = (hush[bin] + second[bin]) * 0.5;
+            let hush = hush[bin] * makeup;
+            let mean = second[bin] + (hush - second[bin]) * Self::HUSH;
             if doubt == 0.0 {
                 return mean;
             }
-            let [a, b, c] = [hush[bin], second[bin], first[bin]].map(|value| value.norm_sqr());
+            let [a, b, c] = [hush, second[bin], first[bin]].map(|value| value.norm_sqr());
             let median = a.min(b).max(a.max(b).min(c));
             let gain = (median / (input[bin].norm_sqr() + SILENCE * 1e-6)).sqrt().min(Self::MAX_GAIN);
             mean * (1.0 - doubt) + input[bin] * (gain * doubt)
         })
     }
+
+    fn learn(&mut self, input: f32, [hush, second, first]: [f32; 3]) {
+        for (mean, power) in self.powers.iter_mut().zip([hush, second]) {
+            *mean += Self::SMOOTHING * (power - *mean);
+        }
+        self.input.add(input, Self::LEVEL_SMOOTHING);
+        self.products += Self::LOSS_SMOOTHING * (first * hush - self.products);
+        self.squares += Self::LOSS_SMOOTHING * (hush * hush - self.squares);
+    }
+}
+
+/// What is known of a frame besides the spectra: powers at the scale of 16-bit PCM.
+pub(super) struct Heard {
+    pub input: f32,
+    /// Noise floor of the input.
+    pub noise: f32,
+    /// Output of RNNoise 0.1, and its speech probability.
+    pub kept: f32,
+    pub speech_probability: f32,
 }
 
 /// Guard of RNNoise 0.1 over the voices that other networks drop.
@@ -79,16 +121,20 @@ impl Vote {
 /// loss in most frames.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Guard {
-    /// Last powers of RNNoise 0.1, in a ring.
-    recent: [f32; Guard::SUSTAINED],
+    /// Last frames, in a ring: the power of RNNoise 0.1, and how certainly it keeps a voice.
+    recent: [(f32, f32); Guard::SUSTAINED],
     next: usize,
+    /// Smoothed powers of the input and of RNNoise 0.1.
+    input: f32,
+    kept: f32,
     /// Smoothed share of the frames that stand out from the noise, and of those among them that lose power.
     sounding: f32,
     losing: f32,
 }
 
 impl Guard {
-    pub const START: Self = Self { recent: [0.0; Guard::SUSTAINED], next: 0, sounding: 0.0, losing: 0.0 };
+    pub const START: Self =
+        Self { recent: [(0.0, 0.0); Guard::SUSTAINED], next: 0, input: 0.0, kept: 0.0, sounding: 0.0, losing: 0.0 };
 
     /// Frames for which a sound must last: a click is over sooner.
     const SUSTAINED: usize = 8;
@@ -100,6 +146,14 @@ impl Guard {
     /// on it counts fully. Lower it is as likely to keep noise.
     const ABOVE_NOISE_DB: [f32; 2] = [12.0, 15.0];
 
+    /// Speech probability by RNNoise 0.1, and what it takes off the input in dB, from which and up to which a frame counts
+    /// whatever the noise floor: a voice without noise that does not pause hides its floor.
+    const SPEECH: [f32; 2] = [0.6, 0.9];
+    const UNTOUCHED_DB: [f32; 2] = [-2.0, -0.7];
+
+    /// Smoothing coefficient of the powers, for each frame: 100 ms.
+    const POWER_SMOOTHING: f32 = 0.1;
+
     /// Loss against RNNoise 0.1 in a frame, in dB: where it begins to count, and where it counts fully.
     const LOSS_DB: [f32; 2] = [1.5, 3.0];
 
@@ -110,12 +164,17 @@ impl Guard {
     /// Share of the frames that must stand out before anything is concluded.
     const SOUNDING: [f32; 2] = [0.0, 0.1];
 
-    /// Weight of RNNoise 0.1 in a frame, for its power, that of what is guarded, and the noise floor.
-    pub fn weight(&mut self, kept: f32, passed: f32, noise: f32) -> f32 {
-        self.recent[self.next] = kept;
+    /// Weight of RNNoise 0.1 in a frame, for its speech probability and power and the power of what is guarded.
+    pub fn weight(&mut self, heard: &Heard, passed: f32) -> f32 {
+        let &Heard { input, noise, kept, speech_probability } = heard;
+        self.input += Self::POWER_SMOOTHING * (input - self.input);
+        self.kept += Self::POWER_SMOOTHING * (kept - self.kept);
+        let untouched = position_in(Self::UNTOUCHED_DB, ratio_db(self.kept, self.input));
+        self.recent[self.next] = (kept, untouched * position_in(Self::SPEECH, speech_probability));
         self.next = (self.next + 1) % Self::SUSTAINED;
-        let sustained = self.recent.iter().fold(f32::INFINITY, |least, &power| least.min(power));
-        let counts = position_in(Self::ABOVE_NOISE_DB, ratio_db(sustained, noise));
+        let least = |(a, b): (f32, f32), &(c, d): &(f32, f32)| (a.min(c), b.min(d));
+        let (sustained, certain) = self.recent.iter().fold((f32::INFINITY, 1.0), least);
+        let counts = position_in(Self::ABOVE_NOISE_DB, ratio_db(sustained, noise)).max(certain);
         let loss = position_in(Self::LOSS_DB, ratio_db(kept, passed));
         self.sounding += Self::SMOOTHING * (counts - self.sounding);
         self.losing += Self::SMOOTHING * (counts * loss - self.losing);
@@ -160,7 +219,7 @@ impl NoiseFloor {
         self.smoothed =
             if self.frames == 0 { power } else { self.smoothed + Self::SMOOTHING * (power - self.smoothed) };
         let minimum = &mut self.minima[self.frames / Self::SPAN % SPANS];
-        *minimum = if self.frames % Self::SPAN == 0 { self.smoothed } else { minimum.min(self.smoothed) };
+        *minimum = if self.frames.is_multiple_of(Self::SPAN) { self.smoothed } else { minimum.min(self.smoothed) };
         self.frames += 1;
         self.minima.iter().fold(f32::INFINITY, |floor, &minimum| floor.min(minimum))
     }
@@ -179,25 +238,27 @@ pub(super) fn blend(spectrum: &mut Spectrum, other: &Spectrum, share: f32) {
 mod tests {
     use super::*;
 
-    /// Weights of RNNoise 0.1 in 3 s of syllables (200 ms of sound, 100 ms without), of which it keeps all and the guarded
+    /// Weights of RNNoise 0.1 in 3 s of syllables (sound for so many frames of 30), of which it keeps all and the guarded
     /// network `passed`; the noise lies this much under the speech.
-    fn weights(sound: usize, passed: f32, noise: f32) -> Vec<f32> {
+    fn weights(sound: usize, passed: f32, noise: f32, speech_probability: f32) -> Vec<f32> {
         let (mut guard, mut floor) = (Guard::START, NoiseFloor::START);
         (0..300)
             .map(|frame| {
-                let speech = if (10..10 + sound).contains(&(frame % 30)) { 1e6 } else { 0.0 };
-                let noise = floor.add(speech + noise * 1e6);
-                guard.weight(speech, speech * passed, noise)
+                let kept = if (30 - sound..30).contains(&(frame % 30)) { 1e6 } else { 0.0 };
+                let input = kept + noise * 1e6;
+                guard.weight(&Heard { input, noise: floor.add(input), kept, speech_probability }, kept * passed)
             })
             .collect()
     }
 
     #[test]
     fn a_voice_that_is_dropped_is_handed_over_within_half_a_second() {
-        assert!(weights(20, 0.9, 1e-4).iter().all(|&weight| weight == 0.0), "it is kept");
-        assert!(weights(20, 0.1, 1e-4)[50..].iter().all(|&weight| weight > 0.99), "it is dropped");
-        assert!(weights(20, 0.1, 0.3).iter().all(|&weight| weight == 0.0), "in loud noise nobody is sure");
-        assert!(weights(3, 0.1, 1e-4).iter().all(|&weight| weight == 0.0), "clicks");
+        assert!(weights(20, 0.9, 1e-4, 0.0).iter().all(|&weight| weight == 0.0), "it is kept");
+        assert!(weights(20, 0.1, 1e-4, 0.0)[50..].iter().all(|&weight| weight > 0.99), "it is dropped");
+        assert!(weights(20, 0.1, 1.0, 0.9).iter().all(|&weight| weight == 0.0), "in loud noise nobody is sure");
+        assert!(weights(3, 0.1, 1e-4, 0.0).iter().all(|&weight| weight == 0.0), "clicks");
+        assert!(weights(30, 0.1, 0.0, 0.95)[50..].iter().all(|&weight| weight > 0.99), "it never pauses");
+        assert!(weights(30, 0.1, 0.0, 0.5).iter().all(|&weight| weight == 0.0), "a steady sound is noise");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use realfft::num_complex::Complex32;
 
 #[cfg(feature = "hush")]
 use super::arbiter::Vote;
-use super::arbiter::{Guard, NoiseFloor, blend, blend_louder, is_silent, power};
+use super::arbiter::{Guard, Heard, NoiseFloor, blend, blend_louder, is_silent, power};
 #[cfg(feature = "hush")]
 use super::full_band::FullBandHush;
 use super::settings::Engine;
@@ -118,7 +118,7 @@ impl Suppressor {
         if engine == self.engine {
             return;
         }
-        if engine != Engine::Light && !self.runs(Engine::Standard) && !self.runs(Engine::Best) {
+        if engine != Engine::Light && self.is_light_alone() {
             self.second.reset();
             self.state.standard = Guard::START;
         }
@@ -135,9 +135,14 @@ impl Suppressor {
         self.engine == engine || self.state.shares[engine as usize] > 0.0
     }
 
+    /// Whether RNNoise 0.1 is all that runs.
+    fn is_light_alone(&self) -> bool {
+        !self.runs(Engine::Standard) && !self.runs(Engine::Best)
+    }
+
     /// Replaces a block by the one two before it without noise; returns the speech probability of that, 0 to 1.
     pub fn process(&mut self, block: &mut [f32; BLOCK]) -> f32 {
-        let light_alone = !self.runs(Engine::Standard) && !self.runs(Engine::Best);
+        let light_alone = self.is_light_alone();
         #[cfg(feature = "hush")]
         let best = self.runs(Engine::Best);
         let state = &mut self.state;
@@ -163,13 +168,18 @@ impl Suppressor {
             // RNNoise 0.2 hears far more of a voice than 0.1, a whisper too, and takes less noise for one.
             probability = speech;
             state.advance(self.engine);
-            let input_power = power(&last.input);
-            let silent = is_silent(input_power);
-            let noise = if silent { 0.0 } else { state.noise.add(input_power) };
-            let kept = power(&last.first);
+            let input = power(&last.input);
+            let silent = is_silent(input);
+            let heard = Heard {
+                input,
+                noise: if silent { 0.0 } else { state.noise.add(input) },
+                kept: power(&last.first),
+                speech_probability: last.speech_probability,
+            };
             let guard = |guard: &mut Guard, spectrum: &mut Spectrum| {
                 if !silent {
-                    blend_louder(spectrum, &last.first, guard.weight(kept, power(spectrum), noise));
+                    let weight = guard.weight(&heard, power(spectrum));
+                    blend_louder(spectrum, &last.first, weight);
                 }
             };
             #[cfg(feature = "hush")]
@@ -213,5 +223,17 @@ impl State {
             let step = if index == engine as usize { FADE } else { -FADE };
             *share = (*share + step).clamp(0.0, 1.0);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_takes_little_memory() {
+        let bytes = size_of::<Suppressor>() + size_of_val(&*stft().scratch());
+        println!("{bytes} bytes");
+        assert!(bytes < 64_000, "{bytes} bytes");
     }
 }
