@@ -1,7 +1,7 @@
 //! Echo cancellation: what it takes out of a simulated room, and what it leaves.
 
 use voxframe::echo::{EchoCancelReading, FarEnd, Suppression, far_end};
-use voxframe::{EchoCancel, Format, Frame, Handle, Live, Processor, Stage};
+use voxframe::{AutoGain, EchoCancel, Format, Frame, Handle, Live, NoiseGate, Processor, Stage};
 use voxframe_testkit::random::noise;
 use voxframe_testkit::signal::level;
 use voxframe_testkit::wav::fixture;
@@ -343,4 +343,72 @@ fn latency_is_fixed_while_it_runs() {
     assert!(call.control.update(|echo| echo.suppression = Suppression::Off).is_err());
     let linear = Call::mono(EchoCancel { suppression: Suppression::Off, ..EchoCancel::default() });
     assert_eq!(linear.canceller.latency(), 0);
+}
+
+/// What stages behind the canceller learn from, with the mark of the far end and without.
+struct Behind {
+    call: Call,
+    auto_gain: <AutoGain as Stage>::Processor,
+    gate: <NoiseGate as Stage>::Processor,
+    learnt: (Handle<AutoGain>, Handle<NoiseGate>),
+    keeps_mark: bool,
+    position: usize,
+}
+
+impl Behind {
+    fn new(keeps_mark: bool) -> Self {
+        // Light, so that enough of the echo is left to be taken for a voice.
+        let call = Call::mono(EchoCancel { suppression: Suppression::Light, ..EchoCancel::default() });
+        let format = call.canceller.output_format();
+        let ((auto_gain, levels), (gate, noise)) = (AutoGain::default().live(), NoiseGate::default().live());
+        let (auto_gain, gate) = (auto_gain.prepare(format).unwrap(), gate.prepare(format).unwrap());
+        Self { call, auto_gain, gate, learnt: (levels, noise), keeps_mark, position: 0 }
+    }
+
+    /// Runs on. Returns the shares of marked frames, and of those in which the gate was open.
+    fn run(&mut self, far: &[f32], near: &[f32]) -> [f32; 2] {
+        let format = self.call.canceller.input_format();
+        let (mut marked, mut open) = (0, 0);
+        for start in (0..near.len()).step_by(160) {
+            let [mut played, mut captured] = [far, near].map(|sound| frame(format, &[sound.to_vec()], start));
+            played.set_position((self.position + start) as i64);
+            captured.set_position((self.position + start) as i64);
+            self.call.far_end.push(&played).unwrap();
+            let frame = self.call.canceller.process(&mut captured).unwrap().unwrap();
+            marked += u32::from(frame.far_end_speech());
+            frame.set_far_end_speech(frame.far_end_speech() && self.keeps_mark);
+            self.gate.process(self.auto_gain.process(frame).unwrap().unwrap()).unwrap();
+            open += u32::from(self.learnt.1.reading().open);
+        }
+        self.position += near.len();
+        [marked, open].map(|count| count as f32 * 160.0 / near.len() as f32)
+    }
+}
+
+#[test]
+fn an_echo_teaches_neither_automatic_gain_nor_gate() {
+    let near = speech("speech_room.wav", 8);
+    // A loudspeaker that distorts.
+    let distorted: Vec<f32> = far(8).iter().map(|s| 0.4 * (12.0 * s).tanh() + 0.1 * s.abs()).collect();
+    let echo = echo(&distorted, 800);
+    let silence = vec![0.0; near.len()];
+    let learns = |keeps_mark: bool| {
+        let mut behind = Behind::new(keeps_mark);
+        let [marked, _] = behind.run(&silence, &near);
+        assert_eq!(marked, 0.0, "the near end alone is marked");
+        let before = behind.learnt.0.reading();
+        let [marked, open] = behind.run(&far(8), &echo);
+        let after = behind.learnt.0.reading();
+        let [both, _] = behind.run(&far(8), &sum(&near, &echo));
+        let learnt = [after.gain_db - before.gain_db, after.noise_dbfs - before.noise_dbfs];
+        println!(
+            "mark kept: {keeps_mark}. Marked {marked}, in double talk {both}; gate open {open}, learnt {learnt:?} dB"
+        );
+        assert!(marked > 0.6 && both < 0.2, "{marked} {both}");
+        (open, learnt)
+    };
+    let (open, [gain, noise]) = learns(true);
+    assert!(open < 0.4 && gain.abs() < 0.3 && noise == 0.0, "{open} {gain} {noise}");
+    let (open, [gain, noise]) = learns(false);
+    assert!(open > 0.7 && gain > 1.5 && noise > 40.0, "unmarked it is a talker and its noise: {open} {gain} {noise}");
 }

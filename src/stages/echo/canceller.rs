@@ -197,7 +197,7 @@ impl Canceller {
 
     /// Whether the far end spoke in the last block, and the near end did not.
     pub fn is_far_end_alone(&self) -> bool {
-        let echoes = (self.lag..self.lag + SLACK).any(|lag| self.far.level(lag) > LOUD);
+        let echoes = (self.lag..self.lag + PARTITIONS).any(|lag| self.far.level(lag) > LOUD);
         self.is_active() && echoes && self.suppressor.is_alone()
     }
 
