@@ -13,8 +13,8 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::{Parser, ValueEnum};
+use common::json::JsonOutput;
 use common::output::{all_different, commit, print};
-use common::report::JsonOutput;
 use common::wav::{WavInput, WavOutput};
 use common::{Of, Result};
 use far::FarInput;
@@ -90,7 +90,7 @@ fn run(args: &Args) -> Result {
     )?;
     let samples = mic.samples_at(format.sample_rate_hz());
     let mut wav = WavOutput::create(&args.output, format, mic.fits_16_bits(), samples)?;
-    let create = |path| WavOutput::create(path, format, mic.fits_16_bits(), samples);
+    let create = |path: &PathBuf| WavOutput::create(path, format, mic.fits_16_bits(), samples);
     let mut linear_wav = args.linear.as_ref().map(create).transpose()?;
     let json = args.report.as_ref().map(|path| JsonOutput::create(path)).transpose()?;
 

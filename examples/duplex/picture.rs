@@ -75,8 +75,9 @@ fn panel(area: &Area<'_>, title: &str, steps: &[Step], range: Range<f64>, lines:
     for &(name, colour, value) in lines {
         let style = colour.stroke_width(2 * SCALE);
         let point = |step: &Step| value(step).map(|value| (step.seconds, value.clamp(range.start, range.end)));
-        let pieces = steps.windows(2).filter_map(|two| Some(vec![point(&two[0])?, point(&two[1])?]));
-        let series = chart.draw_series(pieces.map(|piece| PathElement::new(piece, style)))?;
+        let known = steps.split(|step| value(step).is_none());
+        let lines = known.map(|steps| PathElement::new(steps.iter().filter_map(point).collect::<Vec<_>>(), style));
+        let series = chart.draw_series(lines)?;
         series.label(name).legend(move |(x, y)| {
             let half = 5 * SCALE as i32;
             Rectangle::new([(x, y - half), (x + 4 * half, y + half)], colour.filled())
