@@ -279,8 +279,8 @@ impl Canceller {
         self.settled = self.settled.saturating_add(1);
         let rate = (1.0 / (self.settled as f32 + 1.0)).max(0.03);
         let far = self.far.power(self.lag + MARGIN);
-        for bin in 0..BINS {
-            self.far_power[bin] += rate * (far[bin] - self.far_power[bin]);
+        for (bin, &far) in far[..BINS].iter().enumerate() {
+            self.far_power[bin] += rate * (far - self.far_power[bin]);
             self.near_power[bin] += rate * (self.spectrum.power(bin) - self.near_power[bin]);
             let gain = 4.0 * self.near_power[bin] / (self.far_power[bin] + 1e-7);
             self.return_gain[bin] = gain.clamp(1e-4, 6.0);

@@ -21,8 +21,8 @@ kernels! {
 
     /// Power of each bin.
     fn power(to: &mut Bins, from: &Spectrum) {
-        for bin in 0..PADDED {
-            to[bin] = from.re[bin] * from.re[bin] + from.im[bin] * from.im[bin];
+        for (bin, to) in to.iter_mut().enumerate() {
+            *to = from.re[bin] * from.re[bin] + from.im[bin] * from.im[bin];
         }
     }
 

@@ -36,8 +36,8 @@ impl NoiseFloor {
             return;
         }
         let share = if !self.settled && self.blocks == 0 { 1.0 } else { 0.2 };
-        for bin in 0..=ABOVE {
-            self.smoothed[bin] += share * (power[bin] - self.smoothed[bin]);
+        for (bin, &power) in power[..=ABOVE].iter().enumerate() {
+            self.smoothed[bin] += share * (power - self.smoothed[bin]);
             self.minimum[bin] = self.minimum[bin].min(self.smoothed[bin]);
             if !self.settled {
                 self.power[bin] = self.minimum[bin];

@@ -94,8 +94,8 @@ impl ResidualEcho {
 
     /// Takes all that is left for echo.
     pub fn doubt(&mut self, left: &Bins) {
-        for bin in 0..BINS {
-            self.power[bin] = self.power[bin].max(left[bin]).max(self.left[bin]);
+        for (bin, &left) in left[..BINS].iter().enumerate() {
+            self.power[bin] = self.power[bin].max(left).max(self.left[bin]);
         }
     }
 

@@ -86,9 +86,9 @@ impl Suppressor {
         self.noise.update(left);
         if !active {
             self.near = 1.0;
-            for bin in 0..BINS {
+            for (bin, &left) in left[..BINS].iter().enumerate() {
                 self.gains[bin] = (self.gains[bin] * RISE + 0.01).min(1.0);
-                self.out[bin] = left[bin];
+                self.out[bin] = left;
             }
             return;
         }
