@@ -387,10 +387,11 @@ impl Behind {
 
 #[test]
 fn an_echo_teaches_neither_automatic_gain_nor_gate() {
-    let near = speech("speech_room.wav", 8);
+    let room = noise(5, 8 * RATE, 1e-3);
+    let near = sum(&speech("speech_room.wav", 8), &room);
     // A loudspeaker that distorts.
     let distorted: Vec<f32> = far(8).iter().map(|s| 0.4 * (12.0 * s).tanh() + 0.1 * s.abs()).collect();
-    let echo = echo(&distorted, 800);
+    let echo = sum(&echo(&distorted, 800), &room);
     let silence = vec![0.0; near.len()];
     let learns = |keeps_mark: bool| {
         let mut behind = Behind::new(keeps_mark);
@@ -408,7 +409,7 @@ fn an_echo_teaches_neither_automatic_gain_nor_gate() {
         (open, learnt)
     };
     let (open, [gain, noise]) = learns(true);
-    assert!(open < 0.4 && gain.abs() < 0.3 && noise == 0.0, "{open} {gain} {noise}");
-    let (open, [gain, noise]) = learns(false);
-    assert!(open > 0.7 && gain > 1.5 && noise > 40.0, "unmarked it is a talker and its noise: {open} {gain} {noise}");
+    assert!(open < 0.4 && gain.abs() < 0.3 && noise.abs() < 2.0, "{open} {gain} {noise}");
+    let (open, [gain, _]) = learns(false);
+    assert!(open > 0.7 && gain > 1.5, "unmarked it is a talker: {open} {gain}");
 }

@@ -7,7 +7,7 @@ use super::delay_search::{self, DelaySearch};
 use super::echo_path::EchoPath;
 use super::far_end::EchoReference;
 use super::far_history::{FarHistory, LOUD, PARTITIONS};
-use super::noise_floor::ABOVE;
+use super::noise_floor::{ABOVE, BIAS};
 use super::residual_echo::ResidualEcho;
 use super::settings::{EchoCancel, EchoCancelReading, Suppression};
 use super::spectrum::{BINS, Bins, PADDED, Spectrum};
@@ -40,9 +40,6 @@ const WORKS: f32 = 0.25;
 
 /// Blocks of doubt after a change of the delay.
 const DOUBT: u32 = 25;
-
-/// Comfort noise over the noise floor, which is a minimum and so too low.
-const COMFORT: f32 = 1.23;
 
 /// Bins from 6 to 8 kHz.
 const TOP: std::ops::Range<usize> = 120..160;
@@ -440,7 +437,7 @@ fn add_noise<'a>(bins: &mut [Complex32], gains: impl Iterator<Item = (&'a f32, &
         *random ^= *random << 13;
         *random ^= *random >> 17;
         *random ^= *random << 5;
-        let magnitude = COMFORT * (noise * (1.0 - gain * gain).max(0.0)).sqrt();
+        let magnitude = (BIAS * noise * (1.0 - gain * gain).max(0.0)).sqrt();
         let phase = *random as f32 * (std::f32::consts::TAU / 4_294_967_296.0);
         *bin += Complex32::from_polar(magnitude, phase);
     }

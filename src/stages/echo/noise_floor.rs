@@ -2,15 +2,25 @@
 
 use super::spectrum::{BINS, Bins, PADDED};
 
-/// Blocks of a window, of which the minimum counts: 0.6 s.
-const WINDOW: u32 = 60;
+/// Blocks over which the power is averaged: a pause of twice 80 ms is enough.
+const AVERAGED: u32 = 8;
+
+/// Blocks of a window, of whose averages the minimum counts: 0.6 s.
+const WINDOW: u32 = 8 * AVERAGED;
+
+/// Bins on both sides over which the power is averaged.
+const NEIGHBOURS: usize = 2;
+
+/// Power of steady noise over its floor, which is the minimum of averages (measured with white noise).
+pub const BIAS: f32 = 1.386;
 
 /// Rise of the floor from one window to the next, at most, as a power: 3 dB/s.
 const RISE: f32 = 1.5;
 
 /// Noise floor of each bin, and in bin [`ABOVE`] of all that is above 8 kHz.
 pub struct NoiseFloor {
-    smoothed: Bins,
+    /// Sum of the powers that are averaged.
+    sum: Bins,
     minimum: Bins,
     power: Bins,
     blocks: u32,
@@ -23,7 +33,7 @@ pub const ABOVE: usize = BINS;
 
 impl NoiseFloor {
     pub const NEW: Self =
-        Self { smoothed: [0.0; PADDED], minimum: [f32::MAX; PADDED], power: [0.0; PADDED], blocks: 0, settled: false };
+        Self { sum: [0.0; PADDED], minimum: [f32::MAX; PADDED], power: [0.0; PADDED], blocks: 0, settled: false };
 
     /// Power of the noise.
     pub fn power(&self) -> &Bins {
@@ -35,22 +45,32 @@ impl NoiseFloor {
         if power.iter().all(|&power| power < 1e-12) {
             return;
         }
-        let share = if !self.settled && self.blocks == 0 { 1.0 } else { 0.2 };
-        for (bin, &power) in power[..=ABOVE].iter().enumerate() {
-            self.smoothed[bin] += share * (power - self.smoothed[bin]);
-            self.minimum[bin] = self.minimum[bin].min(self.smoothed[bin]);
-            if !self.settled {
-                self.power[bin] = self.minimum[bin];
-            }
-        }
+        self.sum.iter_mut().zip(power).for_each(|(sum, power)| *sum += power);
         self.blocks += 1;
-        if self.blocks < WINDOW {
+        let averaged = (self.blocks - 1) % AVERAGED + 1;
+        let is_complete = averaged == AVERAGED;
+        let is_first = !self.settled && self.blocks <= AVERAGED;
+        if !is_complete && !is_first {
             return;
         }
-        (self.blocks, self.settled) = (0, true);
         for bin in 0..=ABOVE {
-            self.power[bin] = self.minimum[bin].min(self.power[bin] * RISE + 1e-9);
-            self.minimum[bin] = self.smoothed[bin];
+            let first = bin.saturating_sub(NEIGHBOURS);
+            let near = if bin == ABOVE { ABOVE..ABOVE + 1 } else { first..(bin + NEIGHBOURS + 1).min(BINS) };
+            let mean = self.sum[near.clone()].iter().sum::<f32>() / (near.len() as f32 * averaged as f32);
+            self.power[bin] = if is_first { mean } else { self.power[bin].min(mean) };
+            if is_complete {
+                self.minimum[bin] = self.minimum[bin].min(mean);
+            }
+        }
+        if is_complete {
+            self.sum = [0.0; PADDED];
+        }
+        if self.blocks == WINDOW {
+            (self.blocks, self.settled) = (0, true);
+            for bin in 0..=ABOVE {
+                self.power[bin] = self.minimum[bin].min(self.power[bin] * RISE + 1e-9);
+            }
+            self.minimum = [f32::MAX; PADDED];
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Suppressor of the residual echo: a gain for each bin.
 
-use super::noise_floor::NoiseFloor;
+use super::noise_floor::{self, NoiseFloor};
 use super::residual_echo::ResidualEcho;
 use super::settings::Suppression;
 use super::spectrum::{BINS, Bins, PADDED};
@@ -121,7 +121,7 @@ impl Suppressor {
 
     /// Power of what is no near end in a bin.
     fn expected(&self, residual: &ResidualEcho, bin: usize) -> f32 {
-        residual.power()[bin] + 2.0 * self.noise.power()[bin]
+        residual.power()[bin] + noise_floor::BIAS * self.noise.power()[bin]
     }
 
     /// Estimates the presence of the near end: how far what is left exceeds the residual echo, over a few bands.
