@@ -187,13 +187,11 @@ fn without_echo_nothing_is_changed() {
         // The far end is silent; there is none; it is bypassed.
         let mut call = Call::mono(settings);
         let out = call.run_mono(&silence, &sound);
-        let error: Vec<f32> = out.iter().zip(&sound).map(|(out, sound)| out - sound).collect();
-        assert!(level(&error) < -118.0, "{settings:?}: {}", level(&error));
+        assert!(out == sound[..out.len()], "{settings:?}");
         assert!(call.reading().is_transparent);
         let mut bypassed = Call::mono(EchoCancel { bypassed: true, ..settings });
         let out = bypassed.run_mono(&far(4), &sound);
-        let error: Vec<f32> = out.iter().zip(&sound).map(|(out, sound)| out - sound).collect();
-        assert!(level(&error) < -118.0, "{settings:?}, bypassed: {}", level(&error));
+        assert!(out == sound[..out.len()], "{settings:?}, bypassed");
     }
 }
 
@@ -203,9 +201,7 @@ fn a_headset_is_noticed_and_then_let_alone() {
     let near = speech("speech_room.wav", 10);
     let mut call = Call::mono(EchoCancel::default());
     let out = call.run_mono(&far, &near);
-    let from = 4 * RATE;
-    let error: Vec<f32> = out[from..].iter().zip(&near[from..]).map(|(out, near)| out - near).collect();
-    assert!(level(&error) < -118.0, "{}", level(&error));
+    assert!(out[4 * RATE..] == near[4 * RATE..out.len()]);
     assert!(call.reading().is_transparent && call.reading().delay_ms.is_none(), "{:?}", call.reading());
 }
 

@@ -222,6 +222,10 @@ impl FarHistory {
             *block = SILENT;
             return true;
         }
+        if self.transform.time().iter().all(|&sample| sample == 0.0) {
+            *block = SILENT;
+            return true;
+        }
         let new = &self.transform.time()[length / 2..];
         block.level = new.iter().map(|s| s * s).sum::<f32>() / new.len() as f32;
         self.transform.forward(&mut block.spectrum);

@@ -11,6 +11,8 @@ pub struct WeightedOverlapAdd {
     previous: Box<[f32]>,
     /// Second half of the last synthesised window.
     overlap: Box<[f32]>,
+    /// Whether the last block was passed, so that its overlap is nothing but itself.
+    passed: bool,
 }
 
 impl WeightedOverlapAdd {
@@ -21,12 +23,14 @@ impl WeightedOverlapAdd {
             window: (0..2 * block).map(window).collect(),
             previous: vec![0.0; block].into(),
             overlap: vec![0.0; block].into(),
+            passed: true,
         }
     }
 
     pub fn reset(&mut self) {
         self.previous.fill(0.0);
         self.overlap.fill(0.0);
+        self.passed = true;
     }
 
     /// Windowed spectrum of the last two blocks, in `transform.bins()`.
@@ -41,6 +45,7 @@ impl WeightedOverlapAdd {
 
     /// Sound of a spectrum.
     pub fn synthesise(&mut self, spectrum: &[Complex32], transform: &mut Transform, block: &mut [f32]) {
+        self.passed = false;
         transform.bins().copy_from_slice(spectrum);
         transform.inverse_all();
         let (first, second) = transform.time().split_at(block.len());
@@ -51,15 +56,17 @@ impl WeightedOverlapAdd {
         }
     }
 
-    /// The same with gains of one, without a transform.
+    /// The same with gains of one, without a transform: bit for bit from the second block on.
     pub fn pass(&mut self, block: &mut [f32]) {
         let fall = &self.window[block.len()..];
         let rise = &self.window[..block.len()];
         for (index, sample) in block.iter_mut().enumerate() {
             let now = *sample;
-            *sample = self.overlap[index] + self.previous[index] * rise[index] * rise[index];
+            let before = self.previous[index];
+            *sample = if self.passed { before } else { self.overlap[index] + before * rise[index] * rise[index] };
             self.overlap[index] = now * fall[index] * fall[index];
             self.previous[index] = now;
         }
+        self.passed = true;
     }
 }
