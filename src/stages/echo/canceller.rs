@@ -358,6 +358,7 @@ impl Canceller {
         self.residual.update(&left, &echo, &uncertainty, active);
         if self.doubt > 0 {
             self.residual.doubt(&left);
+            self.suppressor.doubt();
         }
         self.suppressor.update(&left, &self.residual, settings.suppression, active);
         let gains = self.suppressor.gains();

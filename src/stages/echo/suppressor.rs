@@ -81,6 +81,11 @@ impl Suppressor {
         self.gains[..BINS].iter().all(|&gain| gain == 1.0)
     }
 
+    /// Takes all that comes with the far end for its echo.
+    pub fn doubt(&mut self) {
+        self.near = 0.0;
+    }
+
     /// Takes in the power of what the filter leaves; `active` while there may be echo in it.
     pub fn update(&mut self, left: &Bins, residual: &ResidualEcho, suppression: Suppression, active: bool) {
         self.noise.update(left);
