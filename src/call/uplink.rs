@@ -7,6 +7,7 @@ use crate::device::Capture;
 use crate::opus::{OpusEncode, OpusEncodeProcessor};
 use crate::stages::auto_gain::AutoGain;
 use crate::stages::denoise::Denoise;
+use crate::stages::echo::{EchoCancel, EchoReference};
 use crate::stages::gain::Gain;
 use crate::stages::gate::NoiseGate;
 use crate::stages::high_pass::HighPass;
@@ -23,6 +24,8 @@ const DENOISE_RATE_HZ: u32 = 48_000;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Controls {
+    /// Echo cancellation.
+    pub echo_cancel: Handle<EchoCancel>,
     /// Gain and mute.
     pub gain: Handle<Gain>,
     /// Noise suppression; reads the speech probability.
@@ -39,12 +42,15 @@ pub struct Controls {
     pub meter: Handle<LevelMeter>,
     /// Encoder.
     pub opus: Handle<OpusEncode>,
+    /// Far end whose echo is cancelled in the uplinks that are built from now on; `None`: none is.
+    pub far_end: Option<EchoReference>,
 }
 
 impl Controls {
     /// Handles that hold the settings of `profile`, for nothing that runs yet.
     pub fn new(profile: &Profile) -> Self {
         Self {
+            echo_cancel: Handle::new(profile.echo_cancel.unwrap_or_default()),
             gain: Handle::new(profile.gain),
             denoise: Handle::new(profile.denoise.unwrap_or_default()),
             high_pass: Handle::new(profile.high_pass.unwrap_or_default()),
@@ -53,12 +59,38 @@ impl Controls {
             limiter: Handle::new(profile.limiter.unwrap_or_default()),
             meter: Handle::new(profile.meter),
             opus: Handle::new(profile.opus),
+            far_end: None,
         }
+    }
+
+    /// These handles, with a far end: what the loudspeaker plays, whose echo is then cancelled in every uplink that is
+    /// built with them. It adds 10 ms to the latency. While the far end is silent, or heard by no microphone, the sound
+    /// passes unchanged.
+    ///
+    /// ```
+    /// # #[cfg(all(feature = "resample", feature = "denoise", feature = "opus"))] {
+    /// use voxframe::call::{Controls, Downlink};
+    /// use voxframe::echo::far_end;
+    /// use voxframe::{Format, Profile, Source};
+    /// let (_network, downlink, _) = Downlink::default().open(Format::mono(48_000)?)?;
+    /// let (far_end, reference) = far_end(downlink.output_format());
+    /// let mut loudspeaker = downlink.then(far_end)?; // what the playout pulls from
+    /// let profile = Profile::balanced();
+    /// let controls = Controls::new(&profile).with_far_end(&reference);
+    /// let uplink = profile.uplink_with(Format::mono(48_000)?, &controls)?;
+    /// assert_eq!(uplink.pipeline().stages().next().unwrap().0, "echo-cancel");
+    /// # loudspeaker.pull();
+    /// # }
+    /// # Ok::<(), voxframe::Error>(())
+    /// ```
+    pub fn with_far_end(self, reference: &EchoReference) -> Self {
+        Self { far_end: Some(reference.clone()), ..self }
     }
 }
 
 impl Profile {
-    /// Frame stages of this profile, for an encoder of one's own, and handles to them.
+    /// Frame stages of this profile, for an encoder of one's own, and handles to them. Without echo cancellation, as there
+    /// is no far end.
     ///
     /// # Errors
     /// Those of each stage's [`Stage::prepare`].
@@ -67,7 +99,8 @@ impl Profile {
         Ok((self.build(microphone, &controls)?, controls))
     }
 
-    /// Uplink of this profile, from microphone frames to packets, and handles to all of it.
+    /// Uplink of this profile, from microphone frames to packets, and handles to all of it. For echo cancellation see
+    /// [`Controls::with_far_end`].
     ///
     /// ```
     /// # #[cfg(all(feature = "resample", feature = "denoise", feature = "opus"))] {
@@ -128,6 +161,9 @@ impl Profile {
 
     fn build(&self, microphone: Format, controls: &Controls) -> Result<Pipeline> {
         let mut pipeline = Pipeline::new(microphone);
+        if let (Some(settings), Some(reference)) = (self.echo_cancel, &controls.far_end) {
+            pipeline.push("echo-cancel", controls.echo_cancel.attach_with(settings).with_far_end(reference))?;
+        }
         pipeline.push("gain", controls.gain.attach())?;
         if self.denoise.is_some() {
             self.change_rate(&mut pipeline, DENOISE_RATE_HZ)?;
