@@ -2,6 +2,7 @@
 
 mod adaptation;
 mod connection;
+mod controls;
 #[cfg(feature = "opus")]
 mod downlink;
 mod load;
@@ -17,10 +18,11 @@ pub use connection::{
     ConnectionMetric, ConnectionMonitor, ConnectionQuality, ConnectionReading, ConnectionReason, ConnectionReport,
     ConnectionThresholds, mean_opinion_score,
 };
+pub use controls::Controls;
 #[cfg(feature = "opus")]
 pub use downlink::{Downlink, DownlinkControls, DownlinkOutput};
 pub use load::{LoadAdvice, LoadMonitor, LoadReading};
 pub use mixer::{MixBus, Mixer};
 pub use profile::{Profile, ProfileKind};
 pub use switch::{PipelineSwitch, SwitchProcessor, switch};
-pub use uplink::{Controls, UplinkProcessor};
+pub use uplink::UplinkProcessor;

@@ -1,148 +1,25 @@
 //! Uplinks: the stages of a profile and its encoder, running, with a handle for each.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::PoisonError;
 
+use super::controls::{Controls, Running, slow_stages};
 use super::profile::Profile;
-use super::switch::{PipelineSwitch, SwitchProcessor, switch};
-use crate::control::{Handle, Live, LiveStage};
-use crate::core::{Chain, Error, Format, Frame, Packet, Pipeline, Processor, Result, Stage};
+use super::switch::{SwitchProcessor, switch};
+use crate::control::{Handle, LiveStage};
+use crate::core::{Chain, Format, Frame, Packet, Pipeline, Processor, Result, Stage};
 use crate::device::Capture;
 use crate::opus::{Bandwidth, OpusEncode, OpusEncodeProcessor};
-use crate::stages::auto_gain::AutoGain;
-use crate::stages::denoise::Denoise;
-use crate::stages::gain::Gain;
-use crate::stages::gate::NoiseGate;
-use crate::stages::high_pass::HighPass;
-use crate::stages::limiter::Limiter;
-use crate::stages::meter::LevelMeter;
 use crate::stages::resample::Resample;
 
 /// Rate at which noise is suppressed, in Hz.
 const DENOISE_RATE_HZ: u32 = 48_000;
 
-/// Time in which the noise suppression settles, and the other stages, in ms. Its slowest estimates take seconds.
-const DENOISE_WARM_UP_MS: u32 = 2000;
-const WARM_UP_MS: u32 = 300;
-
 /// Rate of the encoder of an uplink, in Hz: the one that suits all profiles.
 const ENCODER_RATE_HZ: u32 = 48_000;
 
-/// Handles to every stage of an uplink, and its [`switch`](Self::switch) to another profile. They stay valid whatever is
-/// built after one another from them.
-///
-/// A stage that the profile leaves out has a handle too; what is set there waits until a profile takes the stage in.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Controls {
-    /// Gain and mute.
-    pub gain: Handle<Gain>,
-    /// Noise suppression; reads the speech probability.
-    pub denoise: Handle<Denoise>,
-    /// High-pass.
-    pub high_pass: Handle<HighPass>,
-    /// Automatic gain; reads the levels of speech and noise before it.
-    pub auto_gain: Handle<AutoGain>,
-    /// Noise gate.
-    pub gate: Handle<NoiseGate>,
-    /// Limiter.
-    pub limiter: Handle<Limiter>,
-    /// Level meter of what is encoded.
-    pub meter: Handle<LevelMeter>,
-    /// Encoder.
-    pub opus: Handle<OpusEncode>,
-    running: Arc<Mutex<Option<Running>>>,
-}
-
-/// Where the stages of the running uplink are exchanged.
-#[derive(Debug)]
-struct Running {
-    /// Resampler, noise suppression, high-pass and automatic gain: what learns slowly, and can change while it runs.
-    voice: PipelineSwitch,
-    /// Which of them there are.
-    has: [bool; 3],
-    /// Gate, limiter and meter.
-    dynamics: PipelineSwitch,
-}
-
-/// Which of the stages that learn slowly a profile has.
-fn slow_stages(profile: &Profile) -> [bool; 3] {
-    [profile.denoise.is_some(), profile.high_pass.is_some(), profile.auto_gain.is_some()]
-}
-
-impl Controls {
-    /// Handles that hold the settings of `profile`, for nothing that runs yet.
-    pub fn new(profile: &Profile) -> Self {
-        Self {
-            gain: Handle::new(profile.gain),
-            denoise: Handle::new(profile.denoise.unwrap_or_default()),
-            high_pass: Handle::new(profile.high_pass.unwrap_or_default()),
-            auto_gain: Handle::new(profile.auto_gain.unwrap_or_default()),
-            gate: Handle::new(profile.gate.unwrap_or_default()),
-            limiter: Handle::new(profile.limiter.unwrap_or_default()),
-            meter: Handle::new(profile.meter),
-            opus: Handle::new(profile.opus),
-            running: Arc::default(),
-        }
-    }
-
-    /// Switches the running uplink to another profile, from any thread, while the call goes on.
-    ///
-    /// The new stages are built here, and handed over without a lock. They run beside those that are heard until they are
-    /// warm: 0.3 s, or 2 s where noise suppression comes in. They are faded in within 40 ms, in a pause, or a second
-    /// later where there is none. Where both profiles have the same stages up to the automatic gain, those stay, and change
-    /// their settings: engine and depth of the noise suppression, say.
-    ///
-    /// Nobody hears the switch: sequence, timestamps and positions go on without gap or leap, whatever the two
-    /// profiles. A higher latency repeats as much of the pause. A lower one takes effect 5 s after the last switch, in a
-    /// pause.
-    ///
-    /// What stays: gain and mute; the level and the gain that the automatic gain has found; the encoder, with
-    /// its application, forward error correction, deep redundancy and expected loss. All else is set to the profile's
-    /// settings. Of several switches within that time the last one counts.
-    ///
-    /// ```
-    /// # #[cfg(all(feature = "resample", feature = "denoise", feature = "opus"))] {
-    /// use voxframe::{Format, Profile};
-    /// let (mut uplink, controls) = Profile::balanced().uplink(Format::mono(48_000)?)?;
-    /// std::thread::spawn(move || controls.switch("low-latency".parse()?)).join().unwrap()?;
-    /// # }
-    /// # Ok::<(), voxframe::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    /// [`Error::NotRunning`] where there is no uplink; those of each stage's [`Stage::prepare`]. Nothing is changed then.
-    pub fn switch(&self, profile: Profile) -> Result<()> {
-        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        let running = running.as_mut().filter(|running| running.dynamics.is_running()).ok_or(Error::NotRunning)?;
-        let (input, between) = (running.voice.input_format(), running.dynamics.input_format());
-        // What cannot be built must not take a handle from what runs.
-        let unused = Controls::new(&profile);
-        profile.build_voice(input, &unused)?;
-        profile.build_dynamics(between, &unused)?;
-        self.opus.update(|opus| {
-            *opus = OpusEncode { application: opus.application, ..profile.encoder_after(opus, input.channels()) };
-        })?;
-
-        let has = slow_stages(&profile);
-        if has == running.has {
-            change(&self.denoise, profile.denoise)?;
-            change(&self.high_pass, profile.high_pass)?;
-            change(&self.auto_gain, profile.auto_gain)?;
-        } else {
-            let warm_up_ms = if profile.denoise.is_some() { DENOISE_WARM_UP_MS } else { WARM_UP_MS };
-            running.voice.to(profile.build_voice(input, self)?, warm_up_ms)?;
-            running.has = has;
-        }
-        running.dynamics.to(profile.build_dynamics(between, self)?, WARM_UP_MS)
-    }
-}
-
-fn change<S: Live>(handle: &Handle<S>, settings: Option<S>) -> Result<()> {
-    settings.map_or(Ok(()), |new| handle.update(|settings| *settings = new))
-}
-
 impl Profile {
-    /// Frame stages of this profile, for an encoder of one's own, and handles to them.
+    /// Frame stages of this profile, for an encoder of one's own, and handles to them. Without echo cancellation, as there
+    /// is no far end.
     ///
     /// # Errors
     /// Those of each stage's [`Stage::prepare`].
@@ -151,7 +28,8 @@ impl Profile {
         Ok((self.build(microphone, &controls)?, controls))
     }
 
-    /// Uplink of this profile, from microphone frames to packets, and handles to all of it.
+    /// Uplink of this profile, from microphone frames to packets, and handles to all of it. For echo cancellation see
+    /// [`Controls::with_far_end`].
     ///
     /// ```
     /// # #[cfg(all(feature = "resample", feature = "denoise", feature = "opus"))] {
@@ -184,6 +62,9 @@ impl Profile {
     /// As [`uplink`](Self::uplink).
     pub fn uplink_with(&self, microphone: Format, controls: &Controls) -> Result<UplinkProcessor> {
         let mut front = Pipeline::new(microphone);
+        if let (Some(settings), Some(reference)) = (self.echo_cancel, &controls.far_end) {
+            front.push("echo-cancel", controls.echo_cancel.attach_with(settings).with_far_end(reference))?;
+        }
         front.push("gain", controls.gain.attach())?;
         let (voice, voice_switch) = switch(self.build_voice(microphone, controls)?);
         let (dynamics, dynamics_switch) = switch(self.build_dynamics(voice.output_format(), controls)?);
@@ -224,14 +105,14 @@ impl Profile {
     }
 
     /// First part of the stages between gain and encoder.
-    fn build_voice(&self, input: Format, controls: &Controls) -> Result<Pipeline> {
+    pub(super) fn build_voice(&self, input: Format, controls: &Controls) -> Result<Pipeline> {
         let mut pipeline = Pipeline::new(input);
         self.append_voice(&mut pipeline, controls, ENCODER_RATE_HZ)?;
         Ok(pipeline)
     }
 
     /// Second part of them.
-    fn build_dynamics(&self, input: Format, controls: &Controls) -> Result<Pipeline> {
+    pub(super) fn build_dynamics(&self, input: Format, controls: &Controls) -> Result<Pipeline> {
         let mut pipeline = Pipeline::new(input);
         self.append_dynamics(&mut pipeline, controls)?;
         Ok(pipeline)
@@ -254,7 +135,7 @@ impl Profile {
     }
 
     /// Encoder for an uplink whose encoder had the settings `before`.
-    fn encoder_after(&self, before: &OpusEncode, channels: usize) -> OpusEncode {
+    pub(super) fn encoder_after(&self, before: &OpusEncode, channels: usize) -> OpusEncode {
         let opus = self.encoder(channels);
         let max_bandwidth = match self.sample_rate_hz {
             0..=8_000 => Bandwidth::Narrow,
