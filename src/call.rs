@@ -2,9 +2,12 @@
 
 mod adaptation;
 mod connection;
+mod constraints;
 mod controls;
 #[cfg(feature = "opus")]
 mod downlink;
+#[cfg(feature = "opus")]
+mod duplex;
 mod load;
 mod mixer;
 mod profile;
@@ -18,9 +21,12 @@ pub use connection::{
     ConnectionMetric, ConnectionMonitor, ConnectionQuality, ConnectionReading, ConnectionReason, ConnectionReport,
     ConnectionThresholds, mean_opinion_score,
 };
+pub use constraints::{Constrained, Constraint, ConstraintName, Constraints};
 pub use controls::Controls;
 #[cfg(feature = "opus")]
 pub use downlink::{Downlink, DownlinkControls, DownlinkOutput};
+#[cfg(feature = "opus")]
+pub use duplex::{Call, CallControls, CallNetwork, Device, Loudspeaker, Microphone, OpenCall};
 pub use load::{LoadAdvice, LoadMonitor, LoadReading};
 pub use mixer::{MixBus, Mixer};
 pub use profile::{Profile, ProfileKind};

@@ -158,11 +158,17 @@ impl Profile {
     }
 }
 
+impl Default for Profile {
+    fn default() -> Self {
+        Self::balanced()
+    }
+}
+
 /// Names of the profiles, as they are printed and parsed.
 const PROFILE_NAMES: [&str; 3] = ["low-latency", "balanced", "high-quality"];
 
-/// Kind of [`Profile`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+/// Kind of [`Profile`]. Ordered by cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "kebab-case"))]
 #[non_exhaustive]
 pub enum ProfileKind {
