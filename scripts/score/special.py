@@ -4,7 +4,7 @@
 usage: scripts/score/special.py RECORDINGS OUT_DIR PROCESS
 RECORDINGS holds speech/ and noise/ (recordings.tsv); PROCESS is the example `process`, built with --release. Makes OUT_DIR/NAME.wav (48 kHz
 mono, the same each time), runs each through every profile with --keep-level, and prints the change of level (dB) of its loud part (blocks of
-10 ms within 25 dB of the loudest twentieth): of its mean power, and of the worst tenth of its blocks. Whisper, laughter, DTMF, dog, siren and music
+10 ms within 25 dB of the loudest twentieth, above 100 Hz): of its mean power, and of the worst tenth of its blocks. Whisper, laughter, DTMF, dog, siren and music
 on hold are synthetic; a child's voice is a woman's, 1.35 times as fast. Of music, also prints how far automatic gain lifts it in the end. Needs
 ffmpeg.
 """
@@ -131,8 +131,9 @@ def sounds(recordings):
     yield "music", room(to_level(load(f"{recordings}/noise/music_loop_48k.wav"), -24)), None
     yield "DTMF", room(to_level(dtmf(), -20)), None
     yield "laughter", room(to_level(laughter(rng), -24)), None
-    for name in ["en_f2_48k", "en_m1_48k", "de_f_kerstin_0004"]:
-        yield f"whisper, {name}", room(to_level(whisper(voice(name), rng), -40)), None
+    for name in ["en_f2_48k", "en_m1_48k", "de_f_kerstin_0004", "lyra1_48k", "ja_16k"]:
+        # Five times over: what is left depends on the noise in the whisper.
+        yield f"whisper, {name}", room(to_level(whisper(np.tile(voice(name), 5), rng), -40)), None
     second_at = slice(len(first), len(first) + len(second))
     yield "two talkers, the one 12 dB softer", room(np.concatenate([first, second, first, second])), second_at
     yield "child", room(to_level(resample_poly(voice("en_f2_48k"), 100, 135), -24)), None
