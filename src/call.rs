@@ -2,6 +2,7 @@
 
 mod adaptation;
 mod connection;
+mod controls;
 #[cfg(feature = "opus")]
 mod downlink;
 mod load;
@@ -9,6 +10,7 @@ mod mixer;
 mod profile;
 #[cfg(feature = "serde")]
 mod saved;
+mod switch;
 mod uplink;
 
 pub use adaptation::{Adaptation, Advice, Decision, DecisionReason, DeviceCapability, recommended_profile};
@@ -16,9 +18,11 @@ pub use connection::{
     ConnectionMetric, ConnectionMonitor, ConnectionQuality, ConnectionReading, ConnectionReason, ConnectionReport,
     ConnectionThresholds, mean_opinion_score,
 };
+pub use controls::Controls;
 #[cfg(feature = "opus")]
 pub use downlink::{Downlink, DownlinkControls, DownlinkOutput};
 pub use load::{LoadAdvice, LoadMonitor, LoadReading};
 pub use mixer::{MixBus, Mixer};
 pub use profile::{Profile, ProfileKind};
-pub use uplink::{Controls, UplinkProcessor};
+pub use switch::{PipelineSwitch, SwitchProcessor, switch};
+pub use uplink::UplinkProcessor;

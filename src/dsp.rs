@@ -6,8 +6,8 @@ mod dispatch;
 pub mod kernels;
 pub mod level;
 pub mod ramp;
+pub mod sample_ring;
 pub mod speech_level;
 pub mod weighted_power;
 
-#[cfg(feature = "denoise")]
 pub(crate) use dispatch::kernels;

@@ -17,7 +17,7 @@
 //!
 //! # Where things are
 //! The root has what nearly every user needs. The rest is in a module by subject: stages in [`gain`], [`gate`],
-//! [`high_pass`], [`denoise`], [`auto_gain`], [`limiter`], [`meter`], [`resample`], [`input_check`], `loudness`,
+//! [`high_pass`], [`denoise`], [`echo`], [`auto_gain`], [`limiter`], [`meter`], [`resample`], [`input_check`], `loudness`,
 //! `spectrum` and [`vad`]; [`device`] (edges, packet queue), [`opus`], `jitter`, `rtp`, `ogg`, [`call`] (profiles,
 //! uplink, downlink, mixing), [`control`] (handles, stages of one's own), [`pipeline`] (composition), [`level`] (decibels) and [`error`].
 //!
@@ -118,7 +118,7 @@ pub mod level {
 pub use stages::loudness;
 #[cfg(feature = "spectrum")]
 pub use stages::spectrum;
-pub use stages::{auto_gain, denoise, gain, gate, high_pass, input_check, limiter, meter, resample};
+pub use stages::{auto_gain, denoise, echo, gain, gate, high_pass, input_check, limiter, meter, resample};
 
 pub use call::Profile;
 pub use control::{Handle, Live};
@@ -129,6 +129,7 @@ pub use jitter::JitterBuffer;
 pub use opus::{OpusDecode, OpusEncode};
 pub use stages::auto_gain::AutoGain;
 pub use stages::denoise::Denoise;
+pub use stages::echo::EchoCancel;
 pub use stages::gain::Gain;
 pub use stages::gate::NoiseGate;
 pub use stages::high_pass::HighPass;

@@ -2,6 +2,7 @@
 
 pub mod auto_gain;
 pub mod denoise;
+pub mod echo;
 pub mod gain;
 pub mod gate;
 pub mod high_pass;

@@ -1,14 +1,21 @@
 //! From microphone to packet: what each profile promises, measured with an impulse through encoder and decoder.
 #![cfg(all(feature = "resample", feature = "denoise", feature = "opus"))]
 
-use voxframe::call::ProfileKind;
+use voxframe::call::{Controls, ProfileKind};
+use voxframe::echo::far_end;
 use voxframe::{Format, Frame, OpusDecode, Packet, Processor, Profile, Stage};
 
 /// The delay of an impulse from the microphone to the decoded sound, in ms, and the ms in a packet. Noise suppression
 /// is bypassed, because it takes an impulse for noise, and the gate has no effect, because it would open behind the
 /// impulse; their delays stay.
 fn measure(kind: ProfileKind, microphone: Format) -> (f64, f64) {
-    let (mut uplink, controls) = Profile::from(kind).uplink(microphone).unwrap();
+    let profile = Profile::from(kind);
+    measure_with(profile, microphone, &Controls::new(&profile))
+}
+
+fn measure_with(profile: Profile, microphone: Format, controls: &Controls) -> (f64, f64) {
+    let kind = profile.kind;
+    let mut uplink = profile.uplink_with(microphone, controls).unwrap();
     controls.denoise.update(|denoise| denoise.bypassed = true).unwrap();
     controls.gate.update(|gate| gate.floor_db = 0.0).unwrap();
     controls.opus.update(|opus| opus.bitrate_bps = 256_000).unwrap();
@@ -51,6 +58,22 @@ fn from_a_48_khz_microphone_to_a_packet() {
             let (delay_ms, packet_ms) = measure(kind, microphone);
             println!("{kind}, {microphone}: {packet_ms} ms packet + {delay_ms:.2} ms");
             assert!(packet_ms + delay_ms <= most_ms, "{kind}: {packet_ms} + {delay_ms} ms");
+        }
+    }
+}
+
+#[test]
+fn with_echo_cancellation() {
+    for (kind, most_ms) in ProfileKind::ALL.into_iter().zip([30.0, 60.0, 75.0]) {
+        for microphone in [Format::mono(48_000).unwrap(), Format::stereo(48_000).unwrap()] {
+            let (_far_end, reference) = far_end(Format::stereo(44_100).unwrap());
+            let profile = Profile::from(kind);
+            let (delay_ms, packet_ms) =
+                measure_with(profile, microphone, &Controls::new(&profile).with_far_end(&reference));
+            println!("{kind}, {microphone}: {packet_ms} ms packet + {delay_ms:.2} ms");
+            assert!(packet_ms + delay_ms <= most_ms, "{kind}: {packet_ms} + {delay_ms} ms");
+            let (without_ms, _) = measure(kind, microphone);
+            assert!((delay_ms - without_ms - 10.0).abs() < 0.1, "{kind}: {without_ms} ms without");
         }
     }
 }

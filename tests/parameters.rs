@@ -2,6 +2,7 @@
 //! range are accepted, and what lies just outside is refused.
 
 use voxframe::denoise::Engine;
+use voxframe::echo::Suppression;
 use voxframe::input_check::InputCheck;
 use voxframe::resample::Quality;
 use voxframe::*;
@@ -84,6 +85,7 @@ impl Value for bool {
 }
 
 impl Value for Engine {}
+impl Value for Suppression {}
 impl Value for Quality {}
 #[cfg(feature = "opus")]
 mod opus {
@@ -223,6 +225,7 @@ fn format() -> Format {
 fn the_tables_are_what_the_code_does() {
     check!(InputCheck { silence_db, silence_ms });
     check!(Gain { gain_db, muted, ramp_ms });
+    check!(EchoCancel { suppression, comfort_noise, delay_hint_ms, bypassed });
     check!(HighPass { cutoff_hz, order, rumble_db, bypassed });
     check!(NoiseGate { open_db, close_db, attack_ms, hold_ms, release_ms, floor_db, window_ms, above_noise_db, lookahead_ms });
     check!(AutoGain { target_dbov, max_gain_db, up_db_per_s, down_db_per_s, tolerance_db, max_noise_dbfs, bypassed });

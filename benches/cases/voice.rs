@@ -5,6 +5,7 @@ use std::hint::black_box;
 use ebur128::{EbuR128, Mode};
 use realfft::RealFftPlanner;
 use voxframe::denoise::Engine;
+use voxframe::echo::{EchoCancel, far_end};
 use voxframe::input_check::InputCheck;
 use voxframe::loudness::LoudnessMeter;
 use voxframe::spectrum::Spectrum;
@@ -24,6 +25,7 @@ pub fn add(cases: &mut Vec<Case>) {
         cases.push(case("voice-activity", format, VoiceActivity::default()));
         cases.push(case("loudness", format, LoudnessMeter::default()));
         cases.push(Case::new("ebur128", format, ebur128));
+        cases.push(Case::new("echo-cancel", format, echo_cancel));
         cases.push(case("spectrum", format, Spectrum::default()));
         cases.push(Case::new("analyser", format, analyser));
         cases.push(Case::new("realfft", format, realfft));
@@ -40,6 +42,20 @@ where
     S: Stage<Processor: Processor<Input = Frame, Output = Frame> + 'static> + Copy + 'static,
 {
     Case::new(what, format, move |format| in_place(recording(format), stage.prepare(format).unwrap()))
+}
+
+/// Echo of what is played at the same time.
+fn echo_cancel(format: Format) -> impl FnMut() {
+    let mut frames = recording(format);
+    let (mut far_end, reference) = far_end(format);
+    let mut canceller = EchoCancel::default().with_far_end(&reference).prepare(format).unwrap();
+    let mut frame = Frame::new(format);
+    move || {
+        let played = black_box(frames.next());
+        far_end.push(played).unwrap();
+        frame.copy_from(played).unwrap();
+        black_box(canceller.process(&mut frame).unwrap());
+    }
 }
 
 /// The loudness of 10 ms, by the library itself.

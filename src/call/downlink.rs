@@ -37,18 +37,16 @@ const FALLBACK_RATE_HZ: u32 = 48_000;
 /// # Tap
 /// What the loudspeaker plays is also the far end of an echo canceller, or a recording. A stage behind the downlink sees
 /// every frame, behind volume and limiter, with its play time ([`Frame::position`]); behind a
-/// [`Mixer`](super::Mixer) of several downlinks it sees their mix. To another thread it hands on what it sees through a
-/// queue of its own; a closure will do:
+/// [`Mixer`](super::Mixer) of several downlinks it sees their mix. For an echo canceller that is a
+/// [`FarEnd`](crate::echo::FarEnd); a closure ([`process_fn`](crate::pipeline::process_fn)) will do, too.
 ///
 /// ```
 /// use voxframe::call::Downlink;
-/// use voxframe::pipeline::process_fn;
+/// use voxframe::echo::far_end;
 /// use voxframe::{Format, Source};
 /// let (_network, downlink, _controls) = Downlink::default().open(Format::mono(48_000)?)?;
-/// # struct FarEnd(i64);
-/// # impl FarEnd { fn push(&mut self, frame: &voxframe::Frame) { self.0 = frame.position(); } }
-/// # let mut far_end = FarEnd(0);
-/// let mut loudspeaker = downlink.then(process_fn(move |frame| far_end.push(frame)))?;
+/// let (far_end, reference) = far_end(downlink.output_format()); // for Controls::with_far_end
+/// let mut loudspeaker = downlink.then(far_end)?;
 /// assert_eq!([0; 3].map(|_| loudspeaker.pull().position()), [0, 480, 960]);
 /// # Ok::<(), voxframe::Error>(())
 /// ```

@@ -7,6 +7,7 @@ use crate::core::{Error, Result};
 use crate::opus::{Application, OpusEncode, RateControl};
 use crate::stages::auto_gain::AutoGain;
 use crate::stages::denoise::{Denoise, Engine};
+use crate::stages::echo::{EchoCancel, Suppression};
 use crate::stages::gain::Gain;
 use crate::stages::gate::NoiseGate;
 use crate::stages::high_pass::HighPass;
@@ -26,6 +27,7 @@ use crate::stages::resample::Quality;
 /// | | low-latency | balanced | high-quality |
 /// | --- | --- | --- | --- |
 /// | rate | 16 kHz | 48 kHz | 48 kHz |
+/// | echo cancellation, with a far end | full | light | light |
 /// | noise suppression | off | 40 dB, `Standard` | 60 dB, `Best` |
 /// | high-pass, 80 Hz | always in | while there is rumble | while there is rumble |
 /// | automatic gain | off | to −20 dBov | to −20 dBov |
@@ -53,11 +55,17 @@ use crate::stages::resample::Quality;
 pub struct Profile {
     /// Kind of profile: which of the three it started as.
     pub kind: ProfileKind,
-    /// Sample rate that is encoded, in Hz.
+    /// Sample rate in Hz, and so the audio bandwidth. An uplink narrows the band of its encoder to it. The encoder itself
+    /// runs at 48 kHz, so that it stays when the profile is [switched](super::Controls::switch).
     pub sample_rate_hz: u32,
     /// Resampling quality, where the microphone has another rate.
     pub resample: Quality,
-    /// Gain and mute, the first stage.
+    /// Echo cancellation, the first stage, where the sound is still as linear as the microphone gave it; `None` is off.
+    /// In the uplink only where it is given a far end
+    /// ([`Controls::with_far_end`](super::Controls::with_far_end)): without one there is no such stage, and its 10 ms are
+    /// saved.
+    pub echo_cancel: Option<EchoCancel>,
+    /// Gain and mute.
     pub gain: Gain,
     /// Noise suppression; `None` is off. Runs at 48 kHz whatever the rate that is encoded.
     pub denoise: Option<Denoise>,
@@ -80,14 +88,16 @@ pub struct Profile {
 }
 
 impl Profile {
-    /// Low-latency profile: 16 kHz, packets of 10 ms, no noise suppression; at most 20 ms from a 48 kHz microphone to a
-    /// packet. Without a suppressor nothing tells soft speech from noise for sure, so the gate lowers pauses by 10 dB and
+    /// Low-latency profile: wideband, packets of 10 ms, no noise suppression; at most 20 ms from a 48 kHz microphone to a
+    /// packet, 30 with echo cancellation. Without a suppressor nothing tells soft speech from noise for sure, so the gate
+    /// lowers pauses by 10 dB and
     /// mutes nobody.
     pub fn low_latency() -> Self {
         Self {
             kind: ProfileKind::LowLatency,
             sample_rate_hz: 16_000,
             resample: Quality::LowLatency,
+            echo_cancel: Some(EchoCancel::default()),
             denoise: None,
             high_pass: Some(HighPass::default()),
             auto_gain: None,
@@ -101,13 +111,15 @@ impl Profile {
 
     /// Balanced profile, for calls: 48 kHz, noise suppressed by 40 dB, automatic gain, packets of 20 ms.
     ///
-    /// By 40 dB, because a trace of the noise only 18 dB down is heard under the voice: PESQ-WB 1.52 instead of 1.63. The
+    /// The echo is suppressed lightly, because the noise suppression takes the rest; behind full suppression it takes the
+    /// near end with it. The noise by 40 dB, because a trace of the noise only 18 dB down is heard under the voice: PESQ-WB 1.52 instead of 1.63. The
     /// gate takes no more than 15 dB, so that it does not take the voice with what is left of the noise.
     pub fn balanced() -> Self {
         Self {
             kind: ProfileKind::Balanced,
             sample_rate_hz: 48_000,
             resample: Quality::High,
+            echo_cancel: Some(EchoCancel { suppression: Suppression::Light, ..EchoCancel::default() }),
             gain: Gain::default(),
             denoise: Some(Denoise::db(40.0)),
             high_pass: Some(HighPass { rumble_db: -16.0, ..HighPass::default() }),
@@ -154,12 +166,13 @@ const PROFILE_NAMES: [&str; 3] = ["low-latency", "balanced", "high-quality"];
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "kebab-case"))]
 #[non_exhaustive]
 pub enum ProfileKind {
-    /// For remote control, push-to-talk and games: wide band (16 kHz), at most 20 ms from microphone to packet.
+    /// For remote control, push-to-talk and games: wide band (16 kHz), at most 20 ms from microphone to packet, 30 with
+    /// echo cancellation.
     LowLatency,
-    /// For calls: at most 50 ms.
+    /// For calls: at most 50 ms, 60 with echo cancellation.
     #[default]
     Balanced,
-    /// For recordings and broadcasts: at most 65 ms.
+    /// For recordings and broadcasts: at most 65 ms, 75 with echo cancellation.
     HighQuality,
 }
 

@@ -6,6 +6,7 @@ use super::profile::{Profile, ProfileKind};
 use crate::opus::OpusEncode;
 use crate::stages::auto_gain::AutoGain;
 use crate::stages::denoise::Denoise;
+use crate::stages::echo::EchoCancel;
 use crate::stages::gain::Gain;
 use crate::stages::gate::NoiseGate;
 use crate::stages::high_pass::HighPass;
@@ -22,6 +23,8 @@ struct Saved {
     kind: ProfileKind,
     sample_rate_hz: Option<u32>,
     resample: Option<Quality>,
+    #[serde(deserialize_with = "present")]
+    echo_cancel: Option<Option<EchoCancel>>,
     gain: Option<Gain>,
     #[serde(deserialize_with = "present")]
     denoise: Option<Option<Denoise>>,
@@ -51,6 +54,7 @@ impl<'de> Deserialize<'de> for Profile {
             kind: saved.kind,
             sample_rate_hz: saved.sample_rate_hz.unwrap_or(default.sample_rate_hz),
             resample: saved.resample.unwrap_or(default.resample),
+            echo_cancel: saved.echo_cancel.unwrap_or(default.echo_cancel),
             gain: saved.gain.unwrap_or(default.gain),
             denoise: saved.denoise.unwrap_or(default.denoise),
             high_pass: saved.high_pass.unwrap_or(default.high_pass),
@@ -73,8 +77,8 @@ mod tests {
         let read = |text: &str| serde_json::from_str::<Profile>(text).unwrap();
         assert_eq!(read("{}"), Profile::balanced());
         assert_eq!(read(r#"{"kind": "high-quality"}"#), Profile::high_quality());
-        let changed = read(r#"{"kind": "low-latency", "gate": null, "gain": {"gain_db": 3.0}}"#);
-        assert_eq!(changed, Profile { gate: None, gain: Gain::db(3.0), ..Profile::low_latency() });
+        let changed = read(r#"{"kind": "low-latency", "gate": null, "echo_cancel": null, "gain": {"gain_db": 3.0}}"#);
+        assert_eq!(changed, Profile { gate: None, echo_cancel: None, gain: Gain::db(3.0), ..Profile::low_latency() });
     }
 
     #[test]

@@ -2,7 +2,6 @@
 
 mod analyser;
 mod processor;
-mod ring;
 mod settings;
 
 pub use analyser::Analyser;

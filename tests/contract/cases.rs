@@ -1,9 +1,12 @@
 //! Every stage from frames to frames in one table.
 
+use voxframe::call::switch;
+use voxframe::echo::{Suppression, far_end};
 use voxframe::input_check::InputCheck;
 use voxframe::pipeline::{FrameProcessor, Restamp, process_fn};
 use voxframe::{
-    AutoGain, Format, Frame, Gain, HighPass, LevelMeter, Limiter, NoiseGate, Processor, Result, Stage, VoiceActivity,
+    AutoGain, EchoCancel, Format, Frame, Gain, HighPass, LevelMeter, Limiter, NoiseGate, Pipeline, Processor, Result,
+    Stage, VoiceActivity,
 };
 
 use crate::effects::{self, Effect};
@@ -25,6 +28,12 @@ where
     Ok(Box::new(stage.prepare(format)?))
 }
 
+fn switched_gain(format: Format) -> Result<Box<FrameProcessor>> {
+    let mut pipeline = Pipeline::new(format);
+    pipeline.push("gain", Gain::db(-6.0))?;
+    Ok(Box::new(switch(pipeline).0))
+}
+
 /// Every stage from frames to frames, and what is made of them. A new stage is one line here.
 #[rustfmt::skip] // a line a stage
 pub fn cases() -> Vec<Case> {
@@ -44,9 +53,13 @@ pub fn cases() -> Vec<Case> {
         linked("limiter, 5 ms", |f| boxed(Limiter { lookahead_ms: 5.0, ..Limiter::db(-6.0) }, f), |p| effects::holds_the_ceiling(p, -6.0)),
         linked("automatic gain", |f| boxed(AutoGain::default(), f), effects::raises_soft_speech),
         independent("voice activity", |f| boxed(VoiceActivity::default(), f), effects::tells_speech_from_silence),
+        linked("echo cancellation", |f| boxed(EchoCancel::default(), f), effects::cancels_echo),
+        linked("echo cancellation, silent far end", |f| boxed(EchoCancel::default().with_far_end(&far_end(f).1), f), effects::cancels_echo),
+        linked("echo cancellation, linear", |f| boxed(EchoCancel { suppression: Suppression::Off, ..EchoCancel::default() }.with_far_end(&far_end(f).1), f), effects::cancels_echo),
         independent("scrub", |f| boxed(InputCheck::default(), f), effects::counts_what_is_no_sound),
         independent("closure", |f| boxed(process_fn(|frame| frame.samples_mut().reverse()), f), effects::reverses_frames),
         independent("restamp", |f| boxed(Restamp, f), effects::steadies_positions),
+        independent("switch", switched_gain, |p| effects::level_changes_by(p, -6.0)),
         independent("absent", |f| boxed(None::<Gain>, f), effects::does_nothing),
         linked("chain", |f| boxed(Gain::db(6.0).then(NoiseGate { lookahead_ms: 3.0, ..NoiseGate::default() }), f), |p| effects::closes_on_soft_noise(p, -30.0, 6.0)),
     ];

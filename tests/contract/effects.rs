@@ -3,6 +3,7 @@
 use std::f64::consts::TAU;
 
 use voxframe::control::LiveStage;
+use voxframe::echo::{EchoCancel, far_end};
 use voxframe::input_check::InputCheck;
 use voxframe::pipeline::FrameProcessor;
 use voxframe::{Format, Frame, Handle, LevelMeter, Processor, Stage, VoiceActivity};
@@ -121,6 +122,31 @@ pub fn tells_speech_from_silence(probe: &Probe) -> Result<(), String> {
     within("ms of speech in silence", handle.reading().speech_ms as f32, 0.0..=0.0)?;
     run(&mut *stage, &[speech[24_000..].to_vec()]);
     within("ms of speech", handle.reading().speech_ms as f32, 2000.0..=4200.0)
+}
+
+/// Echo cancellation: an echo falls by 20 dB at least, and speech while the far end is silent by nothing.
+pub fn cancels_echo(probe: &Probe) -> Result<(), String> {
+    let format = Format::mono(16_000).unwrap();
+    let (mut far_end, reference) = far_end(format);
+    let mut stage = (probe.swap)(boxed(EchoCancel::default().with_far_end(&reference), format).unwrap());
+    let voice: Vec<f32> = fixture("speech_clean.wav")[0].chunks_exact(3).map(|three| three[1]).collect();
+    let mut far = voice.clone();
+    far.resize(2 * voice.len(), 0.0);
+    // An echo after 100 ms, and then the same words from the near end.
+    let late = std::iter::repeat_n(&0.0, 1600).chain(&voice).map(|sample| 0.5 * sample);
+    let near: Vec<f32> = late.take(voice.len()).chain(voice.iter().copied()).collect();
+    let mut out = Vec::new();
+    for (index, (far, near)) in far.chunks_exact(160).zip(near.chunks_exact(160)).enumerate() {
+        let mut frame = Frame::new(format);
+        frame.set_position(160 * index as i64);
+        frame.samples_mut().copy_from_slice(far);
+        far_end.push(&frame).unwrap();
+        frame.samples_mut().copy_from_slice(near);
+        out.extend_from_slice(stage.process(&mut frame).unwrap().unwrap().samples());
+    }
+    let change = |from: usize, to: usize| level(&out[from + 160..to + 160]) - level(&near[from..to]);
+    within("change of the echo in dB", change(32_000, 64_000), -100.0..=-20.0)?;
+    within("change of the near end in dB", change(voice.len() + 16_000, out.len() - 4000), -0.1..=0.1)
 }
 
 pub fn counts_what_is_no_sound(probe: &Probe) -> Result<(), String> {

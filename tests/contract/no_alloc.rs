@@ -49,6 +49,43 @@ fn no_stage_and_no_profile_allocates_once_it_is_prepared() {
     }
 }
 
+#[test]
+fn echo_cancellation_does_not_allocate_on_either_thread() {
+    use voxframe::EchoCancel;
+    use voxframe::echo::far_end;
+    let (near, far) = (Format::stereo(48_000).unwrap(), Format::stereo(44_100).unwrap());
+    let (mut far_end, reference) = far_end(far);
+    let (stage, control) = EchoCancel::default().live();
+    let mut canceller = stage.with_far_end(&reference).prepare(near).unwrap();
+    let (mut played, mut heard) = (Frame::new(far), Frame::new(near));
+    let playing = std::thread::spawn(move || {
+        allocations(|| {
+            for round in 0..300 {
+                fill(&mut played, round);
+                played.set_position(441 * round as i64);
+                far_end.push(&played).unwrap();
+                std::thread::yield_now();
+            }
+        })
+    });
+    let hearing = std::thread::spawn(move || {
+        let count = allocations(|| {
+            for round in 0..300 {
+                fill(&mut heard, round);
+                // Frames are missed now and then.
+                heard.set_position(480 * (round + round / 50) as i64);
+                canceller.process(&mut heard).unwrap();
+            }
+            canceller.reset();
+        });
+        (count, canceller)
+    });
+    assert_eq!(playing.join().unwrap(), 0);
+    let (count, canceller) = hearing.join().unwrap();
+    assert_eq!((count, control.reading()), (0, Default::default()));
+    drop(canceller);
+}
+
 #[cfg(feature = "denoise")]
 #[test]
 fn noise_suppression_is_reset_any_number_of_times() {

@@ -4,6 +4,7 @@
 mod call_sim;
 mod custom_stage;
 mod decode;
+mod duplex;
 #[path = "../ogg/files.rs"]
 #[allow(dead_code, reason = "the tests of Ogg take more of it")]
 mod ogg_files;

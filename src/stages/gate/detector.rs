@@ -65,6 +65,11 @@ pub(super) struct GateDetector {
 }
 
 impl GateDetector {
+    /// Detector that was told the power of the noise.
+    pub fn with_noise(power: f32) -> Self {
+        Self { noise: NoiseEstimate::at(power), ..Self::default() }
+    }
+
     /// Takes in the power of the next millisecond; returns whether the gate is open. The far end does not open it.
     pub fn update(&mut self, gate: &GateCoefficients, power: f32, lesson: Lesson, far_end: bool) -> bool {
         self.power = self.power * gate.smoothing + power * (1.0 - gate.smoothing);

@@ -56,6 +56,11 @@ impl Default for NoiseEstimate {
 }
 
 impl NoiseEstimate {
+    /// Estimate that begins with a power it was told, and gives that up soon where it is wrong.
+    pub fn at(power: f32) -> Self {
+        Self { power, ms: SETTLED_MS, ..Self::default() }
+    }
+
     /// Takes in the power of a millisecond; `min` is the noise below which it makes no difference.
     pub fn update(&mut self, power: f32, lesson: Lesson, min: f32) {
         if power <= SILENCE_POWER {

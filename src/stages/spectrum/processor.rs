@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
-use super::ring::Ring;
 use super::settings::{MAX_FFT_SIZE, Spectrum};
 use crate::control::{ControlPort, Live, LiveStage};
 use crate::core::{Format, Frame, Processor, Result, Stage};
+use crate::dsp::sample_ring::SampleRing;
 
 /// Newest samples of one processor, down-mixed to mono.
 #[derive(Debug)]
 pub(super) struct SampleStore {
     /// Twice the longest FFT: a reader has as long to copy the samples as it took to record them.
-    pub ring: Ring<{ 2 * MAX_FFT_SIZE }>,
+    pub ring: SampleRing,
     pub sample_rate_hz: u32,
 }
 
@@ -34,7 +34,8 @@ impl Live for Spectrum {
 impl LiveStage for Spectrum {
     fn prepare_with(self, input: Format, port: ControlPort<Self>) -> Result<SpectrumProcessor> {
         self.check()?;
-        let store = Arc::new(SampleStore { ring: Ring::new(), sample_rate_hz: input.sample_rate_hz() });
+        let store =
+            Arc::new(SampleStore { ring: SampleRing::new(2 * MAX_FFT_SIZE), sample_rate_hz: input.sample_rate_hz() });
         port.share(Arc::clone(&store) as _);
         Ok(SpectrumProcessor { format: input, _port: port, store })
     }

@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 /// Attempts of a reader to copy samples before they are overwritten.
 const ATTEMPTS: usize = 100;
 
-/// Ring buffer of `LENGTH` samples: one thread writes, any number read.
+/// Ring buffer of a fixed number of samples: one thread writes, any number read.
 #[derive(Debug)]
-pub(super) struct Ring<const LENGTH: usize> {
+pub(crate) struct SampleRing {
     /// Bits of the samples.
     slots: Box<[AtomicU32]>,
     /// Samples written, the silence before the first included.
@@ -16,13 +16,13 @@ pub(super) struct Ring<const LENGTH: usize> {
     begun: AtomicU64,
 }
 
-impl<const LENGTH: usize> Ring<LENGTH> {
-    /// Ring full of silence.
-    pub fn new() -> Self {
+impl SampleRing {
+    /// Ring of `length` samples, full of silence. Allocates.
+    pub fn new(length: usize) -> Self {
         Self {
-            slots: (0..LENGTH).map(|_| AtomicU32::new(0)).collect(),
-            written: AtomicU64::new(LENGTH as u64),
-            begun: AtomicU64::new(LENGTH as u64),
+            slots: (0..length).map(|_| AtomicU32::new(0)).collect(),
+            written: AtomicU64::new(length as u64),
+            begun: AtomicU64::new(length as u64),
         }
     }
 
@@ -38,7 +38,7 @@ impl<const LENGTH: usize> Ring<LENGTH> {
         // Announced first: whoever reads a sample written below finds, when it looks afterwards, that it was.
         self.begun.store(end, Ordering::Relaxed);
         fence(Ordering::Release);
-        let first = start as usize % LENGTH;
+        let first = (start % self.slots.len() as u64) as usize;
         let (before, after) = self.slots.split_at(first);
         for part in [after, before] {
             for (slot, sample) in part.iter().zip(samples.by_ref()) {
@@ -50,23 +50,31 @@ impl<const LENGTH: usize> Ring<LENGTH> {
 
     /// Copies the newest samples, oldest first; returns the position after the last of them, or `None` if the writer
     /// was so fast that it overwrote them in every attempt.
+    #[cfg_attr(not(feature = "spectrum"), allow(dead_code))]
     pub fn read(&self, newest: &mut [f32]) -> Option<u64> {
-        for _ in 0..ATTEMPTS {
+        (0..ATTEMPTS).find_map(|_| {
             let end = self.position();
-            let start = end.wrapping_sub(newest.len() as u64);
-            let (before, after) = self.slots.split_at(start as usize % LENGTH);
-            let mut samples = newest.iter_mut();
-            for part in [after, before] {
-                for (slot, sample) in part.iter().zip(samples.by_ref()) {
-                    *sample = f32::from_bits(slot.load(Ordering::Relaxed));
-                }
-            }
-            fence(Ordering::Acquire);
-            if self.begun.load(Ordering::Relaxed).wrapping_sub(start) <= LENGTH as u64 {
-                return Some(end);
+            self.read_at(end.wrapping_sub(newest.len() as u64), newest).then_some(end)
+        })
+    }
+
+    /// Copies the samples from position `start` on; `false` if they are not written yet, or overwritten already. What
+    /// is in `samples` then is of no use.
+    pub fn read_at(&self, start: u64, samples: &mut [f32]) -> bool {
+        let (length, wanted) = (self.slots.len() as u64, samples.len() as u64);
+        let ready = self.position().wrapping_sub(start);
+        if !(wanted..=length).contains(&ready) {
+            return false;
+        }
+        let (before, after) = self.slots.split_at((start % length) as usize);
+        let mut samples = samples.iter_mut();
+        for part in [after, before] {
+            for (slot, sample) in part.iter().zip(samples.by_ref()) {
+                *sample = f32::from_bits(slot.load(Ordering::Relaxed));
             }
         }
-        None
+        fence(Ordering::Acquire);
+        self.begun.load(Ordering::Relaxed).wrapping_sub(start) <= length
     }
 }
 
@@ -77,7 +85,7 @@ mod tests {
 
     #[test]
     fn the_newest_samples_are_read_in_order() {
-        let ring = Ring::<16>::new();
+        let ring = SampleRing::new(16);
         let mut newest = [1.0; 8];
         assert_eq!(ring.read(&mut newest), Some(16));
         assert_eq!(newest, [0.0; 8]);
@@ -93,8 +101,19 @@ mod tests {
     }
 
     #[test]
+    fn only_what_is_there_is_read_at_a_position() {
+        let ring = SampleRing::new(16);
+        ring.write((16..30).map(|i| i as f32));
+        let mut samples = [0.0; 4];
+        assert!(ring.read_at(14, &mut samples) && samples == [0.0, 0.0, 16.0, 17.0]);
+        assert!(ring.read_at(26, &mut samples) && samples == [26.0, 27.0, 28.0, 29.0]);
+        assert!(!ring.read_at(27, &mut samples), "not written yet");
+        assert!(!ring.read_at(13, &mut samples), "overwritten");
+    }
+
+    #[test]
     fn samples_overwritten_while_they_were_read_are_not_handed_out() {
-        let ring = Ring::<64>::new();
+        let ring = SampleRing::new(64);
         let done = AtomicBool::new(false);
         std::thread::scope(|scope| {
             scope.spawn(|| {

@@ -1,0 +1,23 @@
+//! Acoustic echo cancellation.
+
+mod canceller;
+mod clock_drift;
+mod delay_search;
+mod echo_path;
+mod far_end;
+mod far_history;
+mod kalman;
+mod kernels;
+mod noise_floor;
+mod processor;
+mod residual_echo;
+mod settings;
+mod spectrum;
+mod statistics;
+mod suppressor;
+mod transform;
+mod weighted_overlap_add;
+
+pub use far_end::{EchoReference, FarEnd, far_end};
+pub use processor::{EchoCancelProcessor, EchoCancelStage};
+pub use settings::{EchoCancel, EchoCancelReading, Suppression};
