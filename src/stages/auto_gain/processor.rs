@@ -111,15 +111,17 @@ impl Processor for AutoGainProcessor {
         let ms = self.format.frame_ms();
         let analysis = self.detector.analyse(frame);
         let speaking = self.decision.update(&Thresholds::default(), &analysis, ms);
-        self.speech.update(frame, &analysis, speaking);
+        // Music is no voice, and not the noise between words either.
+        let voice = speaking && !analysis.music;
+        self.speech.update(frame, &analysis, voice);
         self.noise.update(&analysis, speaking, ms);
-        self.controller.step(&self.settings, &self.speech, &self.noise, speaking, ms as f32 / 1000.0);
+        self.controller.step(&self.settings, &self.speech, &self.noise, voice, ms as f32 / 1000.0);
         self.apply_gain(frame);
         self.port.publish(AutoGainReading {
             gain_db: self.controller.gain_db(),
             speech_dbov: self.speech.dbov().unwrap_or(SILENCE_DBFS),
             noise_dbfs: self.noise.dbfs().unwrap_or(SILENCE_DBFS),
-            speaking,
+            speaking: voice,
         });
         Ok(Some(frame))
     }
