@@ -88,7 +88,8 @@ fn run(args: &Args) -> Result {
     let (mut microphone, mut loudspeaker, mut ends, mut controls) =
         call.open(microphone, loudspeaker).of(&args.input)?;
 
-    let length = input.samples_at(1000).next_multiple_of(TICK_MS) + TAIL_MS;
+    let ticks = (input.header().samples * 1000).div_ceil(u64::from(rate_hz) * TICK_MS);
+    let length = ticks * TICK_MS + TAIL_MS;
     let mut heard = Frame::new(Format::mono(RATE_HZ).of(&args.output)?);
     let samples = length / TICK_MS * heard.samples().len() as u64;
     let mut wav = WavOutput::create(&args.output, heard.format(), true, samples)?;
