@@ -35,6 +35,9 @@ const UNHEARD: [u32; 2] = [120, 500];
 /// Blocks of the far end in which an echo that turns out louder than it seemed makes the filter begin anew.
 const SETTLING: u32 = 80;
 
+/// Blocks of the far end in which the filter may expect any echo: the return gain is not known yet.
+const UNCAPPED: u32 = 25;
+
 /// Share of the energy that a filter in the right place leaves at most.
 const WORKS: f32 = 0.25;
 
@@ -262,13 +265,13 @@ impl Canceller {
         if self.located && (self.lag..=self.lag + SLACK).contains(&wanted) {
             return;
         }
-        let moved = self.located.then_some(wanted as i32 - self.lag as i32);
+        let (moved, is_first) = (wanted as i32 - self.lag as i32, !self.located);
         self.lag = wanted;
         self.located = true;
         self.settled = 0;
         self.expected = self.return_gain.iter().sum();
         for channel in &mut self.channels {
-            channel.path.change_lag(moved, &self.return_gain);
+            channel.path.change_lag(moved, is_first, &self.return_gain);
         }
     }
 
@@ -288,7 +291,9 @@ impl Canceller {
             self.expected = total;
         }
         for channel in &mut self.channels {
-            channel.path.cap(&self.return_gain);
+            if self.settled > UNCAPPED {
+                channel.path.cap(&self.return_gain);
+            }
             if louder {
                 channel.path.expect(&self.return_gain);
             }

@@ -53,12 +53,13 @@ impl EchoPath {
         self.better = [0; 2];
     }
 
-    /// Begins to look for an echo whose lag changed by `blocks`; `None` the first time. The slow filter keeps what it
-    /// knows, the fast one moves it: the better hypothesis wins.
-    pub fn change_lag(&mut self, blocks: Option<i32>, return_gain: &Bins) {
+    /// Begins to look for an echo whose lag changed by `blocks`. The first time it was there before, and both filters move
+    /// what they know. Later the slow one keeps it: the better hypothesis wins.
+    pub fn change_lag(&mut self, blocks: i32, is_first: bool, return_gain: &Bins) {
         let [slow, fast] = &mut self.filters;
-        if let Some(blocks) = blocks {
-            fast.copy_taps_shifted(slow, blocks);
+        fast.copy_taps_shifted(slow, blocks);
+        if is_first {
+            slow.copy_taps(fast);
         }
         self.expect(return_gain);
     }

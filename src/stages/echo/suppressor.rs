@@ -18,7 +18,7 @@ const FULL: Strength = Strength { over: [8.0, 0.185], floor: [0.0016, 0.1] };
 const LIGHT: Strength = Strength { over: [3.0, 0.185], floor: [0.18, 0.35] };
 
 /// Logarithm of what is left over what is expected, above which there is a near end, and further until it is certain.
-const PRESENT: f32 = 0.907;
+const PRESENT: f32 = 0.85;
 const CERTAIN: f32 = 0.3;
 
 /// Smoothing of the presence for each block, up and down.
