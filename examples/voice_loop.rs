@@ -1,60 +1,65 @@
-//! A voice call to oneself without a device: simulated callbacks → uplink → UDP on loopback → downlink → simulated callbacks,
-//! with mute and meters from a third thread.
+//! A call of two people without a device: simulated callbacks → uplink → UDP on loopback → downlink → simulated callbacks.
+//! Ann has a loudspeaker in a room with echo, Bob a headset; they speak by turns. Each second tells what Bob hears: while
+//! he speaks himself, that would be his own echo.
 //!
 //! `cargo run --release --features rtp --example voice_loop`
 //!
-//! A sound card's callbacks take the place of the two loops at the end; the rest is what an application writes.
+//! `Participant` is what an application writes; a sound card's callbacks take the place of the loop in `main`.
 
-use std::error::Error;
+use std::collections::VecDeque;
 use std::net::UdpSocket;
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use voxframe::call::{Downlink, DownlinkOutput, UplinkProcessor};
-use voxframe::device::{PacketQueueInput, PacketQueueOutput, packet_queue};
-use voxframe::jitter::JitterBufferInput;
+use voxframe::call::{Call, CallControls, CallNetwork, ConnectionReport, Device, Loudspeaker, Microphone};
 use voxframe::rtp::{RtpReceiver, RtpSender};
-use voxframe::{Capture, Packet, Playout, Processor, Profile};
+use voxframe::{Packet, Profile};
 
-/// What the microphone's callback owns. It makes no system call: packets go to the network thread through a queue.
-struct Microphone {
-    capture: Capture,
-    uplink: UplinkProcessor,
-    packets: PacketQueueInput,
+type Result<T = (), E = Box<dyn std::error::Error + Send + Sync>> = std::result::Result<T, E>;
+
+const SECONDS: u64 = 8;
+const RATE_HZ: u32 = 48_000;
+/// A device's buffer: 256 samples, which is no frame.
+const BUFFER: usize = 256;
+
+struct Participant {
+    microphone: Microphone,
+    loudspeaker: Loudspeaker,
+    controls: CallControls,
+    network: JoinHandle<Result>,
 }
 
-impl Microphone {
-    fn callback(&mut self, data: &[i16]) -> voxframe::Result<()> {
-        let Self { capture, uplink, packets } = self;
-        capture.run(data, uplink, |packet| packets.push(packet))
+impl Participant {
+    fn join(socket: UdpSocket, ssrc: u32) -> Result<Self> {
+        let device = Device::new(RATE_HZ, 1);
+        let call = Call { profile: Profile::balanced(), ..Call::default() };
+        let (microphone, loudspeaker, network, controls) = call.open(device, device)?;
+        let network = thread::spawn(move || run_network(&socket, network, ssrc));
+        Ok(Self { microphone, loudspeaker, controls, network })
     }
-}
 
-/// What the loudspeaker's callback owns: a jitter buffer with volume, limiter and meter behind it.
-struct Loudspeaker {
-    playout: Playout,
-    downlink: DownlinkOutput,
-}
-
-impl Loudspeaker {
-    fn callback(&mut self, out: &mut [f32]) -> voxframe::Result<()> {
-        self.playout.fill(out, &mut self.downlink)
+    /// Each second: the connection as this side sees it. (What the far end reports by RTCP would be better.)
+    fn report(&mut self, at: Duration) -> Result {
+        let buffer = self.controls.downlink.jitter_buffer.reading();
+        self.controls.report(&ConnectionReport {
+            at,
+            packets_lost: Some(buffer.packets_lost as i64),
+            packets_received: Some(buffer.packets_received),
+            ..ConnectionReport::default()
+        })?;
+        Ok(())
     }
 }
 
 /// The network thread: sends what the queue holds, and hands what arrives to the jitter buffer.
-fn network(
-    socket: &UdpSocket,
-    mut outgoing: PacketQueueOutput,
-    mut incoming: JitterBufferInput,
-    until: Instant,
-) -> Result<(), Box<dyn Error + Send + Sync>> {
-    let mut sender = RtpSender::new(111, 0x5eed_cafe, 65_500, 0xffff_0000)?;
+fn run_network(socket: &UdpSocket, mut network: CallNetwork, ssrc: u32) -> Result {
+    let mut sender = RtpSender::new(111, ssrc, 65_500, 0xffff_0000)?;
     let mut receiver = RtpReceiver::new(111)?;
     let (mut datagram, mut packet) = ([0; 1500], Packet::new());
     socket.set_read_timeout(Some(Duration::from_millis(5)))?;
-    while Instant::now() < until {
-        while let Some(packet) = outgoing.pop() {
+    let end = Instant::now() + Duration::from_secs(SECONDS);
+    while Instant::now() < end {
+        while let Some(packet) = network.outgoing.pop() {
             if let Some(length) = sender.write(packet, &mut datagram)? {
                 socket.send(&datagram[..length])?;
             }
@@ -62,64 +67,64 @@ fn network(
         if let Ok(length) = socket.recv(&mut datagram)
             && let Ok(header) = receiver.read(&datagram[..length], &mut packet)
         {
-            incoming.push(header.sequence, header.timestamp, header.ssrc, packet.as_bytes())?;
+            network.incoming.push(header.sequence, header.timestamp, header.ssrc, packet.as_bytes())?;
         }
     }
     Ok(())
 }
 
-fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
-    let (until, second) = (Instant::now() + Duration::from_secs(6), Duration::from_secs(1));
-    let socket = UdpSocket::bind("127.0.0.1:0")?;
-    socket.connect(socket.local_addr()?)?; // to itself
+/// Something like a voice, from a sample on: syllables of a low tone with its partials.
+fn voice(from: usize, pitch_hz: f32) -> [f32; BUFFER] {
+    std::array::from_fn(|i| {
+        let t = (from + i) as f32 / RATE_HZ as f32;
+        let tone: f32 = (1..12).map(|n| (t * pitch_hz * n as f32 * std::f32::consts::TAU).sin() / n as f32).sum();
+        0.1 * tone * (t * 3.0 * std::f32::consts::TAU).sin().max(0.0)
+    })
+}
 
-    // A microphone of 44.1 kHz stereo and a loudspeaker of 48 kHz stereo.
-    let (capture, uplink, controls) = Profile::balanced().uplink_for(44_100, 2)?;
-    let mut mouth_to_ear_ms = capture.latency_ms() + uplink.latency_ms();
-    let (packets, outgoing) = packet_queue(50);
-    let mut microphone = Microphone { capture, uplink, packets };
+fn main() -> Result {
+    let (first, second) = (UdpSocket::bind("127.0.0.1:0")?, UdpSocket::bind("127.0.0.1:0")?);
+    first.connect(second.local_addr()?)?;
+    second.connect(first.local_addr()?)?;
+    let (mut ann, mut bob) = (Participant::join(first, 0xa)?, Participant::join(second, 0xb)?);
 
-    let (incoming, downlink, playout, speaker) = Downlink::default().open_for(48_000, 2)?;
-    mouth_to_ear_ms += playout.latency_ms();
-    let mut loudspeaker = Loudspeaker { playout, downlink };
+    // What is on its way from Ann's loudspeaker to her microphone: 40 ms.
+    let mut air: VecDeque<f32> = vec![0.0; RATE_HZ as usize / 25].into();
+    let (start, mut samples, mut second) = (Instant::now(), 0, 1);
+    while second < SECONDS {
+        let elapsed = start.elapsed();
+        while (samples as f64) < elapsed.as_secs_f64() * f64::from(RATE_HZ) {
+            let ann_speaks = samples / RATE_HZ as usize % 4 >= 2;
+            let silence = [0.0; BUFFER];
+            let mut heard = [0.0f32; BUFFER];
+            ann.loudspeaker.callback(&mut heard)?;
+            air.extend(heard);
+            let mut mixed = if ann_speaks { voice(samples, 190.0) } else { silence };
+            mixed.iter_mut().for_each(|sample| *sample += 0.3 * air.pop_front().unwrap_or_default());
+            ann.microphone.callback(&mixed)?;
 
-    let network = thread::spawn(move || network(&socket, outgoing, incoming, until));
-    let user_interface = thread::spawn(move || {
-        for seconds in 1.. {
-            thread::sleep(second);
-            if Instant::now() > until {
-                return Ok::<(), voxframe::Error>(());
-            }
-            controls.gain.update(|gain| gain.muted = seconds == 3)?; // in the fourth second nobody hears us
-            speaker.volume.update(|volume| volume.gain_db = -3.0)?;
-            let (sent, heard) = (controls.meter.reading(), speaker.meter.reading());
-            let network = speaker.jitter_buffer.reading();
+            bob.loudspeaker.callback(&mut heard)?;
+            bob.microphone.callback(&if ann_speaks { silence } else { voice(samples, 110.0) })?;
+            samples += BUFFER;
+        }
+        if elapsed >= Duration::from_secs(second) {
+            let speaker = if (second - 1) % 4 >= 2 { "Ann" } else { "Bob" };
+            let echo = ann.controls.uplink.echo_cancel.reading();
             println!(
-                "{seconds} s: sent {:6.1} dBFS, heard {:6.1} dBFS, {:3.0} ms mouth to ear, {:2} lost",
-                sent.rms_dbfs(0),
-                heard.rms_dbfs(0),
-                mouth_to_ear_ms + f64::from(network.jitter_buffer_delay_ms),
-                network.packets_lost,
+                "{second} s, {speaker} speaks: Bob hears {:6.1} dBFS; echo taken out {}; {:3.0} ms from mouth to ear; {}",
+                bob.controls.downlink.meter.reading().rms_dbfs(0),
+                echo.echo_return_loss_enhancement.map_or("unknown".into(), |db| format!("{db:.0} dB")),
+                ann.microphone.latency_ms() + bob.loudspeaker.latency_ms(),
+                ann.controls.profile(),
             );
-        }
-        Ok(())
-    });
-
-    // In place of two sound cards: buffers of lengths that are no frames, at their pace.
-    let (start, mut captured, mut played) = (Instant::now(), 0usize, 0usize);
-    while Instant::now() < until {
-        while (captured as f64) < start.elapsed().as_secs_f64() * 44_100.0 {
-            let hum = |i: usize| (3000.0 * (i as f32 * 0.03).sin() * (i as f32 * 0.0002).sin()) as i16;
-            let buffer: Vec<i16> = (captured..captured + 256).flat_map(|i| [hum(i); 2]).collect();
-            microphone.callback(&buffer)?;
-            captured += 256;
-        }
-        while (played as f64) < start.elapsed().as_secs_f64() * 48_000.0 {
-            loudspeaker.callback(&mut [0.0; 2 * 441])?;
-            played += 441;
+            ann.report(elapsed)?;
+            bob.report(elapsed)?;
+            second += 1;
         }
         thread::sleep(Duration::from_millis(2));
     }
-    user_interface.join().expect("it does not panic")?;
-    network.join().expect("it does not panic")
+    for participant in [ann, bob] {
+        participant.network.join().expect("it does not panic")?;
+    }
+    Ok(())
 }

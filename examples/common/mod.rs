@@ -7,6 +7,7 @@
 #![allow(dead_code, reason = "each example uses its part")]
 
 pub mod canvas;
+pub mod chart;
 #[cfg(feature = "opus")]
 pub mod codec;
 pub mod json;

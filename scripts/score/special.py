@@ -4,8 +4,9 @@
 usage: scripts/score/special.py RECORDINGS OUT_DIR PROCESS
 RECORDINGS holds speech/ and noise/ (recordings.tsv); PROCESS is the example `process`, built with --release. Makes OUT_DIR/NAME.wav (48 kHz
 mono, the same each time), runs each through every profile with --keep-level, and prints the change of level (dB) of its loud part (blocks of
-10 ms within 25 dB of the loudest twentieth): of its mean power, and of the worst tenth of its blocks. Whisper, laughter, DTMF, dog and siren are
-synthetic; a child's voice is a woman's, 1.35 times as fast. Needs ffmpeg.
+10 ms within 25 dB of the loudest twentieth, above 100 Hz): of its mean power, and of the worst tenth of its blocks. Whisper, laughter, DTMF, dog, siren and music
+on hold are synthetic; a child's voice is a woman's, 1.35 times as fast. Of music, also prints how far automatic gain lifts it in the end. Needs
+ffmpeg.
 """
 import os
 import subprocess
@@ -108,6 +109,19 @@ def siren():
     return sum(np.sin(k * phase) / k for k in range(1, 7))
 
 
+def music_on_hold(rng):
+    """A waltz of plucked chords and a lead, 20 s; every 4 s it surges by 20 dB within a second, and falls away again."""
+    chords, lead, out = [[0, 4, 7], [9, 12, 16], [5, 9, 12], [7, 11, 14]], [12, 16, 19, 21, 19, 16], np.zeros(20 * RATE)
+    tone = lambda note, t: sum(np.sin(2 * np.pi * 220 * 2 ** (note / 12) * k * t) / k**1.5 for k in range(1, 7))
+    for beat in range(50):
+        start, t = int(0.4 * beat * RATE), seconds(min(1.2, 20 - 0.4 * beat))
+        notes = [chords[beat // 3 % 4][0] - 12] if beat % 3 == 0 else chords[beat // 3 % 4]
+        notes = [*notes, *([lead[rng.integers(6)]] if beat % 2 else [])]
+        out[start : start + len(t)] += sum(tone(note, t) for note in notes) * np.exp(-t / 0.4) * np.minimum(t / 0.005, 1)
+    surge = np.interp(np.arange(len(out)) / RATE % 4, [0, 1, 2, 3, 4], [-20, -20, 0, 0, -20])
+    return out * 10 ** (surge / 20)
+
+
 def sounds(recordings):
     rng = np.random.default_rng(1)
     voice = lambda name: load(f"{recordings}/speech/{name}.wav")
@@ -117,31 +131,46 @@ def sounds(recordings):
     yield "music", room(to_level(load(f"{recordings}/noise/music_loop_48k.wav"), -24)), None
     yield "DTMF", room(to_level(dtmf(), -20)), None
     yield "laughter", room(to_level(laughter(rng), -24)), None
-    for name in ["en_f2_48k", "en_m1_48k", "de_f_kerstin_0004"]:
-        yield f"whisper, {name}", room(to_level(whisper(voice(name), rng), -40)), None
+    for name in ["en_f2_48k", "en_m1_48k", "de_f_kerstin_0004", "lyra1_48k", "ja_16k"]:
+        # Five times over: what is left depends on the noise in the whisper.
+        yield f"whisper, {name}", room(to_level(whisper(np.tile(voice(name), 5), rng), -40)), None
     second_at = slice(len(first), len(first) + len(second))
     yield "two talkers, the one 12 dB softer", room(np.concatenate([first, second, first, second])), second_at
     yield "child", room(to_level(resample_poly(voice("en_f2_48k"), 100, 135), -24)), None
     yield "keyboard", room(load(f"{recordings}/noise/laptop_taps_48k.wav")), None
     yield "dog", room(to_level(dog(rng), -24)), None
     yield "siren", room(to_level(siren(), -24)), None
+    for dbfs in [-24, -34, -44]:
+        yield f"music on hold, {dbfs} dBFS", room(to_level(music_on_hold(rng), dbfs)), None
+
+
+def lift_db(before, after):
+    """Level of the last 4 s after automatic gain against that without."""
+    return 10 * np.log10((after[-4 * RATE :] ** 2).mean() / (before[-4 * RATE :] ** 2).mean())
 
 
 def main(recordings, out, process):
     os.makedirs(out, exist_ok=True)
     print("| sound | " + " | ".join(PROFILES) + " |\n|" + " --- |" * (len(PROFILES) + 1))
+    lifts = []
     for name, sound, part in sounds(recordings):
         path = f"{out}/{name.replace(', ', '_').replace(' ', '-')}"
         sf.write(f"{path}.wav", sound.astype(np.float32), RATE, subtype="FLOAT")
         cells = []
         for profile in PROFILES:
             done = f"{path}.{profile}.wav"
-            command = [process, f"{path}.wav", done, "--profile", profile, "--keep-level"]
-            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+            command = [process, f"{path}.wav", done, "--profile", profile]
+            if name.startswith("music"):
+                subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+                lifted = load(done)
+            subprocess.run([*command, "--keep-level"], check=True, stdout=subprocess.DEVNULL)
+            if name.startswith("music"):
+                lifts.append(f"{name}, {profile}: lifted by {lift_db(load(done), lifted):.1f} dB")
             whole = slice(None) if part is None else part
             mean, worst = kept_db(sound[whole], load(done)[whole])
             cells.append(f"{mean:.1f} / {worst:.1f}".replace("-", "−"))
         print(f"| {name} | " + " | ".join(cells) + " |", flush=True)
+    print("\n" + "\n".join(lifts))
 
 
 if len(sys.argv) != 4:

@@ -3,8 +3,9 @@
 
 usage: scripts/score/talkers.py CLEAN_DIR SYSTEM_DIR...
 CLEAN_DIR holds NAME.wav, clean speech at 48 kHz; each SYSTEM_DIR holds NAME.wav as processed, without delay and without automatic gain.
-Prints for each file and system the change of level (dB) of the loud part (blocks of 10 ms within 25 dB of the loudest twentieth): of its
-mean power, and of the worst tenth of its blocks. The last line is the worst file of each.
+Prints for each file and system the change of level (dB) above 100 Hz of the loud part (blocks of 10 ms within 25 dB of the loudest twentieth):
+of its mean power, and of the worst tenth of its blocks. Below 100 Hz is rumble: in two of the recordings it is as loud between words as soft
+speech, and to be taken away. The last line is the worst file of each.
 """
 import glob
 import os
@@ -12,8 +13,10 @@ import sys
 
 import numpy as np
 import soundfile as sf
+from scipy.signal import butter, sosfiltfilt
 
 BLOCK = 480
+ABOVE_RUMBLE = butter(4, 100, "high", fs=48000, output="sos")
 
 
 def load(path):
@@ -23,6 +26,7 @@ def load(path):
 
 
 def kept_db(clean, out):
+    clean, out = (sosfiltfilt(ABOVE_RUMBLE, x) for x in (clean, out))
     n = min(len(clean), len(out)) // BLOCK
     clean, out = ((x[: n * BLOCK].reshape(n, BLOCK) ** 2).mean(1) for x in (clean, out))
     loud = clean > np.percentile(clean, 95) * 10**-2.5

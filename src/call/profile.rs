@@ -55,7 +55,8 @@ use crate::stages::resample::Quality;
 pub struct Profile {
     /// Kind of profile: which of the three it started as.
     pub kind: ProfileKind,
-    /// Sample rate that is encoded, in Hz.
+    /// Sample rate in Hz, and so the audio bandwidth. An uplink narrows the band of its encoder to it. The encoder itself
+    /// runs at 48 kHz, so that it stays when the profile is [switched](super::Controls::switch).
     pub sample_rate_hz: u32,
     /// Resampling quality, where the microphone has another rate.
     pub resample: Quality,
@@ -87,8 +88,9 @@ pub struct Profile {
 }
 
 impl Profile {
-    /// Low-latency profile: 16 kHz, packets of 10 ms, no noise suppression; at most 20 ms from a 48 kHz microphone to a
-    /// packet, 30 with echo cancellation. Without a suppressor nothing tells soft speech from noise for sure, so the gate lowers pauses by 10 dB and
+    /// Low-latency profile: wideband, packets of 10 ms, no noise suppression; at most 20 ms from a 48 kHz microphone to a
+    /// packet, 30 with echo cancellation. Without a suppressor nothing tells soft speech from noise for sure, so the gate
+    /// lowers pauses by 10 dB and
     /// mutes nobody.
     pub fn low_latency() -> Self {
         Self {
@@ -156,11 +158,17 @@ impl Profile {
     }
 }
 
+impl Default for Profile {
+    fn default() -> Self {
+        Self::balanced()
+    }
+}
+
 /// Names of the profiles, as they are printed and parsed.
 const PROFILE_NAMES: [&str; 3] = ["low-latency", "balanced", "high-quality"];
 
-/// Kind of [`Profile`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+/// Kind of [`Profile`]. Ordered by cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "kebab-case"))]
 #[non_exhaustive]
 pub enum ProfileKind {

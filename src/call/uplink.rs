@@ -1,92 +1,21 @@
 //! Uplinks: the stages of a profile and its encoder, running, with a handle for each.
 
+use std::sync::PoisonError;
+
+use super::controls::{Controls, Running, slow_stages};
 use super::profile::Profile;
+use super::switch::{SwitchProcessor, switch};
 use crate::control::{Handle, LiveStage};
 use crate::core::{Chain, Format, Frame, Packet, Pipeline, Processor, Result, Stage};
 use crate::device::Capture;
-use crate::opus::{OpusEncode, OpusEncodeProcessor};
-use crate::stages::auto_gain::AutoGain;
-use crate::stages::denoise::Denoise;
-use crate::stages::echo::{EchoCancel, EchoReference};
-use crate::stages::gain::Gain;
-use crate::stages::gate::NoiseGate;
-use crate::stages::high_pass::HighPass;
-use crate::stages::limiter::Limiter;
-use crate::stages::meter::LevelMeter;
+use crate::opus::{Bandwidth, OpusEncode, OpusEncodeProcessor};
 use crate::stages::resample::Resample;
 
 /// Rate at which noise is suppressed, in Hz.
 const DENOISE_RATE_HZ: u32 = 48_000;
 
-/// Handles to every stage of an uplink. They stay valid whatever is built after one another from them.
-///
-/// A stage that the profile leaves out has a handle too; what is set there waits until a profile takes the stage in.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Controls {
-    /// Echo cancellation.
-    pub echo_cancel: Handle<EchoCancel>,
-    /// Gain and mute.
-    pub gain: Handle<Gain>,
-    /// Noise suppression; reads the speech probability.
-    pub denoise: Handle<Denoise>,
-    /// High-pass.
-    pub high_pass: Handle<HighPass>,
-    /// Automatic gain; reads the levels of speech and noise before it.
-    pub auto_gain: Handle<AutoGain>,
-    /// Noise gate.
-    pub gate: Handle<NoiseGate>,
-    /// Limiter.
-    pub limiter: Handle<Limiter>,
-    /// Level meter of what is encoded.
-    pub meter: Handle<LevelMeter>,
-    /// Encoder.
-    pub opus: Handle<OpusEncode>,
-    /// Far end whose echo is cancelled in the uplinks that are built from now on; `None`: none is.
-    pub far_end: Option<EchoReference>,
-}
-
-impl Controls {
-    /// Handles that hold the settings of `profile`, for nothing that runs yet.
-    pub fn new(profile: &Profile) -> Self {
-        Self {
-            echo_cancel: Handle::new(profile.echo_cancel.unwrap_or_default()),
-            gain: Handle::new(profile.gain),
-            denoise: Handle::new(profile.denoise.unwrap_or_default()),
-            high_pass: Handle::new(profile.high_pass.unwrap_or_default()),
-            auto_gain: Handle::new(profile.auto_gain.unwrap_or_default()),
-            gate: Handle::new(profile.gate.unwrap_or_default()),
-            limiter: Handle::new(profile.limiter.unwrap_or_default()),
-            meter: Handle::new(profile.meter),
-            opus: Handle::new(profile.opus),
-            far_end: None,
-        }
-    }
-
-    /// These handles, with a far end: what the loudspeaker plays, whose echo is then cancelled in every uplink that is
-    /// built with them. It adds 10 ms to the latency. While the far end is silent, or heard by no microphone, the sound
-    /// passes unchanged.
-    ///
-    /// ```
-    /// # #[cfg(all(feature = "resample", feature = "denoise", feature = "opus"))] {
-    /// use voxframe::call::{Controls, Downlink};
-    /// use voxframe::echo::far_end;
-    /// use voxframe::{Format, Profile, Source};
-    /// let (_network, downlink, _) = Downlink::default().open(Format::mono(48_000)?)?;
-    /// let (far_end, reference) = far_end(downlink.output_format());
-    /// let mut loudspeaker = downlink.then(far_end)?; // what the playout pulls from
-    /// let profile = Profile::balanced();
-    /// let controls = Controls::new(&profile).with_far_end(&reference);
-    /// let uplink = profile.uplink_with(Format::mono(48_000)?, &controls)?;
-    /// assert_eq!(uplink.pipeline().stages().next().unwrap().0, "echo-cancel");
-    /// # loudspeaker.pull();
-    /// # }
-    /// # Ok::<(), voxframe::Error>(())
-    /// ```
-    pub fn with_far_end(self, reference: &EchoReference) -> Self {
-        Self { far_end: Some(reference.clone()), ..self }
-    }
-}
+/// Rate of the encoder of an uplink, in Hz: the one that suits all profiles.
+const ENCODER_RATE_HZ: u32 = 48_000;
 
 impl Profile {
     /// Frame stages of this profile, for an encoder of one's own, and handles to them. Without echo cancellation, as there
@@ -132,11 +61,18 @@ impl Profile {
     /// # Errors
     /// As [`uplink`](Self::uplink).
     pub fn uplink_with(&self, microphone: Format, controls: &Controls) -> Result<UplinkProcessor> {
-        let OpusEncode { fec, dred_ms, loss_percent, .. } = controls.opus.settings();
-        let opus = OpusEncode { fec, dred_ms, loss_percent, ..self.encoder(microphone.channels()) };
-        let frames = self.build(microphone, controls)?;
-        let encoder = controls.opus.attach_with(opus).prepare(frames.output_format())?;
-        Ok(UplinkProcessor { chain: Chain::new(frames, encoder) })
+        let mut front = Pipeline::new(microphone);
+        if let (Some(settings), Some(reference)) = (self.echo_cancel, &controls.far_end) {
+            front.push("echo-cancel", controls.echo_cancel.attach_with(settings).with_far_end(reference))?;
+        }
+        front.push("gain", controls.gain.attach())?;
+        let (voice, voice_switch) = switch(self.build_voice(microphone, controls)?);
+        let (dynamics, dynamics_switch) = switch(self.build_dynamics(voice.output_format(), controls)?);
+        let opus = self.encoder_after(&controls.opus.settings(), microphone.channels());
+        let encoder = controls.opus.attach_with(opus).prepare(dynamics.output_format())?;
+        *controls.running.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some(Running { voice: voice_switch, has: slow_stages(self), dynamics: dynamics_switch });
+        Ok(UplinkProcessor { chain: Chain::new(front, Chain::new(voice, Chain::new(dynamics, encoder))) })
     }
 
     /// Capture and uplink of a device, made together: [`Capture::for_device`], and the [`uplink`](Self::uplink) for its
@@ -159,23 +95,57 @@ impl Profile {
         Ok((capture, uplink, controls))
     }
 
+    /// All frame stages.
     fn build(&self, microphone: Format, controls: &Controls) -> Result<Pipeline> {
         let mut pipeline = Pipeline::new(microphone);
-        if let (Some(settings), Some(reference)) = (self.echo_cancel, &controls.far_end) {
-            pipeline.push("echo-cancel", controls.echo_cancel.attach_with(settings).with_far_end(reference))?;
-        }
         pipeline.push("gain", controls.gain.attach())?;
-        if self.denoise.is_some() {
-            self.change_rate(&mut pipeline, DENOISE_RATE_HZ)?;
-            push(&mut pipeline, "denoise", &controls.denoise, self.denoise)?;
-        }
-        self.change_rate(&mut pipeline, self.sample_rate_hz)?;
-        push(&mut pipeline, "high-pass", &controls.high_pass, self.high_pass)?;
-        push(&mut pipeline, "auto-gain", &controls.auto_gain, self.auto_gain)?;
-        push(&mut pipeline, "gate", &controls.gate, self.gate)?;
-        push(&mut pipeline, "limiter", &controls.limiter, self.limiter)?;
-        pipeline.push("meter", controls.meter.attach_with(self.meter))?;
+        self.append_voice(&mut pipeline, controls, self.sample_rate_hz)?;
+        self.append_dynamics(&mut pipeline, controls)?;
         Ok(pipeline)
+    }
+
+    /// First part of the stages between gain and encoder.
+    pub(super) fn build_voice(&self, input: Format, controls: &Controls) -> Result<Pipeline> {
+        let mut pipeline = Pipeline::new(input);
+        self.append_voice(&mut pipeline, controls, ENCODER_RATE_HZ)?;
+        Ok(pipeline)
+    }
+
+    /// Second part of them.
+    pub(super) fn build_dynamics(&self, input: Format, controls: &Controls) -> Result<Pipeline> {
+        let mut pipeline = Pipeline::new(input);
+        self.append_dynamics(&mut pipeline, controls)?;
+        Ok(pipeline)
+    }
+
+    fn append_voice(&self, pipeline: &mut Pipeline, controls: &Controls, rate_hz: u32) -> Result<()> {
+        if self.denoise.is_some() {
+            self.change_rate(pipeline, DENOISE_RATE_HZ)?;
+            push(pipeline, "denoise", &controls.denoise, self.denoise)?;
+        }
+        self.change_rate(pipeline, rate_hz)?;
+        push(pipeline, "high-pass", &controls.high_pass, self.high_pass)?;
+        push(pipeline, "auto-gain", &controls.auto_gain, self.auto_gain)
+    }
+
+    fn append_dynamics(&self, pipeline: &mut Pipeline, controls: &Controls) -> Result<()> {
+        push(pipeline, "gate", &controls.gate, self.gate)?;
+        push(pipeline, "limiter", &controls.limiter, self.limiter)?;
+        pipeline.push("meter", controls.meter.attach_with(self.meter))
+    }
+
+    /// Encoder for an uplink whose encoder had the settings `before`.
+    pub(super) fn encoder_after(&self, before: &OpusEncode, channels: usize) -> OpusEncode {
+        let opus = self.encoder(channels);
+        let max_bandwidth = match self.sample_rate_hz {
+            0..=8_000 => Bandwidth::Narrow,
+            8_001..=12_000 => Bandwidth::Medium,
+            12_001..=16_000 => Bandwidth::Wide,
+            16_001..=24_000 => Bandwidth::SuperWide,
+            _ => Bandwidth::Full,
+        };
+        let OpusEncode { fec, dred_ms, loss_percent, .. } = *before;
+        OpusEncode { max_bandwidth: opus.max_bandwidth.min(max_bandwidth), fec, dred_ms, loss_percent, ..opus }
     }
 
     fn change_rate(&self, pipeline: &mut Pipeline, rate_hz: u32) -> Result<()> {
@@ -217,14 +187,8 @@ impl Stage for Profile {
 /// ```
 #[derive(Debug)]
 pub struct UplinkProcessor {
-    chain: Chain<Pipeline, OpusEncodeProcessor>,
-}
-
-impl UplinkProcessor {
-    /// The frame stages before the encoder.
-    pub fn pipeline(&self) -> &Pipeline {
-        self.chain.first()
-    }
+    /// What stays over a switch, what is exchanged, and the encoder, which stays again.
+    chain: Chain<Pipeline, Chain<SwitchProcessor, Chain<SwitchProcessor, OpusEncodeProcessor>>>,
 }
 
 impl Processor for UplinkProcessor {

@@ -77,8 +77,9 @@ pub type ControlPort<S> = Port<S, <S as Live>::Reading>;
 /// One rule holds for all stages: a change that the running processor cannot take is refused. Nothing is accepted that
 /// has no effect, or that makes `process` fail later.
 /// - [`Error::Fixed`](crate::Error::Fixed): the setting fixes latency, buffers or a network when the processor is
-///   prepared. These are `lookahead_ms` of `Limiter` and `NoiseGate`, `dual_mono` of `LoudnessMeter`, `engine` of
-///   `Denoise`, and whether `suppression` of `EchoCancel` is `Off`. Prepare a new processor with [`attach_with`](Self::attach_with). A handle without a processor takes
+///   prepared. These are `lookahead_ms` of `Limiter` and `NoiseGate`, `dual_mono` of `LoudnessMeter`, and whether
+///   `suppression` of `EchoCancel` is `Off`. Prepare a new processor with [`attach_with`](Self::attach_with). A handle
+///   without a processor takes
 ///   every valid setting.
 /// - [`Error::OutOfRange`](crate::Error::OutOfRange): the setting does not go with the format of the running processor.
 ///   This is `packet_ms` of `OpusEncode` at 10 ms, in frames of 20 ms.
@@ -207,7 +208,8 @@ impl<S: Live> WithHandle<S> {
     ) -> Result<T> {
         loop {
             let prepared = self.settings.unwrap_or_else(|| self.handle.settings());
-            let (port, mut link) = channel(prepared);
+            let inherited = self.handle.state().attached.as_mut().map(|attached| attached.link.reading());
+            let (port, mut link) = channel(prepared, inherited);
             let made = make(prepared, port)?;
 
             let mut state = self.handle.state();

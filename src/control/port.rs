@@ -18,12 +18,13 @@ type Shared = Arc<OnceLock<Arc<dyn Any + Send + Sync>>>;
 pub struct Port<S: Send, R: Send> {
     settings: Output<S>,
     readings: Input<R>,
+    inherited: Option<R>,
     shared: Shared,
     /// Lets the handle know that the processor exists.
     _running: Arc<()>,
 }
 
-impl<S: Copy + Send, R: Send> Port<S, R> {
+impl<S: Copy + Send, R: Copy + Send> Port<S, R> {
     /// New settings, if there were any since the last call. Always a whole value that
     /// [`Live::validate`](crate::Live::validate) accepts.
     pub fn changed(&mut self) -> Option<S> {
@@ -33,6 +34,12 @@ impl<S: Copy + Send, R: Send> Port<S, R> {
     /// Makes `reading` the one that [`Handle::reading`](crate::Handle::reading) returns.
     pub fn publish(&mut self, reading: R) {
         self.readings.write(reading);
+    }
+
+    /// Last reading of the processor that the handle controlled before, if there was one: for a stage that is to go on with
+    /// what that one knew.
+    pub fn inherited(&self) -> Option<R> {
+        self.inherited
     }
 
     /// Shares an object with the control side, for what is too large for a reading. Once, when the processor is
@@ -59,9 +66,13 @@ pub(super) struct Link<S: Send, R: Send> {
 }
 
 /// Both ends, for a processor with these settings.
-pub(super) fn channel<S: Copy + Send, R: Copy + Default + Send>(settings: S) -> (Port<S, R>, Link<S, R>) {
+pub(super) fn channel<S, R>(settings: S, inherited: Option<R>) -> (Port<S, R>, Link<S, R>)
+where
+    S: Copy + Send,
+    R: Copy + Default + Send,
+{
     let (settings_in, settings_out) = triple_buffer(&settings);
-    let (readings_in, readings_out) = triple_buffer(&R::default());
+    let (readings_in, readings_out) = triple_buffer(&inherited.unwrap_or_default());
     let (running, shared) = (Arc::new(()), Shared::default());
     let link = Link {
         settings: settings_in,
@@ -69,7 +80,7 @@ pub(super) fn channel<S: Copy + Send, R: Copy + Default + Send>(settings: S) -> 
         shared: Arc::clone(&shared),
         running: Arc::downgrade(&running),
     };
-    (Port { settings: settings_out, readings: readings_in, shared, _running: running }, link)
+    (Port { settings: settings_out, readings: readings_in, inherited, shared, _running: running }, link)
 }
 
 impl<S: Copy + Send, R: Copy + Send> Link<S, R> {

@@ -61,6 +61,8 @@ pub enum Error {
         /// Stage and field.
         setting: &'static str,
     },
+    /// Switch of an uplink's profile where there is no uplink. Set-up: build one with that profile.
+    NotRunning,
     /// Sample rate at which a stage or a device edge cannot run. Returned by `prepare` and constructors. Set-up: follow
     /// the advice.
     UnsupportedRate {
@@ -134,6 +136,7 @@ impl Error {
             | Error::OutOfRange { .. }
             | Error::Unavailable { .. }
             | Error::Fixed { .. }
+            | Error::NotRunning
             | Error::UnsupportedRate { .. }
             | Error::UnknownProfile { .. }
             | Error::WrongFormat { .. }
@@ -270,6 +273,7 @@ impl fmt::Display for Error {
             Error::Unavailable { setting, feature } => {
                 write!(f, "{setting} needs the feature `{feature}` of voxframe")
             }
+            Error::NotRunning => f.write_str("there is no uplink whose profile could be switched: build one"),
             Error::Fixed { setting } => {
                 write!(f, "{setting} is fixed while the stage runs: prepare a new processor to change it")
             }

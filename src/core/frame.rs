@@ -24,6 +24,8 @@ struct Detections {
     speech_probability: Option<f32>,
     /// Probability of the voice activity detector, which has heard the level too: so one detector serves a pipeline.
     detected_speech: Option<f32>,
+    /// Music, by the same detector.
+    detected_music: bool,
     far_end_speech: bool,
 }
 
@@ -75,10 +77,20 @@ impl Frame {
         self.detections.detected_speech = Some(probability);
     }
 
+    /// Music: whether the voice activity detector has heard steady tones, which networks take for a voice.
+    pub(crate) fn detected_music(&self) -> bool {
+        self.detections.detected_music
+    }
+
+    /// Sets [`detected_music`](Self::detected_music).
+    pub(crate) fn set_detected_music(&mut self, music: bool) {
+        self.detections.detected_music = music;
+    }
+
     /// Probability of speech at the near end: the best one known, or 0 while only the far end speaks.
     #[cfg(feature = "opus")]
     pub(crate) fn near_end_speech(&self) -> Option<f32> {
-        let Detections { speech_probability, detected_speech, far_end_speech } = self.detections;
+        let Detections { speech_probability, detected_speech, far_end_speech, .. } = self.detections;
         if far_end_speech { Some(0.0) } else { detected_speech.or(speech_probability) }
     }
 

@@ -76,10 +76,6 @@ impl<A, B> Chain<A, B> {
     pub(crate) fn new(first: A, second: B) -> Self {
         Self { first, second }
     }
-
-    pub(crate) fn first(&self) -> &A {
-        &self.first
-    }
 }
 
 impl<A, B> Processor for Chain<A, B>

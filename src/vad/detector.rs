@@ -10,7 +10,7 @@
 //! One detector runs a pipeline: the frame carries its probability to the stages behind.
 
 #[cfg(feature = "vad")]
-use super::network::SpeechNetwork;
+use super::network::{Conviction, SpeechNetwork};
 use crate::core::{Format, Frame, Result};
 use crate::dsp::kernels;
 use crate::dsp::level::SILENCE_POWER;
@@ -41,13 +41,6 @@ const FADE_STEPS: usize = 10;
 /// Probability from which the detector's own network is sure.
 #[cfg(feature = "vad")]
 const SURE: f32 = 0.85;
-
-/// Time for which that network must be sure, and the level stand out as at an onset, until it is believed alone, in ms.
-/// Half as much time without undoes it; a whole second is remembered.
-#[cfg(feature = "vad")]
-const CONVICTION_MS: f32 = 600.0;
-#[cfg(feature = "vad")]
-const MAX_CONVICTION_MS: f32 = 1000.0;
 
 const STEP_MS: usize = 10;
 
@@ -82,6 +75,8 @@ pub(crate) struct VadFrame {
     offset_rise: f32,
     /// Whether what is heard is the far end: no speech, and no noise either.
     pub far_end: bool,
+    /// Whether what is heard is music, which the probability takes for speech.
+    pub music: bool,
 }
 
 impl VadFrame {
@@ -142,7 +137,8 @@ impl Detector {
     pub fn analyse(&mut self, frame: &mut Frame) -> VadFrame {
         let step = frame.format().samples_per_channel() * STEP_MS / frame.format().frame_ms() as usize;
         let far_end = frame.far_end_speech();
-        let mut analysis = VadFrame { probability: 0.0, power: 0.0, onset_rise: 0.0, offset_rise: 0.0, far_end };
+        let mut analysis =
+            VadFrame { probability: 0.0, power: 0.0, onset_rise: 0.0, offset_rise: 0.0, far_end, music: false };
         for start in (0..frame.format().samples_per_channel()).step_by(step) {
             let power = frame
                 .channels()
@@ -157,6 +153,8 @@ impl Detector {
         let detected = frame.detected_speech().filter(|_| is_new);
         analysis.probability = detected.unwrap_or_else(|| self.probability(frame, &analysis));
         frame.set_detected_speech(analysis.probability);
+        analysis.music = self.music(frame, detected.is_some());
+        frame.set_detected_music(analysis.music);
         if far_end {
             analysis.probability = 0.0;
         }
@@ -204,6 +202,17 @@ impl Detector {
         }
     }
 
+    /// Whether there is music: by the detector whose probability is taken over, or by this one.
+    #[cfg(feature = "vad")]
+    fn music(&self, frame: &Frame, taken_over: bool) -> bool {
+        if taken_over { frame.detected_music() } else { self.network.is_music() }
+    }
+
+    #[cfg(not(feature = "vad"))]
+    fn music(&self, frame: &Frame, _: bool) -> bool {
+        frame.detected_music()
+    }
+
     /// Without a network only the level is left: a knock or music is speech to it.
     #[cfg(not(feature = "vad"))]
     fn probability(&mut self, frame: &Frame, analysis: &VadFrame) -> f32 {
@@ -221,25 +230,6 @@ impl Detector {
             self.network.reset();
             self.conviction = Conviction::default();
         }
-    }
-}
-
-/// Conviction of the detector's own network, in ms for which it has been sure.
-#[cfg(feature = "vad")]
-#[derive(Clone, Copy, Debug, Default)]
-struct Conviction {
-    ms: f32,
-    believed: bool,
-}
-
-#[cfg(feature = "vad")]
-impl Conviction {
-    /// Takes in a frame of `ms` milliseconds; returns whether the network is believed alone.
-    fn update(&mut self, sure: bool, ms: u32) -> bool {
-        let step = if sure { ms as f32 } else { -0.5 * ms as f32 };
-        self.ms = (self.ms + step).clamp(0.0, MAX_CONVICTION_MS);
-        self.believed = self.ms >= CONVICTION_MS || (self.believed && self.ms > 0.0);
-        self.believed
     }
 }
 
@@ -370,7 +360,14 @@ mod tests {
             let mut decision = SpeechDecision::default();
             let mut speaks = |probability, rise_db: f32, frames: u32| {
                 let rise = ratio(rise_db);
-                let frame = VadFrame { probability, power: 1.0, onset_rise: rise, offset_rise: rise, far_end: false };
+                let frame = VadFrame {
+                    probability,
+                    power: 1.0,
+                    onset_rise: rise,
+                    offset_rise: rise,
+                    far_end: false,
+                    music: false,
+                };
                 (0..frames).map(|_| decision.update(&thresholds, &frame, ms)).filter(|&speaking| speaking).count()
                     as u32
             };

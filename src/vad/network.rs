@@ -1,5 +1,6 @@
 //! Speech probability by the network of the crate earshot.
 
+use super::tones::MusicDetector;
 use crate::core::{Format, Frame, Processor, Result, Stage};
 use crate::dsp::kernels;
 use crate::dsp::level::db_to_gain;
@@ -24,9 +25,15 @@ const DECAY_DB_PER_S: f32 = 9.0;
 /// documentation recommends 0.5.
 const OFFSET: f32 = 0.1;
 
+/// Time for which the network must be sure, and the level stand out as at an onset, until it is believed alone, in ms.
+/// Half as much time without undoes it; a whole second is remembered.
+const CONVICTION_MS: f32 = 600.0;
+const MAX_CONVICTION_MS: f32 = 1000.0;
+
 /// earshot for frames of any format and level.
 pub(super) struct SpeechNetwork {
     detector: Box<earshot::Detector>,
+    music: MusicDetector,
     mono: Frame,
     resampler: ResampleProcessor,
     block: [f32; BLOCK],
@@ -43,6 +50,7 @@ impl SpeechNetwork {
         let mono = format.with_channels(1)?;
         Ok(Self {
             detector: earshot::Detector::default_boxed(),
+            music: MusicDetector::new(),
             mono: Frame::new(mono),
             resampler: Resample { sample_rate_hz: RATE_HZ, quality: Quality::LowLatency }.prepare(mono)?,
             block: [0.0; BLOCK],
@@ -76,6 +84,7 @@ impl SpeechNetwork {
                 if self.filled == BLOCK {
                     self.filled = 0;
                     let score = self.detector.predict_f32(&self.block);
+                    self.music.push(&self.block);
                     highest = Some((score + OFFSET).min(1.0).max(highest.unwrap_or(0.0)));
                 }
             }
@@ -84,13 +93,36 @@ impl SpeechNetwork {
         self.probability
     }
 
+    /// Whether what was heard last is music.
+    pub fn is_music(&self) -> bool {
+        self.music.is_music()
+    }
+
     /// Forgets all past sound. Realtime safe.
     pub fn reset(&mut self) {
         self.detector.reset();
+        self.music.reset();
         self.resampler.reset();
         self.filled = 0;
         self.loudest = db_to_gain(LOUDEST_DB).powi(2);
         self.probability = 0.0;
+    }
+}
+
+/// Conviction of the network, in ms for which it has been sure.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Conviction {
+    ms: f32,
+    believed: bool,
+}
+
+impl Conviction {
+    /// Takes in a frame of `ms` milliseconds; returns whether the network is believed alone.
+    pub fn update(&mut self, sure: bool, ms: u32) -> bool {
+        let step = if sure { ms as f32 } else { -0.5 * ms as f32 };
+        self.ms = (self.ms + step).clamp(0.0, MAX_CONVICTION_MS);
+        self.believed = self.ms >= CONVICTION_MS || (self.believed && self.ms > 0.0);
+        self.believed
     }
 }
 

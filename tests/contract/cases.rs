@@ -1,11 +1,12 @@
 //! Every stage from frames to frames in one table.
 
+use voxframe::call::switch;
 use voxframe::echo::{Suppression, far_end};
 use voxframe::input_check::InputCheck;
 use voxframe::pipeline::{FrameProcessor, Restamp, process_fn};
 use voxframe::{
-    AutoGain, EchoCancel, Format, Frame, Gain, HighPass, LevelMeter, Limiter, NoiseGate, Processor, Result, Stage,
-    VoiceActivity,
+    AutoGain, EchoCancel, Format, Frame, Gain, HighPass, LevelMeter, Limiter, NoiseGate, Pipeline, Processor, Result,
+    Stage, VoiceActivity,
 };
 
 use crate::effects::{self, Effect};
@@ -25,6 +26,12 @@ where
     S: Stage<Processor: Processor<Input = Frame, Output = Frame> + Send + 'static>,
 {
     Ok(Box::new(stage.prepare(format)?))
+}
+
+fn switched_gain(format: Format) -> Result<Box<FrameProcessor>> {
+    let mut pipeline = Pipeline::new(format);
+    pipeline.push("gain", Gain::db(-6.0))?;
+    Ok(Box::new(switch(pipeline).0))
 }
 
 /// Every stage from frames to frames, and what is made of them. A new stage is one line here.
@@ -52,6 +59,7 @@ pub fn cases() -> Vec<Case> {
         independent("scrub", |f| boxed(InputCheck::default(), f), effects::counts_what_is_no_sound),
         independent("closure", |f| boxed(process_fn(|frame| frame.samples_mut().reverse()), f), effects::reverses_frames),
         independent("restamp", |f| boxed(Restamp, f), effects::steadies_positions),
+        independent("switch", switched_gain, |p| effects::level_changes_by(p, -6.0)),
         independent("absent", |f| boxed(None::<Gain>, f), effects::does_nothing),
         linked("chain", |f| boxed(Gain::db(6.0).then(NoiseGate { lookahead_ms: 3.0, ..NoiseGate::default() }), f), |p| effects::closes_on_soft_noise(p, -30.0, 6.0)),
     ];

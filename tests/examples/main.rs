@@ -1,6 +1,8 @@
 //! The examples, run as programs.
 #![cfg(all(feature = "resample", feature = "denoise", feature = "opus", feature = "ogg"))]
 
+#[cfg(feature = "hush")]
+mod adapt;
 mod call_sim;
 mod custom_stage;
 mod decode;

@@ -31,6 +31,11 @@ pub(super) struct GainController {
 }
 
 impl GainController {
+    /// Controller whose gain has been right.
+    pub fn at(gain_db: f32) -> Self {
+        Self { gain_db, converged: true, ..Self::default() }
+    }
+
     /// Gain after the last step, in dB.
     pub fn gain_db(&self) -> f32 {
         self.gain_db

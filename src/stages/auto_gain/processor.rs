@@ -34,16 +34,22 @@ impl LiveStage for AutoGain {
     fn prepare_with(self, input: Format, port: ControlPort<Self>) -> Result<AutoGainProcessor> {
         self.check()?;
         let samples = input.samples_per_channel();
+        // The talker is the one that was heard so far.
+        let known = port.inherited().filter(|reading| reading.speech_dbov > SILENCE_DBFS);
+        let (controller, speech) = match known {
+            Some(reading) => (GainController::at(reading.gain_db), SpeechEstimator::at(reading.speech_dbov)),
+            None => (GainController::default(), SpeechEstimator::new()),
+        };
         Ok(AutoGainProcessor {
             format: input,
             port,
             settings: self,
             detector: Detector::new(input)?,
             decision: SpeechDecision::default(),
-            speech: SpeechEstimator::new(),
+            speech,
             noise: NoiseEstimator::new(),
-            controller: GainController::default(),
-            gain: 1.0,
+            controller,
+            gain: db_to_gain(controller.gain_db()),
             gains: vec![1.0; samples].into_boxed_slice(),
             wet: Ramp::new(wet(&self), input.samples_in_ms(BYPASS_MS), samples),
         })
@@ -105,15 +111,17 @@ impl Processor for AutoGainProcessor {
         let ms = self.format.frame_ms();
         let analysis = self.detector.analyse(frame);
         let speaking = self.decision.update(&Thresholds::default(), &analysis, ms);
-        self.speech.update(frame, &analysis, speaking);
+        // Music is no voice, and not the noise between words either.
+        let voice = speaking && !analysis.music;
+        self.speech.update(frame, &analysis, voice);
         self.noise.update(&analysis, speaking, ms);
-        self.controller.step(&self.settings, &self.speech, &self.noise, speaking, ms as f32 / 1000.0);
+        self.controller.step(&self.settings, &self.speech, &self.noise, voice, ms as f32 / 1000.0);
         self.apply_gain(frame);
         self.port.publish(AutoGainReading {
             gain_db: self.controller.gain_db(),
             speech_dbov: self.speech.dbov().unwrap_or(SILENCE_DBFS),
             noise_dbfs: self.noise.dbfs().unwrap_or(SILENCE_DBFS),
-            speaking,
+            speaking: voice,
         });
         Ok(Some(frame))
     }

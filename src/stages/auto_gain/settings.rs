@@ -9,8 +9,8 @@ use crate::dsp::level::SILENCE_DBFS;
 /// The level is the active speech level of ITU-T P.56 over the last seconds of speech, the louder channel counting for
 /// both, so that a stereo image stays where it is. From a cold start, speech of −45 to −6 dBov is within 2 dB of the
 /// target after 3 s. How the gain moves:
-/// - Only while there is speech, by the detector of [`VoiceActivity`](crate::VoiceActivity): a whisper too, but not what
-///   the [far end](crate::Frame::far_end_speech) says.
+/// - Only while there is speech, by the detector of [`VoiceActivity`](crate::VoiceActivity): a whisper too, but neither
+///   what the [far end](crate::Frame::far_end_speech) says nor, with the feature `vad`, music, by its steady tones.
 /// - At first, until the gain has been right once, upwards by up to 24 dB/s: at `up_db_per_s`, 3 s would not be enough
 ///   for −45 dBov. From then on by no more than `up_db_per_s` and `down_db_per_s`.
 /// - While the same voice speaks as before, by no more than 0.8 dB/s. Only a gain that is off by more than

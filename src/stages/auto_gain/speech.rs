@@ -49,6 +49,8 @@ pub(super) struct SpeechEstimator {
     /// Time for which the speech has been louder than [`MAX_CREST_DB`] allows, in seconds.
     loud_s: f32,
     dbov: Option<f32>,
+    /// Level that it began with, which holds until enough was heard.
+    told: Option<f32>,
 }
 
 impl SpeechEstimator {
@@ -63,7 +65,13 @@ impl SpeechEstimator {
             max_power: 0.0,
             loud_s: 0.0,
             dbov: None,
+            told: None,
         }
+    }
+
+    /// Estimator that begins with a level it was told.
+    pub fn at(dbov: f32) -> Self {
+        Self { dbov: Some(dbov), told: Some(dbov), ..Self::new() }
     }
 
     /// Takes in a frame that holds speech or not. Digital silence and the far end teach nothing.
@@ -116,7 +124,10 @@ impl SpeechEstimator {
         let Some(level) = self.accumulator.dbov() else { return };
         // At first the accumulator has the energy of a loud sound, but not yet its time.
         let level = level.min(power_to_dbfs(self.max_power));
-        self.dbov = Some(level);
+        if self.speech_s >= SETTLED_S {
+            self.told = None;
+        }
+        self.dbov = self.told.or(Some(level));
         let loud = power_to_dbfs(power) > level + MAX_CREST_DB;
         self.loud_s = if loud { self.loud_s + seconds } else { 0.0 };
         if self.speech_s < SETTLED_S {
@@ -134,6 +145,6 @@ impl SpeechEstimator {
 
     /// Whether so little was heard of this talker that the level may be up to 8 dB too high.
     pub fn is_early(&self) -> bool {
-        self.speech_s < EARLY_S
+        self.told.is_none() && self.speech_s < EARLY_S
     }
 }

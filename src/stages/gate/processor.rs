@@ -44,6 +44,8 @@ impl LiveStage for NoiseGate {
     fn prepare_with(self, input: Format, port: ControlPort<Self>) -> Result<NoiseGateProcessor> {
         self.check()?;
         let lookahead = input.samples_in_ms(self.lookahead_ms);
+        // The noise is most likely the one that was heard so far.
+        let known = port.inherited().filter(|reading| reading.noise > 0.0);
         Ok(NoiseGateProcessor {
             format: input,
             port,
@@ -52,7 +54,7 @@ impl LiveStage for NoiseGate {
             floor: Ramp::new(db_to_gain(self.floor_db), input.samples_in_ms(RAMP_MS), input.samples_per_channel()),
             gains: vec![0.0; input.samples_per_channel()].into_boxed_slice(),
             coefficients: GateCoefficients::new(&self, input),
-            detector: GateDetector::default(),
+            detector: known.map_or_else(GateDetector::default, |reading| GateDetector::with_noise(reading.noise)),
         })
     }
 }
@@ -262,7 +264,7 @@ mod tests {
 
     #[test]
     fn a_level_between_the_thresholds_neither_opens_nor_closes() {
-        let mut gate = gate(NoiseGate { hold_ms: 0.0, ..NoiseGate::default() });
+        let mut gate = gate(NoiseGate { hold_ms: 0.0, above_noise_db: 0.0, ..NoiseGate::default() });
         assert!(gains(&mut gate, 500, |_| -43.0).iter().all(|&g| g < 0.004));
         gains(&mut gate, 100, |_| -39.0);
         assert!(gains(&mut gate, 500, |_| -43.0).iter().all(|&g| g == 1.0));

@@ -119,6 +119,19 @@ impl Analyser {
         }
     }
 
+    /// Audio level, 0 to 1: the mean of [`byte_frequency_data`](Self::byte_frequency_data) as a share of 255, as web pages
+    /// show it beside a microphone.
+    pub fn audio_level(&mut self) -> f32 {
+        let settings = self.analyse();
+        let (min, max) = (f64::from(settings.min_db), f64::from(settings.max_db));
+        let (mut sum, mut bins) = (0, 0u32);
+        for db in self.decibels() {
+            sum += u32::from(byte(255.0 / (max - min) * (db - min)));
+            bins += 1;
+        }
+        sum as f32 / (255 * bins.max(1)) as f32
+    }
+
     /// Newest [`fft_size`](Spectrum::fft_size) samples, oldest first.
     pub fn float_time_domain_data(&mut self, samples: &mut [f32]) {
         self.update_waveform();
@@ -278,6 +291,8 @@ mod tests {
                     let scaled = (255.0 / 70.0 * (db + 100.0)).clamp(0.0, 255.0);
                     assert!((f64::from(byte) - scaled.floor()).abs() <= f64::from(scaled.fract().abs() < 0.05));
                 }
+                let mean = bytes.iter().map(|&byte| f32::from(byte)).sum::<f32>() / bytes.len() as f32;
+                assert!((analyser.audio_level() - mean / 255.0).abs() < 1e-6);
                 let mut waveform = vec![0.0; length];
                 analyser.float_time_domain_data(&mut waveform);
                 assert_eq!(waveform, newest);
