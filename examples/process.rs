@@ -32,7 +32,7 @@ struct Args {
     /// Leave the level of the speech as it is: no automatic gain
     #[arg(long)]
     keep_level: bool,
-    /// Also write an Ogg Opus file
+    /// Also write an Ogg Opus file, coded at the rate of OUTPUT (`encode` codes as a call does, at 48 kHz)
     #[arg(long, value_name = "FILE")]
     opus: Option<PathBuf>,
     /// Also write the figures as JSON

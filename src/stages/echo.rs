@@ -2,12 +2,14 @@
 
 mod canceller;
 mod clock_drift;
+mod comfort_noise;
 mod delay_search;
 mod echo_path;
 mod far_end;
 mod far_history;
 mod kalman;
 mod kernels;
+mod lag_trial;
 mod noise_floor;
 mod processor;
 mod residual_echo;

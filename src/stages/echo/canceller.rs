@@ -3,16 +3,18 @@
 use realfft::num_complex::Complex32;
 
 use super::clock_drift::ClockDrift;
+use super::comfort_noise::ComfortNoise;
 use super::delay_search::{self, DelaySearch};
 use super::echo_path::EchoPath;
 use super::far_end::EchoReference;
 use super::far_history::{FarHistory, LOUD, PARTITIONS};
-use super::noise_floor::{ABOVE, BIAS};
+use super::lag_trial::LagTrial;
+use super::noise_floor::ABOVE;
 use super::residual_echo::ResidualEcho;
 use super::settings::{EchoCancel, EchoCancelReading, Suppression};
 use super::spectrum::{BINS, Bins, PADDED, Spectrum};
 use super::statistics::Statistics;
-use super::suppressor::Suppressor;
+use super::suppressor::{self, Suppressor};
 use super::transform::Transform;
 use super::weighted_overlap_add::WeightedOverlapAdd;
 use crate::core::Format;
@@ -35,14 +37,14 @@ const UNHEARD: [u32; 2] = [120, 500];
 /// Blocks of the far end in which an echo that turns out louder than it seemed makes the filter begin anew.
 const SETTLING: u32 = 80;
 
+/// Blocks of the far end in which the filter may expect any echo: the return gain is not known yet.
+const UNCAPPED: u32 = 25;
+
 /// Share of the energy that a filter in the right place leaves at most.
 const WORKS: f32 = 0.25;
 
 /// Blocks of doubt after a change of the delay.
 const DOUBT: u32 = 25;
-
-/// Bins from 6 to 8 kHz.
-const TOP: std::ops::Range<usize> = 120..160;
 
 /// Canceller of the echo of one far end, in all channels of a microphone.
 pub struct Canceller {
@@ -53,6 +55,7 @@ pub struct Canceller {
     /// Lag at which the filter begins, in blocks.
     lag: usize,
     located: bool,
+    trial: LagTrial,
     /// Powers of far end and microphone, and the gain between them.
     far_power: Bins,
     near_power: Bins,
@@ -82,7 +85,7 @@ pub struct Canceller {
     /// Mean of the microphone's channels, in the last block and this one.
     mono: Box<[f32]>,
     spectrum: Spectrum,
-    random: u32,
+    comfort_noise: ComfortNoise,
 }
 
 struct Channel {
@@ -113,6 +116,7 @@ impl Canceller {
             drift: ClockDrift::default(),
             lag: 0,
             located: false,
+            trial: LagTrial::default(),
             far_power: [1e-6; PADDED],
             near_power: [1e-6; PADDED],
             return_gain: [1.0; PADDED],
@@ -133,7 +137,7 @@ impl Canceller {
             core: Transform::new(160),
             mono: vec![0.0; 2 * block].into(),
             spectrum: Spectrum::ZERO,
-            random: 1,
+            comfort_noise: ComfortNoise::NEW,
         }
     }
 
@@ -143,6 +147,7 @@ impl Canceller {
         self.changes.reset();
         self.drift = ClockDrift::default();
         (self.lag, self.located, self.quiet) = (0, false, u32::MAX);
+        self.trial = LagTrial::default();
         (self.settled, self.expected) = (0, f32::MAX);
         (self.unheard, self.doubt, self.transparent) = (0, 0, false);
         self.idle = true;
@@ -157,7 +162,7 @@ impl Canceller {
         self.suppressor = Suppressor::NEW;
         self.statistics = Statistics::default();
         self.mono.fill(0.0);
-        self.random = 1;
+        self.comfort_noise = ComfortNoise::NEW;
     }
 
     /// Takes the echo out of a block of all channels.
@@ -167,6 +172,7 @@ impl Canceller {
             self.search.relabel(longer);
             self.changes.relabel(longer);
             self.lag = self.lag.saturating_add_signed(longer as isize);
+            self.trial.relabel(longer);
         }
         let audible = self.far.is_audible();
         self.quiet = if audible { 0 } else { self.quiet.saturating_add(1) };
@@ -234,6 +240,7 @@ impl Canceller {
             self.search.reset();
             self.changes.reset();
             self.located = false;
+            self.trial = LagTrial::default();
         }
         self.transparent = is_transparent;
     }
@@ -262,13 +269,16 @@ impl Canceller {
         if self.located && (self.lag..=self.lag + SLACK).contains(&wanted) {
             return;
         }
-        let moved = self.located.then_some(wanted as i32 - self.lag as i32);
+        let (moved, is_first) = (wanted as i32 - self.lag as i32, !self.located);
+        if self.located && self.trial.begin(self.lag) {
+            self.channels.iter_mut().for_each(|channel| channel.path.keep());
+        }
         self.lag = wanted;
         self.located = true;
         self.settled = 0;
         self.expected = self.return_gain.iter().sum();
         for channel in &mut self.channels {
-            channel.path.change_lag(moved, &self.return_gain);
+            channel.path.change_lag(moved, is_first, &self.return_gain);
         }
     }
 
@@ -288,7 +298,9 @@ impl Canceller {
             self.expected = total;
         }
         for channel in &mut self.channels {
-            channel.path.cap(&self.return_gain);
+            if self.settled > UNCAPPED {
+                channel.path.cap(&self.return_gain);
+            }
             if louder {
                 channel.path.expect(&self.return_gain);
             }
@@ -304,6 +316,10 @@ impl Canceller {
     fn cancel(&mut self, channels: &mut [&mut [f32]], was_idle: bool) {
         let adapt = self.is_active();
         self.drift.rest();
+        let kept = self.trial.kept_lag();
+        let loud = |lag: usize| self.far.level(lag + MARGIN) > LOUD;
+        let is_tried = adapt && self.trial.is_running() && (loud(self.lag) || loud(kept));
+        let mut tried = [0.0; 2];
         for (channel, block) in self.channels.iter_mut().zip(channels) {
             channel.taken.copy_from_slice(block);
             self.near_energy += 0.1 * (energy(block) - self.near_energy);
@@ -314,6 +330,10 @@ impl Canceller {
             }
             self.left_energy += 0.1 * (energy(block) - self.left_energy);
             self.statistics.count(diverged);
+            if is_tried {
+                let energies = channel.path.compare(&self.far, kept, &channel.taken, device);
+                tried.iter_mut().zip(energies).for_each(|(sum, energy)| *sum += energy);
+            }
             channel.taken.iter_mut().zip(&**block).for_each(|(near, left)| *near -= left);
             if self.idle || was_idle {
                 fade(block, &mut channel.taken, was_idle);
@@ -321,6 +341,11 @@ impl Canceller {
             if self.transparent {
                 channel.path.reset();
             }
+        }
+        if is_tried && self.trial.update(tried) {
+            self.lag = kept;
+            self.search.accept(kept + MARGIN);
+            self.channels.iter_mut().for_each(|channel| channel.path.take_back());
         }
     }
 
@@ -362,7 +387,7 @@ impl Canceller {
         }
         self.suppressor.update(&left, &self.residual, settings.suppression, active);
         let gains = self.suppressor.gains();
-        let high = high_gain(&left, &echo, gains);
+        let high = suppressor::high_gain(&left, &echo, gains);
         for (channel, block) in self.channels.iter_mut().zip(channels) {
             let (low, above) = channel.bins.split_at_mut(BINS.min(block.len() + 1));
             for (index, bin) in low.iter_mut().enumerate() {
@@ -372,8 +397,8 @@ impl Canceller {
             if settings.comfort_noise {
                 let noise = self.suppressor.noise();
                 let gains = gains[..BINS].iter().zip(&noise[..BINS]);
-                add_noise(low, gains, &mut self.random);
-                add_noise(above, std::iter::repeat((&high, &noise[ABOVE])), &mut self.random);
+                self.comfort_noise.add(low, gains);
+                self.comfort_noise.add(above, std::iter::repeat((&high, &noise[ABOVE])));
             }
             channel.left.synthesise(&channel.bins, &mut self.device, block);
         }
@@ -417,29 +442,7 @@ fn energy(samples: &[f32]) -> f32 {
     samples.iter().map(|sample| sample * sample).sum()
 }
 
-/// Gain above 8 kHz, where nothing is taken out: what the top bands below lose in all, from 6 to 8 kHz.
-fn high_gain(left: &Bins, echo: &Bins, gains: &Bins) -> f32 {
-    let (mut before, mut after) = (1e-9f32, 1e-9f32);
-    for bin in TOP {
-        before += left[bin] + echo[bin];
-        after += gains[bin] * gains[bin] * left[bin];
-    }
-    (after / before).sqrt().min(1.0)
-}
-
 /// Mean power of some bins.
 fn mean(bins: &[Complex32]) -> f32 {
     bins.iter().map(Complex32::norm_sqr).sum::<f32>() / bins.len().max(1) as f32
-}
-
-/// Adds as much noise as was suppressed, by the gain and the noise floor of each bin.
-fn add_noise<'a>(bins: &mut [Complex32], gains: impl Iterator<Item = (&'a f32, &'a f32)>, random: &mut u32) {
-    for (bin, (&gain, &noise)) in bins.iter_mut().zip(gains) {
-        *random ^= *random << 13;
-        *random ^= *random >> 17;
-        *random ^= *random << 5;
-        let magnitude = (BIAS * noise * (1.0 - gain * gain).max(0.0)).sqrt();
-        let phase = *random as f32 * (std::f32::consts::TAU / 4_294_967_296.0);
-        *bin += Complex32::from_polar(magnitude, phase);
-    }
 }

@@ -24,10 +24,14 @@ pub struct Pace {
 }
 
 /// The slow search finds faint echoes: 0.5 s.
-pub const SLOW: Pace = Pace { smoothing: 0.98, confirmed: [6, 15], min_coherence: 0.018, min_contrast: 1.8 };
+pub const SLOW: Pace = Pace { smoothing: 0.98, confirmed: [6, 15], min_coherence: 0.0126, min_contrast: 1.8 };
 
 /// The fast search finds changes: 0.15 s.
-pub const FAST: Pace = Pace { smoothing: 0.94, confirmed: [8, 8], min_coherence: 0.05, min_contrast: 2.3 };
+pub const FAST: Pace = Pace { smoothing: 0.94, confirmed: [8, 8], min_coherence: 0.035, min_contrast: 2.3 };
+
+/// Magnitude of a bin, over its mean, below which it is whitened no more: there it is mostly noise, which says nothing of the
+/// delay.
+const WHITENING: f32 = 0.1;
 
 /// How much better than the present delay another one must be.
 const MIN_ADVANTAGE: f32 = 1.4;
@@ -111,11 +115,13 @@ impl DelaySearch {
             self.near.re[bin] = near.re[FIRST + bin] * scale;
             self.near.im[bin] = near.im[FIRST + bin] * scale;
         }
+        let mean = &far.mean_power()[FIRST..FIRST + COUNT];
+        let floor: [f32; COUNT] = std::array::from_fn(|bin| WHITENING * mean[bin].sqrt() + 1e-3);
         let (mut best, mut highest, mut sum, mut present) = (0, 0.0f32, 0.0f32, 0.0f32);
         let mut before = 0.0;
         for (lag, cross) in self.cross.iter_mut().enumerate() {
-            if far.is_known(lag) {
-                accumulate(cross, &self.near, far.spectrum(lag), far.power(lag), self.pace.smoothing);
+            if far.tells(lag) {
+                accumulate(cross, &self.near, far.spectrum(lag), far.power(lag), &floor, self.pace.smoothing);
             }
             let coherence = cross.re.iter().zip(&cross.im).map(|(re, im)| re * re + im * im).sum::<f32>();
             sum += coherence;
@@ -144,11 +150,18 @@ impl DelaySearch {
 }
 
 /// Adds the whitened cross spectrum with the far end.
-fn accumulate(cross: &mut Cross, near: &Cross, far: &Spectrum, power: &[f32; PADDED], smoothing: f32) {
+fn accumulate(
+    cross: &mut Cross,
+    near: &Cross,
+    far: &Spectrum,
+    power: &[f32; PADDED],
+    floor: &[f32; COUNT],
+    smoothing: f32,
+) {
     let bins = FIRST..FIRST + COUNT;
     let (re, im, power) = (&far.re[bins.clone()], &far.im[bins.clone()], &power[bins]);
     for bin in 0..COUNT {
-        let scale = (1.0 - smoothing) / (power[bin].sqrt() + 1e-3);
+        let scale = (1.0 - smoothing) / (power[bin].sqrt() + floor[bin]);
         // The conjugate of the far end.
         let (a, b) = (near.re[bin] * re[bin] + near.im[bin] * im[bin], near.im[bin] * re[bin] - near.re[bin] * im[bin]);
         cross.re[bin] = cross.re[bin] * smoothing + a * scale;

@@ -29,6 +29,10 @@ pub struct EchoPath {
     error: Spectrum,
     left: [Box<[f32]>; 2],
     timing: Timing,
+    /// Slow filter as it was before its lag changed.
+    kept: Kalman,
+    /// Least energy that a filter left of the last block before it learnt from it.
+    unlearnt: f32,
 }
 
 impl EchoPath {
@@ -43,6 +47,8 @@ impl EchoPath {
             error: Spectrum::ZERO,
             left: std::array::from_fn(|_| vec![0.0; block].into()),
             timing: Timing::default(),
+            kept: Kalman::new(TRANSITIONS[SLOW]),
+            unlearnt: 0.0,
         }
     }
 
@@ -53,14 +59,32 @@ impl EchoPath {
         self.better = [0; 2];
     }
 
-    /// Begins to look for an echo whose lag changed by `blocks`; `None` the first time. The slow filter keeps what it
-    /// knows, the fast one moves it: the better hypothesis wins.
-    pub fn change_lag(&mut self, blocks: Option<i32>, return_gain: &Bins) {
+    /// Begins to look for an echo whose lag changed by `blocks`. The first time it was there before, and both filters move
+    /// what they know. Later the slow one keeps it: the better hypothesis wins.
+    pub fn change_lag(&mut self, blocks: i32, is_first: bool, return_gain: &Bins) {
         let [slow, fast] = &mut self.filters;
-        if let Some(blocks) = blocks {
-            fast.copy_taps_shifted(slow, blocks);
+        fast.copy_taps_shifted(slow, blocks);
+        if is_first {
+            slow.copy_taps(fast);
         }
         self.expect(return_gain);
+    }
+
+    /// Keeps the slow filter as it is, while another lag is tried.
+    pub fn keep(&mut self) {
+        self.kept.copy_from(&self.filters[SLOW]);
+    }
+
+    /// Takes back the filter that was kept.
+    pub fn take_back(&mut self) {
+        self.filters.iter_mut().for_each(|filter| filter.copy_from(&self.kept));
+    }
+
+    /// Energies that the better filter left of the last block before it learnt from it, and that the kept one leaves.
+    pub fn compare(&mut self, far: &FarHistory, kept_lag: usize, near: &[f32], device: &mut Transform) -> [f32; 2] {
+        self.kept.predict(far, kept_lag, &mut self.echo);
+        device.inverse(&self.echo);
+        [self.unlearnt, energy_left(near, &device.time()[near.len()..])]
     }
 
     /// Makes the filters expect an echo of some return gain, other than they know.
@@ -92,6 +116,8 @@ impl EchoPath {
             if adapt {
                 device.inverse(&self.echo);
                 let (first, second) = device.time().split_at_mut(block.len());
+                let left = energy_left(block, second);
+                self.unlearnt = if index == SLOW { left } else { self.unlearnt.min(left) };
                 if index == SLOW {
                     self.timing = Timing::measure(second, block);
                 }
@@ -146,6 +172,11 @@ impl EchoPath {
     pub fn uncertainty(&self, far: &FarHistory, lag: usize, uncertainty: &mut Bins) {
         self.filters[self.selected].uncertainty(far, lag, uncertainty);
     }
+}
+
+/// Energy of a block without a predicted echo.
+fn energy_left(near: &[f32], echo: &[f32]) -> f32 {
+    near.iter().zip(echo).map(|(near, echo)| (near - echo) * (near - echo)).sum()
 }
 
 fn energy(samples: &[f32]) -> f32 {

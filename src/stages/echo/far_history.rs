@@ -29,6 +29,10 @@ const AUDIBLE: f32 = 1e-7;
 /// Mean power of a sample from which on its echo must be heard: −55 dBFS.
 pub const LOUD: f32 = 3e-6;
 
+/// Level of a pause over that of the loudest block of late, which decays by 0.4 dB/s: −20 dB.
+const PAUSE: f32 = 0.01;
+const LOUDEST_DECAY: f32 = 0.999;
+
 /// Spectra of the last blocks of the far end, each of two blocks, the second of which is new.
 ///
 /// Blocks are counted by the microphone: the newest is the one whose samples were given to the playout when the newest
@@ -48,6 +52,9 @@ pub struct FarHistory {
     end: f64,
     written: u64,
     started: bool,
+    /// Mean power of each bin while something plays, and the level of the loudest block of late.
+    mean: Bins,
+    loudest: f32,
     /// Blocks since the last sample came.
     quiet: u32,
     /// Most that the far end was ahead of the microphone in this window, in samples.
@@ -78,6 +85,8 @@ impl FarHistory {
             end: 0.0,
             written: 0,
             started: false,
+            mean: [0.0; PADDED],
+            loudest: 0.0,
             quiet: 0,
             lead: f64::NEG_INFINITY,
             since: 0,
@@ -94,6 +103,7 @@ impl FarHistory {
         self.written = self.reference.position();
         self.started = false;
         self.quiet = 0;
+        (self.mean, self.loudest) = ([0.0; PADDED], 0.0);
         (self.lead, self.since) = (f64::NEG_INFINITY, 0);
     }
 
@@ -112,6 +122,16 @@ impl FarHistory {
 
     pub fn power(&self, lag: usize) -> &Bins {
         &self.at(lag).power
+    }
+
+    /// Mean power of each bin while something plays.
+    pub fn mean_power(&self) -> &Bins {
+        &self.mean
+    }
+
+    /// Whether a block is there and no pause, which a search for the delay would take for sound by its whitening.
+    pub fn tells(&self, lag: usize) -> bool {
+        self.is_known(lag) && self.level(lag) >= PAUSE * self.loudest
     }
 
     /// Whether something is to be heard in the newest block that is there.
@@ -135,7 +155,7 @@ impl FarHistory {
     }
 
     /// Whether the block is there.
-    pub fn is_known(&self, lag: usize) -> bool {
+    fn is_known(&self, lag: usize) -> bool {
         self.newest - (lag as u64) < self.next
     }
 
@@ -237,6 +257,10 @@ impl FarHistory {
             if block.power[bin] < 1e-12 {
                 (block.spectrum.re[bin], block.spectrum.im[bin], block.power[bin]) = (0.0, 0.0, 0.0);
             }
+        }
+        self.loudest = (self.loudest * LOUDEST_DECAY).max(block.level);
+        if block.level > AUDIBLE.max(PAUSE * self.loudest) {
+            self.mean.iter_mut().zip(&block.power).for_each(|(mean, power)| *mean += 0.01 * (power - *mean));
         }
         true
     }

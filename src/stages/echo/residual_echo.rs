@@ -20,7 +20,7 @@ const MAX_LEAKAGE: f32 = 1.5;
 const NEIGHBOURS: usize = 3;
 
 /// Share of the filter's own uncertainty.
-const UNCERTAINTY: f32 = 0.27;
+const UNCERTAINTY: f32 = 0.2;
 
 /// Decay of the reverberation behind the filter for each block, and its share.
 const TAIL_DECAY: f32 = 0.911;

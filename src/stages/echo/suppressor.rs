@@ -18,7 +18,7 @@ const FULL: Strength = Strength { over: [8.0, 0.185], floor: [0.0016, 0.1] };
 const LIGHT: Strength = Strength { over: [3.0, 0.185], floor: [0.18, 0.35] };
 
 /// Logarithm of what is left over what is expected, above which there is a near end, and further until it is certain.
-const PRESENT: f32 = 0.907;
+const PRESENT: f32 = 0.85;
 const CERTAIN: f32 = 0.3;
 
 /// Smoothing of the presence for each block, up and down.
@@ -28,6 +28,9 @@ const DOWN: f32 = 0.93;
 /// Bins from 300 Hz to 5.1 kHz, which tell of a near end, and bins in each band.
 const SPEECH: std::ops::Range<usize> = 6..102;
 const BAND: usize = 32;
+
+/// Bins from 6 to 8 kHz, by which what is above is suppressed.
+const TOP: std::ops::Range<usize> = 120..160;
 
 /// Bins on both sides that tell of the near end in a bin, and their say.
 const NEIGHBOURS: usize = 5;
@@ -147,4 +150,14 @@ impl Suppressor {
 /// Certainty of a near end by the mean presence.
 fn certainty(presence: f32) -> f32 {
     ((presence - PRESENT) / CERTAIN).clamp(0.0, 1.0)
+}
+
+/// Gain above 8 kHz, where nothing is taken out: what the top bands below lose in all, from 6 to 8 kHz.
+pub fn high_gain(left: &Bins, echo: &Bins, gains: &Bins) -> f32 {
+    let (mut before, mut after) = (1e-9f32, 1e-9f32);
+    for bin in TOP {
+        before += left[bin] + echo[bin];
+        after += gains[bin] * gains[bin] * left[bin];
+    }
+    (after / before).sqrt().min(1.0)
 }
