@@ -1,5 +1,6 @@
 //! Power of the echo that the linear filter leaves.
 
+use super::distortion::Distortion;
 use super::spectrum::{BINS, Bins, PADDED};
 
 /// Smoothing of the powers that are compared, and of their means.
@@ -26,8 +27,8 @@ const UNCERTAINTY: f32 = 0.2;
 const TAIL_DECAY: f32 = 0.911;
 const TAIL: f32 = 0.1;
 
-/// Share of the whole echo's mean power that a nonlinear loudspeaker puts into each bin.
-const DISTORTION: f32 = 0.00031;
+/// Share of the whole echo's mean power that a nonlinear loudspeaker puts into each bin at least.
+const MIN_DISTORTION: f32 = 0.00031;
 
 /// Estimator of the residual echo, by how far what is left rises and falls with the echo that was taken out.
 pub struct ResidualEcho {
@@ -40,6 +41,7 @@ pub struct ResidualEcho {
     covariance: Bins,
     variance: Bins,
     leakage: Bins,
+    distortion: Distortion,
     tail: Bins,
     /// Power of the echo, and uncertainty of the filter, in the last block.
     last_echo: Bins,
@@ -56,6 +58,7 @@ impl ResidualEcho {
         covariance: [0.0; PADDED],
         variance: [0.0; PADDED],
         leakage: [0.3; PADDED],
+        distortion: Distortion::NEW,
         tail: [0.0; PADDED],
         last_echo: [0.0; PADDED],
         last_uncertainty: [0.0; PADDED],
@@ -82,11 +85,13 @@ impl ResidualEcho {
             self.regress();
         }
         let mean = echo[..BINS].iter().sum::<f32>() / BINS as f32;
+        let loudest = mean.max(self.echo[..BINS].iter().sum::<f32>() / BINS as f32);
         for bin in 0..BINS {
             let leaking = self.leakage[bin] * self.echo[bin].max(echo[bin]);
+            let leaking = leaking.max(self.distortion.share()[bin] * loudest);
             let uncertain = UNCERTAINTY * (uncertainty[bin] + self.last_uncertainty[bin]);
             self.tail[bin] = TAIL_DECAY * self.tail[bin] + TAIL * self.leakage[bin] * self.last_echo[bin];
-            self.power[bin] = leaking + uncertain + DISTORTION * mean + self.tail[bin];
+            self.power[bin] = leaking + uncertain + MIN_DISTORTION * mean + self.tail[bin];
         }
         self.last_echo.copy_from_slice(echo);
         self.last_uncertainty.copy_from_slice(uncertainty);
@@ -100,13 +105,17 @@ impl ResidualEcho {
     }
 
     fn regress(&mut self) {
+        let (mut lefts, mut whole) = ([0.0; PADDED], 0.0);
         for bin in 0..BINS {
             let (left, echo) = (self.left[bin] - self.mean_left[bin], self.echo[bin] - self.mean_echo[bin]);
+            lefts[bin] = left;
+            whole += echo / BINS as f32;
             self.mean_left[bin] += MEAN_SMOOTHING * left;
             self.mean_echo[bin] += MEAN_SMOOTHING * echo;
             self.covariance[bin] += LEAKAGE_SMOOTHING * (left * echo - self.covariance[bin]);
             self.variance[bin] += LEAKAGE_SMOOTHING * (echo * echo - self.variance[bin]);
         }
+        self.distortion.update(&lefts, whole);
         for bin in 0..BINS {
             let near = bin.saturating_sub(NEIGHBOURS)..(bin + NEIGHBOURS + 1).min(BINS);
             let covariance: f32 = self.covariance[near.clone()].iter().sum();
