@@ -11,9 +11,6 @@ const NEIGHBOURS: usize = 5;
 /// Correlation with the echo from which a share counts, and from which it counts in full: a near end has next to none.
 const CORRELATED: [f32; 2] = [0.1, 0.4];
 
-/// Over-estimation: distortion grows faster than the echo.
-const OVER: f32 = 4.0;
-
 /// Estimator of the distortion: regression of what is left in each bin on the power of the echo in all bins.
 pub struct Distortion {
     /// Covariance of what is left and the whole echo, and the variances of both.
@@ -27,7 +24,7 @@ impl Distortion {
     pub const NEW: Self =
         Self { covariance: [0.0; PADDED], left_variance: [0.0; PADDED], echo_variance: 0.0, share: [0.0; PADDED] };
 
-    /// Over-estimated power in each bin over the mean power of the echo in all bins.
+    /// Power in each bin over the mean power of the echo in all bins.
     pub fn share(&self) -> &Bins {
         &self.share
     }
@@ -46,7 +43,7 @@ impl Distortion {
             let variance = self.left_variance[near].iter().sum::<f32>() / count;
             let correlation = covariance / (variance * self.echo_variance + 1e-24).sqrt();
             let certainty = ((correlation - CORRELATED[0]) / (CORRELATED[1] - CORRELATED[0])).clamp(0.0, 1.0);
-            self.share[bin] = OVER * (certainty * covariance / (self.echo_variance + 1e-14)).min(1.0);
+            self.share[bin] = (certainty * covariance / (self.echo_variance + 1e-14)).min(1.0);
         }
     }
 }
@@ -69,9 +66,9 @@ mod tests {
     #[test]
     fn what_follows_the_echo_counts_and_a_near_end_does_not() {
         let alone = share(|echo, _| 0.05 * echo);
-        assert!((0.95..1.05).contains(&(alone / (OVER * 0.05))), "{alone}");
+        assert!((0.95..1.05).contains(&(alone / 0.05)), "{alone}");
         let both = share(|echo, near| 0.05 * echo + 0.05 * near);
-        assert!((0.9..1.1).contains(&(both / (OVER * 0.05))), "{both}");
+        assert!((0.9..1.1).contains(&(both / 0.05)), "{both}");
         assert_eq!(share(|_, near| near), 0.0);
         assert_eq!(share(|echo, _| -echo), 0.0, "what falls with the echo");
     }

@@ -47,6 +47,8 @@ pub struct ResidualEcho {
     last_echo: Bins,
     last_uncertainty: Bins,
     power: Bins,
+    /// Part that grows and falls with the whole echo.
+    distorted: Bins,
 }
 
 impl ResidualEcho {
@@ -63,6 +65,7 @@ impl ResidualEcho {
         last_echo: [0.0; PADDED],
         last_uncertainty: [0.0; PADDED],
         power: [0.0; PADDED],
+        distorted: [0.0; PADDED],
     };
 
     /// Smoothed power of what the filter leaves.
@@ -70,9 +73,9 @@ impl ResidualEcho {
         &self.left
     }
 
-    /// Power of the residual echo in the last block.
-    pub fn power(&self) -> &Bins {
-        &self.power
+    /// Power of the residual echo of a bin in the last block, that of distortion over-estimated by a factor.
+    pub fn power(&self, bin: usize, over: f32) -> f32 {
+        self.power[bin].max(over * self.distorted[bin])
     }
 
     /// Takes in the powers of what the filter leaves and of the echo it takes out; `learn` while the far end plays.
@@ -88,7 +91,7 @@ impl ResidualEcho {
         let loudest = mean.max(self.echo[..BINS].iter().sum::<f32>() / BINS as f32);
         for bin in 0..BINS {
             let leaking = self.leakage[bin] * self.echo[bin].max(echo[bin]);
-            let leaking = leaking.max(self.distortion.share()[bin] * loudest);
+            self.distorted[bin] = self.distortion.share()[bin] * loudest;
             let uncertain = UNCERTAINTY * (uncertainty[bin] + self.last_uncertainty[bin]);
             self.tail[bin] = TAIL_DECAY * self.tail[bin] + TAIL * self.leakage[bin] * self.last_echo[bin];
             self.power[bin] = leaking + uncertain + MIN_DISTORTION * mean + self.tail[bin];
@@ -106,9 +109,9 @@ impl ResidualEcho {
 
     fn regress(&mut self) {
         let (mut lefts, mut whole) = ([0.0; PADDED], 0.0);
-        for bin in 0..BINS {
+        for (bin, deviation) in lefts[..BINS].iter_mut().enumerate() {
             let (left, echo) = (self.left[bin] - self.mean_left[bin], self.echo[bin] - self.mean_echo[bin]);
-            lefts[bin] = left;
+            *deviation = left;
             whole += echo / BINS as f32;
             self.mean_left[bin] += MEAN_SMOOTHING * left;
             self.mean_echo[bin] += MEAN_SMOOTHING * echo;
