@@ -3,7 +3,7 @@
 # Installs only what is missing, with apt-get, dnf, pacman, apk or brew, and rustup.
 #
 # usage: scripts/setup.sh [--ci]
-#   --ci   also rustfmt, clippy, opus-tools and ffmpeg, which the checks and some tests use
+#   --ci   also rustfmt, clippy, opus-tools, ffmpeg and, on Linux, valgrind, which the checks and some tests use
 set -eu
 CDPATH='' cd -- "$(dirname -- "$0")/.."
 
@@ -119,6 +119,7 @@ works() {
 
 wanted="cc cmake make"
 [ $ci = no ] || wanted="$wanted opus-tools ffmpeg"
+if [ $ci = yes ] && [ "$(uname -s)" = Linux ]; then wanted="$wanted valgrind"; fi
 missing=
 for arg in $wanted; do works "$arg" || missing="$missing $arg"; done
 if [ -n "$missing" ]; then

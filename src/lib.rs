@@ -18,8 +18,8 @@
 //! # Where things are
 //! The root has what nearly every user needs. The rest is in a module by subject: stages in [`gain`], [`gate`],
 //! [`high_pass`], [`denoise`], [`echo`], [`auto_gain`], [`limiter`], [`meter`], [`resample`], [`input_check`], `loudness`,
-//! `spectrum` and [`vad`]; [`device`] (edges, packet queue), [`opus`], `jitter`, `rtp`, `ogg`, [`call`] (profiles,
-//! uplink, downlink, mixing), [`control`] (handles, stages of one's own), [`pipeline`] (composition), [`level`] (decibels) and [`error`].
+//! `spectrum` and [`vad`]; [`device`] (edges, packet queue), [`opus`], `jitter`, `rtp`, `ogg`, [`call`] (profiles
+//! and their switch, uplink, downlink, both as one, mixing, quality of the connection and adaptation), [`control`] (handles, stages of one's own), [`pipeline`] (composition), [`level`] (decibels) and [`error`].
 //!
 //! # Example
 //! From a microphone buffer to packets:

@@ -288,3 +288,71 @@ fn a_thousand_switches_at_random_from_another_thread_and_not_one_allocation() {
         assert!(latencies > 20);
     });
 }
+
+/// A profile of any stages and settings, most of them valid.
+fn any_profile(random: &mut Random) -> Profile {
+    let mut profile = Profile::from(random.of(kinds()));
+    profile.sample_rate_hz = random.of(&[8_000, 12_000, 16_000, 24_000, 48_000, 44_100]);
+    profile.opus.packet_ms = random.of(&[2.5, 5.0, 10.0, 20.0, 40.0, 60.0, 120.0]);
+    profile.opus.dtx = random.flip();
+    if random.unit() < 0.8 {
+        profile.denoise = None;
+    }
+    for stage in 0..4 {
+        let leave_out = random.unit() < 0.3;
+        match stage {
+            0 if leave_out => profile.high_pass = None,
+            1 if leave_out => profile.auto_gain = None,
+            2 if leave_out => profile.gate = None,
+            3 if leave_out => profile.limiter = None,
+            3 => {
+                profile.limiter =
+                    Some(Limiter { lookahead_ms: random.of(&[0.0, 1.0, 20.0, 50.0]), ..Limiter::default() })
+            }
+            _ => {}
+        }
+    }
+    profile
+}
+
+#[test]
+fn any_profile_after_any_other_with_any_microphone_and_any_sound() {
+    let mut random = Random::new(11);
+    let mut refused = 0;
+    for _ in 0..40 {
+        let rate_hz = random.of(&[8_000, 16_000, 44_100, 48_000, 96_000]);
+        let format = Format::new(rate_hz, random.of(&[1, 2])).unwrap();
+        let format = format.with_frame_ms(random.of(&[10, 20])).unwrap();
+        let Ok((mut uplink, controls)) = any_profile(&mut random).uplink(format) else { continue };
+        let mut frame = Frame::new(format);
+        let mut next = None;
+        for index in 0..300 {
+            let kind = random.of(&[0, 1, 2, 3]);
+            for sample in frame.samples_mut() {
+                *sample = match kind {
+                    0 => 0.0,
+                    1 => 0.3 * random.white() as f32,
+                    2 => f32::NAN,
+                    _ => 1e9 * random.white() as f32,
+                };
+            }
+            frame.set_position(index * format.samples_per_channel() as i64);
+            frame.clear_detections();
+            if random.unit() < 0.05 {
+                refused += usize::from(controls.switch(any_profile(&mut random)).is_err());
+            }
+            if random.unit() < 0.002 {
+                uplink.reset();
+                next = None;
+            }
+            if let Some(packet) = uplink.process(&mut frame).unwrap() {
+                // Positions in ticks of 48 kHz are rounded where the microphone's are not whole.
+                let gap = next.map_or(0i64, |next: i64| packet.position() - next);
+                assert!(gap.abs() <= 1, "{gap}");
+                next = Some(packet.position() + i64::from(packet.duration()));
+            }
+        }
+    }
+    println!("{refused} refused");
+    assert!(refused > 10);
+}

@@ -1,6 +1,6 @@
 //! What is measured: each stage and profile, and beside it the bare library on the same sound.
 //!
-//! A case is named `what/format`. `speed.rs` gives all of them to criterion, `guard.rs` measures pairs of them.
+//! A case is named `what/format`. `speed.rs` gives all of them to criterion, `guard` counts their instructions and measures pairs of them.
 
 mod edges;
 mod opus;
@@ -20,7 +20,7 @@ pub type Run = Box<dyn FnMut(u64)>;
 pub struct Case {
     pub name: String,
     /// Samples in one run, all channels together.
-    #[allow(dead_code, reason = "the guard compares times only")]
+    #[allow(dead_code, reason = "the guard does not need them")]
     pub samples: u64,
     build: Box<dyn Fn(Format) -> Run>,
     format: Format,

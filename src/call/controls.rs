@@ -134,7 +134,7 @@ impl Controls {
     /// ```
     ///
     /// # Errors
-    /// [`Error::NotRunning`] where there is no uplink; those of each stage's [`Stage::prepare`]. Nothing is changed then.
+    /// [`Error::NotRunning`] where there is no uplink; those of each stage's [`prepare`](crate::Stage::prepare). Nothing is changed then.
     pub fn switch(&self, profile: Profile) -> Result<()> {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         let running = running.as_mut().filter(|running| running.dynamics.is_running()).ok_or(Error::NotRunning)?;

@@ -38,7 +38,7 @@ const FALLBACK_RATE_HZ: u32 = 48_000;
 /// What the loudspeaker plays is also the far end of an echo canceller, or a recording. A stage behind the downlink sees
 /// every frame, behind volume and limiter, with its play time ([`Frame::position`]); behind a
 /// [`Mixer`](super::Mixer) of several downlinks it sees their mix. For an echo canceller that is a
-/// [`FarEnd`](crate::echo::FarEnd); a closure ([`process_fn`](crate::pipeline::process_fn)) will do, too.
+/// [`FarEnd`](crate::echo::FarEnd); a closure ([`process_fn`](crate::pipeline::process_fn())) will do, too.
 ///
 /// ```
 /// use voxframe::call::Downlink;

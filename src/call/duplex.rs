@@ -278,3 +278,28 @@ impl CallControls {
         self.advice.as_ref()
     }
 }
+
+#[cfg(all(test, feature = "resample", feature = "denoise", feature = "hush"))]
+mod tests {
+    use super::super::adaptation::DeviceCapability;
+    use super::*;
+
+    #[test]
+    fn too_slow_a_machine_takes_a_cheaper_profile_until_it_is_safe_to_go_back() {
+        let adaptation = Adaptation { capability: DeviceCapability::High, ..Adaptation::default() };
+        let device = Device::new(48_000, 1);
+        let (_microphone, _loudspeaker, _network, mut controls) =
+            Call { adaptation, ..Call::default() }.open(device, device).unwrap();
+        let mut second = 0;
+        let mut after = |load| {
+            second += 1;
+            controls.load.store(load, Relaxed);
+            let at = Duration::from_secs(second);
+            controls.report(&ConnectionReport { at, loss: Some(0.0), ..ConnectionReport::default() }).unwrap();
+            controls.profile().to_string()
+        };
+        let found = [0, -1, 0, -1, -1, 1, 0, 1, 1].map(&mut after);
+        let (low, mid, high) = ("low-latency", "balanced", "high-quality");
+        assert_eq!(found, [high, mid, mid, low, low, mid, mid, high, high]);
+    }
+}

@@ -140,7 +140,7 @@ impl std::fmt::Debug for PipelineSwitch {
     }
 }
 
-/// Processor that runs a pipeline, until another is handed over by its [`PipelineSwitch`]; made by [`switch`].
+/// Processor that runs a pipeline, until another is handed over by its [`PipelineSwitch`]; made by [`switch`](switch()).
 ///
 /// Positions count on over a switch. They stay those of the capture, but for the difference between the latency of the
 /// first pipeline and the one now.

@@ -75,7 +75,7 @@ fn check_packet_ms(settings: &OpusEncode, format: Format) -> Result<()> {
     if settings.packet_ms < 10.0 || !has_short_frames(settings, format) {
         Ok(())
     } else {
-        Err(settings.bad_packet_ms())
+        Err(settings.bad_packet_ms(format.frame_ms() as f32))
     }
 }
 

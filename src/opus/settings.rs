@@ -136,7 +136,7 @@ impl OpusEncode {
     /// Checks the range of each setting, and that it was built.
     pub(super) fn check(&self) -> Result<()> {
         if !PACKET_MS.contains(&self.packet_ms) {
-            return Err(self.bad_packet_ms());
+            return Err(self.bad_packet_ms(PACKET_MS[0]));
         }
         in_range("OpusEncode::bitrate_bps", self.bitrate_bps as f32, 6_000.0, 510_000.0)?;
         in_range("OpusEncode::complexity", f32::from(self.complexity), 0.0, 10.0)?;
@@ -148,9 +148,9 @@ impl OpusEncode {
         Ok(())
     }
 
-    pub(super) fn bad_packet_ms(&self) -> Error {
-        let (min, max) = (PACKET_MS[0], MAX_PACKET_MS);
-        Error::OutOfRange { setting: "OpusEncode::packet_ms", value: self.packet_ms, min, max }
+    /// Refusal of the packet length, where the shortest that would do is `min`.
+    pub(super) fn bad_packet_ms(&self, min: f32) -> Error {
+        Error::OutOfRange { setting: "OpusEncode::packet_ms", value: self.packet_ms, min, max: MAX_PACKET_MS }
     }
 }
 

@@ -1,15 +1,13 @@
-//! Holds the ratios of two cases each to their budgets: `scripts/bench-guard`.
+//! Ratios of the times of two cases.
 //!
 //! A machine's speed drifts by more than a budget allows. So the two cases of a ratio run in turns of a fraction of a
 //! millisecond each, and the ratio is the median over all pairs of turns: what slows the machine slows both.
 
-mod cases;
-
-use std::collections::HashMap;
-use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use cases::{Case, Run};
+use super::budget::Budget;
+use super::cases::{Case, Run};
+use super::{Cases, Result, find};
 
 /// How long a turn lasts.
 const TURN: Duration = Duration::from_micros(500);
@@ -20,51 +18,26 @@ const MEASURED: Duration = Duration::from_millis(1200);
 /// How many times the cases of a ratio are built.
 const ROUNDS: u32 = 5;
 
-/// A line of the budget: `"WHAT over WHAT, FORMAT" = RATIO`.
-struct Budget {
-    name: &'static str,
-    cases: [String; 2],
-    most: f64,
-}
-
-fn main() -> ExitCode {
-    let given = |wanted: &str| std::env::args().any(|arg| arg == wanted);
-    // A test run goes through everything once.
-    let measured = if given("--bench") && !given("--test") { MEASURED } else { Duration::ZERO };
-    // Any other argument picks the ratios whose name contains it.
-    let filter = std::env::args().skip(1).find(|arg| !arg.starts_with("--")).unwrap_or_default();
-    let cases: HashMap<_, _> = cases::all().into_iter().map(|case| (case.name.clone(), case)).collect();
+/// Measures the ratios whose name contains `filter`, and compares those that have a budget.
+pub fn compare_all(budget: &Budget, cases: &Cases, filter: &str) -> Result<()> {
     let mut failed = 0;
     println!("{:<64} {:>9} {:>9} {:>7} {:>7}", "ratio", "ns", "ns", "ratio", "budget");
-    for budget in budgets(include_str!("budget.toml")).filter(|budget| budget.name.contains(&filter)) {
-        let [a, b] = budget.cases.each_ref().map(|name| cases.get(name).unwrap_or_else(|| panic!("no case {name}")));
-        let (ratio, [a_ns, b_ns]) = compare([a, b], measured);
-        let over = measured > Duration::ZERO && ratio > budget.most;
-        failed += u32::from(over);
-        let verdict = if over { "OVER" } else { "ok" };
-        println!("{:<64} {a_ns:>9.0} {b_ns:>9.0} {ratio:>7.3} {:>7.2} {verdict}", budget.name, budget.most);
+    for ratio in budget.ratios.iter().filter(|ratio| ratio.name.contains(filter)) {
+        let [a, b] = ratio.cases.each_ref().map(|name| find(cases, name));
+        let (found, [a_ns, b_ns]) = compare([a?, b?]);
+        let verdict = match ratio.max {
+            Some(max) if found > max => format!("{max:>7.2} OVER"),
+            Some(max) => format!("{max:>7.2} ok"),
+            None => String::new(),
+        };
+        failed += u32::from(verdict.ends_with("OVER"));
+        println!("{:<64} {a_ns:>9.0} {b_ns:>9.0} {found:>7.3} {verdict}", ratio.name);
     }
-    if failed > 0 {
-        println!("{failed} ratios are over their budget in benches/budget.toml");
-        return ExitCode::FAILURE;
-    }
-    ExitCode::SUCCESS
-}
-
-fn budgets(toml: &'static str) -> impl Iterator<Item = Budget> {
-    let lines = toml.lines().filter(|line| !line.is_empty() && !line.starts_with(['#', '[']));
-    lines.map(|line| parse(line).unwrap_or_else(|| panic!("in benches/budget.toml: {line}")))
-}
-
-fn parse(line: &'static str) -> Option<Budget> {
-    let (name, most) = line.strip_prefix('"')?.split_once("\" = ")?;
-    let (pair, format) = name.split_once(", ")?;
-    let (a, b) = pair.split_once(" over ")?;
-    Some(Budget { name, cases: [a, b].map(|what| format!("{what}/{format}")), most: most.parse().ok()? })
+    if failed > 0 { Err(format!("{failed} ratios are over benches/budget.toml")) } else { Ok(()) }
 }
 
 /// The ratio of the times of two cases, and the times themselves in ns: medians over some rounds.
-fn compare(cases: [&Case; 2], measured: Duration) -> (f64, [f64; 2]) {
+fn compare(cases: [&Case; 2]) -> (f64, [f64; 2]) {
     let mut times = cases.map(|case| times_in_a_turn(&mut case.build()));
     // Where the two cost about the same, they go through the same sound in each turn.
     if times[0].max(times[1]) <= 2 * times[0].min(times[1]) {
@@ -75,7 +48,7 @@ fn compare(cases: [&Case; 2], measured: Duration) -> (f64, [f64; 2]) {
     let mut rounds = [const { Vec::new() }; 3];
     for _ in 0..ROUNDS {
         built.push(cases.map(Case::build));
-        let found = take_turns(built.last_mut().unwrap(), times, measured / ROUNDS);
+        let found = take_turns(built.last_mut().unwrap(), times, MEASURED / ROUNDS);
         rounds.iter_mut().zip(found).for_each(|(round, found)| round.push(found));
     }
     let [ratio, ns @ ..] = rounds.map(median);
