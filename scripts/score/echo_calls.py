@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """Makes calls with echo, whose near end is known, for `duplex`: rooms by the image method, loudspeakers that distort, noise.
 
-usage: scripts/score/echo_calls.py AUDIO_DIR OUT_DIR SEED [CALLS]
+usage: scripts/score/echo_calls.py AUDIO_DIR OUT_DIR SEED [CALLS [RATE]]
 
 AUDIO_DIR holds speech/*.wav; of its voices (in order of name) an odd SEED takes every other one, an even SEED the rest, so
 that one half can be tuned on and the other reported. For each call: NAME_far.wav, NAME_mic.wav, NAME_near.wav (near end and
-noise, as they are in the microphone), 16 kHz mono, 12 s. Names say what a call is: dt (both talk, the near end from 3 s
+noise, as they are in the microphone), mono, 12 s, at RATE (16000). Names say what a call is: dt (both talk, the near end from 3 s
 on), fst (the far end alone), nst (the near end alone), move (the delay changes after 6 s), drift+PPM.
 """
 import glob, os, sys
@@ -13,7 +13,8 @@ import numpy as np, soundfile as sf
 from math import gcd
 from scipy.signal import butter, fftconvolve, lfilter, resample_poly
 
-RATE, LENGTH, SOUND = 16000, 12 * 16000, 343.0
+RATE = int(sys.argv[5]) if len(sys.argv) > 5 else 16000
+LENGTH, SOUND = 12 * RATE, 343.0
 
 
 def voices(folder, seed):
@@ -77,7 +78,7 @@ def loudspeaker(x, rng, linear):
     elif kind == 3:
         b = 1.5 * x / peak - 0.3 * (x / peak) ** 2
         x = (2 / (1 + np.exp(-np.where(b > 0, rng.uniform(1, 4), rng.uniform(0.5, 3)) * b)) - 1) * peak
-    b, a = butter(2, [rng.uniform(80, 350) / 8000, rng.uniform(4500, 7800) / 8000], "band")
+    b, a = butter(2, [rng.uniform(80, 350) / (RATE / 2), rng.uniform(4500, 7800) / 8000], "band")
     y = x = lfilter(b, a, x)
     for _ in range(rng.integers(0, 3)):
         r, w = rng.uniform(0.7, 0.95), 2 * np.pi * rng.uniform(300, 6000) / RATE

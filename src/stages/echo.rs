@@ -4,6 +4,7 @@ mod canceller;
 mod clock_drift;
 mod comfort_noise;
 mod delay_search;
+mod distortion;
 mod echo_path;
 mod far_end;
 mod far_history;

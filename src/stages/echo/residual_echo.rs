@@ -1,5 +1,6 @@
 //! Power of the echo that the linear filter leaves.
 
+use super::distortion::Distortion;
 use super::spectrum::{BINS, Bins, PADDED};
 
 /// Smoothing of the powers that are compared, and of their means.
@@ -26,8 +27,8 @@ const UNCERTAINTY: f32 = 0.2;
 const TAIL_DECAY: f32 = 0.911;
 const TAIL: f32 = 0.1;
 
-/// Share of the whole echo's mean power that a nonlinear loudspeaker puts into each bin.
-const DISTORTION: f32 = 0.00031;
+/// Share of the whole echo's mean power that a nonlinear loudspeaker puts into each bin at least.
+const MIN_DISTORTION: f32 = 0.00031;
 
 /// Estimator of the residual echo, by how far what is left rises and falls with the echo that was taken out.
 pub struct ResidualEcho {
@@ -40,11 +41,14 @@ pub struct ResidualEcho {
     covariance: Bins,
     variance: Bins,
     leakage: Bins,
+    distortion: Distortion,
     tail: Bins,
     /// Power of the echo, and uncertainty of the filter, in the last block.
     last_echo: Bins,
     last_uncertainty: Bins,
     power: Bins,
+    /// Part that grows and falls with the whole echo.
+    distorted: Bins,
 }
 
 impl ResidualEcho {
@@ -56,10 +60,12 @@ impl ResidualEcho {
         covariance: [0.0; PADDED],
         variance: [0.0; PADDED],
         leakage: [0.3; PADDED],
+        distortion: Distortion::NEW,
         tail: [0.0; PADDED],
         last_echo: [0.0; PADDED],
         last_uncertainty: [0.0; PADDED],
         power: [0.0; PADDED],
+        distorted: [0.0; PADDED],
     };
 
     /// Smoothed power of what the filter leaves.
@@ -67,9 +73,9 @@ impl ResidualEcho {
         &self.left
     }
 
-    /// Power of the residual echo in the last block.
-    pub fn power(&self) -> &Bins {
-        &self.power
+    /// Power of the residual echo of a bin in the last block, that of distortion over-estimated by a factor.
+    pub fn power(&self, bin: usize, over: f32) -> f32 {
+        self.power[bin].max(over * self.distorted[bin])
     }
 
     /// Takes in the powers of what the filter leaves and of the echo it takes out; `learn` while the far end plays.
@@ -82,11 +88,13 @@ impl ResidualEcho {
             self.regress();
         }
         let mean = echo[..BINS].iter().sum::<f32>() / BINS as f32;
+        let loudest = mean.max(self.echo[..BINS].iter().sum::<f32>() / BINS as f32);
         for bin in 0..BINS {
             let leaking = self.leakage[bin] * self.echo[bin].max(echo[bin]);
+            self.distorted[bin] = self.distortion.share()[bin] * loudest;
             let uncertain = UNCERTAINTY * (uncertainty[bin] + self.last_uncertainty[bin]);
             self.tail[bin] = TAIL_DECAY * self.tail[bin] + TAIL * self.leakage[bin] * self.last_echo[bin];
-            self.power[bin] = leaking + uncertain + DISTORTION * mean + self.tail[bin];
+            self.power[bin] = leaking + uncertain + MIN_DISTORTION * mean + self.tail[bin];
         }
         self.last_echo.copy_from_slice(echo);
         self.last_uncertainty.copy_from_slice(uncertainty);
@@ -100,13 +108,17 @@ impl ResidualEcho {
     }
 
     fn regress(&mut self) {
-        for bin in 0..BINS {
+        let (mut lefts, mut whole) = ([0.0; PADDED], 0.0);
+        for (bin, deviation) in lefts[..BINS].iter_mut().enumerate() {
             let (left, echo) = (self.left[bin] - self.mean_left[bin], self.echo[bin] - self.mean_echo[bin]);
+            *deviation = left;
+            whole += echo / BINS as f32;
             self.mean_left[bin] += MEAN_SMOOTHING * left;
             self.mean_echo[bin] += MEAN_SMOOTHING * echo;
             self.covariance[bin] += LEAKAGE_SMOOTHING * (left * echo - self.covariance[bin]);
             self.variance[bin] += LEAKAGE_SMOOTHING * (echo * echo - self.variance[bin]);
         }
+        self.distortion.update(&lefts, whole);
         for bin in 0..BINS {
             let near = bin.saturating_sub(NEIGHBOURS)..(bin + NEIGHBOURS + 1).min(BINS);
             let covariance: f32 = self.covariance[near.clone()].iter().sum();

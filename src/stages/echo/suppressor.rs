@@ -17,6 +17,9 @@ struct Strength {
 const FULL: Strength = Strength { over: [8.0, 0.185], floor: [0.0016, 0.1] };
 const LIGHT: Strength = Strength { over: [3.0, 0.185], floor: [0.18, 0.35] };
 
+/// Over-estimation of distortion, which grows faster than the echo, where it is suppressed.
+const OVER_DISTORTION: f32 = 8.0;
+
 /// Logarithm of what is left over what is expected, above which there is a near end, and further until it is certain.
 const PRESENT: f32 = 0.85;
 const CERTAIN: f32 = 0.3;
@@ -117,7 +120,7 @@ impl Suppressor {
             let Some(bin) = bin.checked_sub(NEIGHBOURS) else { continue };
             let local = certainty((1.0 + sum_left.max(0.0) / sum_echo.max(1e-9)).ln());
             let near = self.near * (1.0 - LOCAL + LOCAL * local);
-            let echo = over.0 * (over.1 * near).exp() * residual.power()[bin] + 1e-10;
+            let echo = over.0 * (over.1 * near).exp() * residual.power(bin, OVER_DISTORTION) + 1e-10;
             let new = (left[bin] / echo - BIAS).max(0.0);
             let ratio = DIRECTED * self.out[bin] / echo + (1.0 - DIRECTED) * new;
             let wiener = (ratio / (1.0 + ratio)).powf(EXPONENT);
@@ -129,7 +132,7 @@ impl Suppressor {
 
     /// Power of what is no near end in a bin.
     fn expected(&self, residual: &ResidualEcho, bin: usize) -> f32 {
-        residual.power()[bin] + noise_floor::BIAS * self.noise.power()[bin]
+        residual.power(bin, 1.0) + noise_floor::BIAS * self.noise.power()[bin]
     }
 
     /// Estimates the presence of the near end: how far what is left exceeds the residual echo, over a few bands.
