@@ -55,8 +55,6 @@ impl GateCoefficients {
 pub(super) struct GateDetector {
     power: f32,
     open: bool,
-    /// Whether it opened while no noise was known: what opened it may be noise, which does not hold it open.
-    on_trust: bool,
     /// Time since the level was last above the close threshold, in ms.
     held_ms: u32,
     /// Envelope: 0 closed, 1 open, before smoothing.
@@ -74,16 +72,13 @@ impl GateDetector {
     pub fn update(&mut self, gate: &GateCoefficients, power: f32, lesson: Lesson, far_end: bool) -> bool {
         self.power = self.power * gate.smoothing + power * (1.0 - gate.smoothing);
         self.noise.update(power, lesson, gate.min_noise);
-        // While no noise is known there is none: who speaks when the stream begins is not shut out.
-        let known = gate.noise_ratio == 0.0 || self.noise.power() > 0.0;
+        let min_shift = if self.noise.may_lower() { gate.min_shift } else { 1.0 };
         let max_shift = if self.noise.may_raise() { gate.max_shift } else { 1.0 };
-        let shift = (gate.noise_ratio * self.noise.power() / gate.open_power).clamp(gate.min_shift, max_shift);
+        let shift = (gate.noise_ratio * self.noise.power() / gate.open_power).clamp(min_shift, max_shift);
         if self.power >= gate.open_power * shift && !far_end {
             self.open = true;
-            self.on_trust = !known;
         }
-        let hold_power = if self.on_trust && known { gate.open_power } else { gate.close_power };
-        if self.power >= hold_power * shift && !far_end {
+        if self.power >= gate.close_power * shift && !far_end {
             self.held_ms = 0;
         } else if self.open {
             self.held_ms += 1;

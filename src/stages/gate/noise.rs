@@ -6,7 +6,7 @@ use crate::dsp::level::SILENCE_POWER;
 /// Time constant of the estimate by a detector, in ms.
 const NOISE_MS: u32 = 500;
 
-/// Amount of noise after which its estimate rises slowly, in ms.
+/// Amount of noise after which its estimate moves the thresholds, in ms.
 const SETTLED_MS: u32 = 200;
 
 /// Upper bound on a noise sample, as a multiple of the current estimate; limits its rise to 9 dB/s, so that a breath,
@@ -17,9 +17,6 @@ const MAX_RATIO: f32 = 2.0;
 /// dip.
 const BLOCK_MS: u32 = 50;
 const BLOCKS: usize = 60;
-
-/// Number of blocks, 1 s, from which their minimum is the noise: who speaks when the stream begins has paused by then.
-const SETTLED_BLOCKS: usize = 20;
 
 /// Mean power of a steady noise relative to the softest block of the last seconds, 1 dB.
 const MEAN_TO_MIN: f32 = 1.25;
@@ -41,6 +38,8 @@ pub(super) struct NoiseEstimate {
     power: f32,
     /// Amount of noise in the estimate, up to [`NOISE_MS`].
     ms: u32,
+    /// Digital silence before the first noise, in ms.
+    silent_ms: u32,
     /// Sum of the powers of the current block, and its length so far in ms.
     block: f32,
     block_ms: u32,
@@ -51,7 +50,7 @@ pub(super) struct NoiseEstimate {
 
 impl Default for NoiseEstimate {
     fn default() -> Self {
-        Self { power: 0.0, ms: 0, block: 0.0, block_ms: 0, blocks: [f32::INFINITY; BLOCKS], count: 0 }
+        Self { power: 0.0, ms: 0, silent_ms: 0, block: 0.0, block_ms: 0, blocks: [f32::INFINITY; BLOCKS], count: 0 }
     }
 }
 
@@ -64,6 +63,8 @@ impl NoiseEstimate {
     /// Takes in the power of a millisecond; `min` is the noise below which it makes no difference.
     pub fn update(&mut self, power: f32, lesson: Lesson, min: f32) {
         if power <= SILENCE_POWER {
+            // Silence teaches nothing, but as long as nothing else is known there is no noise.
+            self.silent_ms = (self.silent_ms + 1).min(SETTLED_MS);
             (self.block, self.block_ms) = (0.0, 0);
             return;
         }
@@ -87,15 +88,18 @@ impl NoiseEstimate {
         self.blocks[self.count % BLOCKS] = self.block / BLOCK_MS as f32;
         self.count += 1;
         (self.block, self.block_ms) = (0.0, 0);
-        if self.count >= SETTLED_BLOCKS {
-            self.ms = (self.ms + BLOCK_MS).min(NOISE_MS);
-            self.power = MEAN_TO_MIN * self.blocks.iter().copied().fold(f32::INFINITY, f32::min);
-        }
+        self.ms = (self.ms + BLOCK_MS).min(NOISE_MS);
+        self.power = MEAN_TO_MIN * self.blocks.iter().copied().fold(f32::INFINITY, f32::min);
     }
 
     /// Power of the noise; 0 while it is unknown.
     pub fn power(&self) -> f32 {
         self.power
+    }
+
+    /// Whether the thresholds may fall: the noise is known, or there has been silence instead.
+    pub fn may_lower(&self) -> bool {
+        self.ms >= SETTLED_MS || self.silent_ms >= SETTLED_MS
     }
 
     /// Whether the thresholds may rise. Without a detector a talker who makes no pause would shut himself out.
@@ -118,6 +122,7 @@ mod tests {
         for lesson in [Lesson::Noise, Lesson::Unknown] {
             let mut noise = NoiseEstimate::default();
             assert_eq!(learn(&mut noise, 0.0, lesson, 1000), 0.0);
+            assert!(noise.may_lower(), "there is no noise yet");
             let heard = learn(&mut noise, 1e-5, lesson, 4000);
             assert!((0.9e-5..1.7e-5).contains(&heard), "{heard}");
             assert_eq!(learn(&mut noise, 0.0, lesson, 60_000), heard);
@@ -127,8 +132,8 @@ mod tests {
     #[test]
     fn without_a_detector_the_softest_sound_is_noise() {
         let mut noise = NoiseEstimate::default();
-        assert_eq!(learn(&mut noise, 1e-3, Lesson::Unknown, 500), 0.0, "it may be a talker");
-        assert!(!noise.may_raise());
+        learn(&mut noise, 1e-3, Lesson::Unknown, 500);
+        assert!(noise.may_lower() && !noise.may_raise(), "it may be a talker");
         // Words of 400 ms, with dips of 100 ms between them, for 5 s.
         for _ in 0..10 {
             learn(&mut noise, 1e-3, Lesson::Unknown, 400);

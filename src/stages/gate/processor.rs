@@ -264,7 +264,7 @@ mod tests {
 
     #[test]
     fn a_level_between_the_thresholds_neither_opens_nor_closes() {
-        let mut gate = gate(NoiseGate { hold_ms: 0.0, above_noise_db: 0.0, ..NoiseGate::default() });
+        let mut gate = gate(NoiseGate { hold_ms: 0.0, ..NoiseGate::default() });
         assert!(gains(&mut gate, 500, |_| -43.0).iter().all(|&g| g < 0.004));
         gains(&mut gate, 100, |_| -39.0);
         assert!(gains(&mut gate, 500, |_| -43.0).iter().all(|&g| g == 1.0));

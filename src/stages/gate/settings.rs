@@ -18,9 +18,8 @@ use crate::dsp::level::{power_to_dbfs, to_dbfs};
 /// is nothing to keep out. They move by 20 dB at most either way: a voice that the detector misses is not shut out.
 ///
 /// Noise is what a detector upstream (`Denoise`, `VoiceActivity`, `AutoGain`) takes for no speech. Without one it is the
-/// softest sound of the last 3 s (minimum statistics), once 1 s was heard, which lowers the thresholds and never raises
-/// them. While no noise is known, the thresholds are at their lowest: the first word passes, and what it may have let in
-/// does not hold the gate open afterwards. Digital silence teaches nothing. The [far end](crate::Frame::far_end_speech) neither opens the gate nor counts as
+/// softest sound of the last 3 s (minimum statistics), which lowers the thresholds and never raises them.
+/// Digital silence teaches nothing. The [far end](crate::Frame::far_end_speech) neither opens the gate nor counts as
 /// noise.
 ///
 /// Of real words with noise 20 dB below them, the first 20 ms lose nothing with 10 ms of lookahead, and without it 0.3
