@@ -1,12 +1,10 @@
 //! The call as a picture: network, quality and decisions over time.
 
-use std::error::Error;
-
 use crate::common::canvas::Canvas;
-use crate::common::chart::{BLUE, Chart, GREEN, GREY, ORANGE, draw as draw_charts};
+use crate::common::chart::{BLUE, Chart, GREEN, GREY, ORANGE, Result, draw as draw_charts};
 use crate::log::{Log, Step};
 
-pub fn draw(log: &Log) -> Result<Canvas, Box<dyn Error>> {
+pub fn draw(log: &Log) -> Result<Canvas> {
     let charts: [Chart<'_, Step>; 4] = [
         Chart {
             title: "Loss (%)",

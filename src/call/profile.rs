@@ -90,8 +90,7 @@ pub struct Profile {
 impl Profile {
     /// Low-latency profile: wideband, packets of 10 ms, no noise suppression; at most 20 ms from a 48 kHz microphone to a
     /// packet, 30 with echo cancellation. Without a suppressor nothing tells soft speech from noise for sure, so the gate
-    /// lowers pauses by 10 dB and
-    /// mutes nobody.
+    /// lowers pauses by 10 dB and mutes nobody.
     pub fn low_latency() -> Self {
         Self {
             kind: ProfileKind::LowLatency,
@@ -112,8 +111,8 @@ impl Profile {
     /// Balanced profile, for calls: 48 kHz, noise suppressed by 40 dB, automatic gain, packets of 20 ms.
     ///
     /// The echo is suppressed lightly, because the noise suppression takes the rest; behind full suppression it takes the
-    /// near end with it. The noise by 40 dB, because a trace of the noise only 18 dB down is heard under the voice: PESQ-WB 1.52 instead of 1.63. The
-    /// gate takes no more than 15 dB, so that it does not take the voice with what is left of the noise.
+    /// near end with it. The noise by 40 dB, because a trace of it only 18 dB down is heard under the voice: PESQ-WB 1.52
+    /// instead of 1.63. The gate takes no more than 15 dB, so that it does not take the voice with what is left of the noise.
     pub fn balanced() -> Self {
         Self {
             kind: ProfileKind::Balanced,

@@ -10,6 +10,8 @@ use std::sync::{Arc, OnceLock};
 use realfft::num_complex::Complex32;
 use realfft::{RealFftPlanner, RealToComplex};
 
+use crate::dsp::kernels;
+
 /// Samples of a window at 16 kHz: 64 ms; and of a hop, 48 ms.
 const WINDOW: usize = 1024;
 const HOP: usize = 768;
@@ -139,7 +141,7 @@ impl MusicDetector {
 
     fn listen(&mut self) {
         let (hann, forward) = transform();
-        let power = self.samples.iter().map(|s| s * s).sum::<f32>() / WINDOW as f32;
+        let power = kernels::energy(&self.samples[..]) / WINDOW as f32;
         let mut partials = Partials::NONE;
         if power >= AUDIBLE {
             self.time.iter_mut().zip(self.samples.iter().zip(hann)).for_each(|(time, (s, w))| *time = s * w);

@@ -18,6 +18,7 @@ use super::suppressor::{self, Suppressor};
 use super::transform::Transform;
 use super::weighted_overlap_add::WeightedOverlapAdd;
 use crate::core::Format;
+use crate::dsp::kernels::energy;
 
 /// Blocks by which the filter begins before the echo.
 const MARGIN: usize = 1;
@@ -436,10 +437,6 @@ fn hinted_lag(settings: &EchoCancel) -> usize {
 /// Mean power of a sample in all channels.
 fn mean_power(channels: &[&mut [f32]]) -> f32 {
     channels.iter().map(|channel| energy(channel) / channel.len() as f32).sum::<f32>() / channels.len() as f32
-}
-
-fn energy(samples: &[f32]) -> f32 {
-    samples.iter().map(|sample| sample * sample).sum()
 }
 
 /// Mean power of some bins.

@@ -5,6 +5,7 @@ use super::far_history::FarHistory;
 use super::kalman::Kalman;
 use super::spectrum::{Bins, Spectrum};
 use super::transform::Transform;
+use crate::dsp::kernels::energy;
 
 /// State transitions of the slow and the fast filter.
 const TRANSITIONS: [f32; 2] = [0.9995, 0.99];
@@ -177,8 +178,4 @@ impl EchoPath {
 /// Energy of a block without a predicted echo.
 fn energy_left(near: &[f32], echo: &[f32]) -> f32 {
     near.iter().zip(echo).map(|(near, echo)| (near - echo) * (near - echo)).sum()
-}
-
-fn energy(samples: &[f32]) -> f32 {
-    samples.iter().map(|sample| sample * sample).sum()
 }

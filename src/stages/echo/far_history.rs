@@ -4,6 +4,7 @@ use super::far_end::EchoReference;
 use super::kernels;
 use super::spectrum::{BINS, Bins, PADDED, Spectrum};
 use super::transform::Transform;
+use crate::dsp::kernels::energy;
 
 /// Partitions of the filter, 10 ms each: the longest echo path.
 pub const PARTITIONS: usize = 26;
@@ -247,7 +248,7 @@ impl FarHistory {
             return true;
         }
         let new = &self.transform.time()[length / 2..];
-        block.level = new.iter().map(|s| s * s).sum::<f32>() / new.len() as f32;
+        block.level = energy(new) / new.len() as f32;
         self.transform.forward(&mut block.spectrum);
         if fraction > 1e-3 {
             advance_phase(&mut block.spectrum, fraction / self.block as f32);
