@@ -24,6 +24,7 @@ const TAIL_SECONDS: u32 = 2;
 pub struct WavInput {
     path: PathBuf,
     wav: WavReader,
+    shows_progress: bool,
 }
 
 impl WavInput {
@@ -31,7 +32,16 @@ impl WavInput {
     pub fn open(path: &Path) -> Result<Self> {
         let wav = WavReader::open(path).of(path)?;
         wav.notes().iter().for_each(|what| note(path, what));
-        Ok(Self { path: path.to_owned(), wav })
+        Ok(Self { path: path.to_owned(), wav, shows_progress: true })
+    }
+
+    /// Shows no progress, where it is one of many.
+    pub fn hide_progress(&mut self) {
+        self.shows_progress = false;
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     pub fn header(&self) -> &Header {
@@ -105,7 +115,7 @@ impl WavInput {
 
     fn progress(&self) -> ProgressBar {
         let long = self.header().samples > LONG_SECONDS * u64::from(self.header().sample_rate_hz);
-        if !long || !std::io::stderr().is_terminal() {
+        if !self.shows_progress || !long || !std::io::stderr().is_terminal() {
             return ProgressBar::hidden();
         }
         let style = ProgressStyle::with_template("{wide_bar} {percent} %, {eta} left");
