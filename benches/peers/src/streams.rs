@@ -38,9 +38,13 @@ fn in_turn(format: Format, streams: usize) -> impl FnMut() {
     }
 }
 
+/// Most bytes a stream that are aimed at.
+pub const BYTES_TARGET: usize = 64 << 10;
+
 /// Bytes on the heap that one more stream of a profile takes, without the encoder.
 pub fn bytes_a_stream(profile: Profile, format: Format) -> usize {
-    // What building takes for a moment, and what all streams share, is in both.
+    // What all streams share is there after the first; what building takes for a moment is in both.
+    drop(profile.prepare(format).unwrap());
     let [few, many] = [10, 20]
         .map(|streams| most_held(|| (0..streams).map(|_| profile.prepare(format).unwrap()).collect::<Vec<_>>()).1);
     (many - few) / 10

@@ -6,6 +6,7 @@ use std::fs;
 use serde_json::Value;
 
 use crate::pairs::PAIRS;
+use crate::streams::BYTES_TARGET;
 use crate::{Result, full_name};
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
@@ -162,13 +163,14 @@ fn streams(results: &Value) -> Option<String> {
         let at_once = alone["ours_ns"].as_f64().map_or(String::new(), |ns| grouped(10e6 / ns));
         vec![text(&pair["what"]), us(&alone["ours_ns"]), spread(alone), spread(&pair["beside"]), at_once]
     });
-    let head = ["", "µs a frame", "of one stream", "busy: of one stream", "streams a core"];
-    let mut text = measured_on(results)? + &table(&head, 1, rows) + "\nHeap a stream, without the encoder:";
-    for (profile, bytes) in results["bytes_a_stream"].as_object()? {
-        write!(text, " {profile} {:.1} KiB,", bytes.as_f64()? / 1024.0).expect("a string takes all");
-    }
-    text.pop();
-    Some(text + ".\n")
+    let head = ["", "µs a frame", "ratio to one stream", "busy: ratio", "streams a core"];
+    let memory = results["bytes_a_stream"].as_object()?.iter().map(|(profile, bytes)| {
+        let bytes = bytes.as_f64().unwrap_or_default();
+        let met = if bytes <= BYTES_TARGET as f64 { "met" } else { "**missed**" };
+        vec![profile.clone(), format!("{:.1} KiB", bytes / 1024.0), format!("≤ {} KiB: {met}", BYTES_TARGET / 1024)]
+    });
+    let memory = table(&["heap a stream, without the encoder", "", "target"], 1, memory);
+    Some(measured_on(results)? + &table(&head, 1, rows) + "\n" + &memory)
 }
 
 fn text(value: &Value) -> String {
