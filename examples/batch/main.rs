@@ -3,7 +3,7 @@
 //! `cargo run --release --example batch -- RECORDINGS/ --out CLEAN/ >report.jsonl`
 //!
 //! Without inputs, names come from stdin, one a line, and each is worked on as soon as it is there. So it is a filter, for
-//! GNU parallel (`find RECORDINGS -name '*.wav' | parallel --pipe -N100 batch --root RECORDINGS --out CLEAN`) or for Spark
+//! GNU parallel (`find RECORDINGS -name '*.wav' | parallel --pipe -N100 batch --root RECORDINGS --out CLEAN`) or for PySpark
 //! (`names.pipe("batch --root RECORDINGS --out CLEAN")`) on many machines that share a file system.
 
 #[path = "../common/mod.rs"]
@@ -23,7 +23,6 @@ use common::job::Processing;
 use common::output::print;
 use common::{Failure, Of, Result};
 use names::Recording;
-use one::Outcome;
 use progress::Progress;
 use rayon::iter::{ParallelBridge, ParallelIterator};
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -129,15 +128,11 @@ impl Shared<'_> {
         }
         if let Err(failure) = &outcome.result {
             self.failed.fetch_add(1, Ordering::Relaxed);
-            self.progress.tell(failure);
+            self.progress.aside(|| failure.tell());
         }
         self.progress.next();
-        self.write(&outcome);
-    }
-
-    fn write(&self, outcome: &Outcome) {
-        if let Err(Failure(what)) = print(&format!("{}\n", outcome.to_json())) {
-            self.progress.tell(&Failure(what));
+        if let Err(failure) = self.progress.aside(|| print(&format!("{}\n", outcome.to_json()))) {
+            failure.tell();
             self.stopped.store(true, Ordering::Relaxed);
         }
     }

@@ -27,8 +27,8 @@ pub struct Outcome<'a> {
 pub enum Done {
     /// The report, as `process` writes it.
     Processed(Value),
-    /// There was an output already.
-    Skipped,
+    /// There was an output already. Length of the recording in s.
+    Skipped(f64),
 }
 
 pub fn process<'a>(recording: &'a Recording, args: &Args, stopped: impl Fn() -> bool) -> Outcome<'a> {
@@ -47,7 +47,7 @@ fn make(recording: &Recording, output: &Path, args: &Args, stopped: impl Fn() ->
         return Err(format!("another recording has the same output, {}", output.display())).of(&recording.path);
     }
     if !args.force && is_done(&input, &output, opus.as_deref(), args.processing.profile.sample_rate_hz) {
-        return Ok(Done::Skipped);
+        return Ok(Done::Skipped(input.seconds()));
     }
     if let Some(folder) = output.parent() {
         std::fs::create_dir_all(folder).of(folder)?;
@@ -73,12 +73,13 @@ impl Outcome<'_> {
     pub fn to_json(&self) -> Value {
         let report = match &self.result {
             Ok(Done::Processed(report)) => report,
-            _ => &Value::Null,
+            Ok(Done::Skipped(seconds)) => &json!({ "input_seconds": seconds }),
+            Err(_) => &Value::Null,
         };
         json!({
             "input": self.recording.path.to_string_lossy(),
             "output": self.output.as_ref().map(|path| path.to_string_lossy()),
-            "skipped": matches!(self.result, Ok(Done::Skipped)),
+            "skipped": matches!(self.result, Ok(Done::Skipped(_))),
             "seconds": report["input_seconds"],
             "rms_in_dbfs": report["rms_in_dbfs"],
             "rms_out_dbfs": report["rms_out_dbfs"],

@@ -4,8 +4,6 @@ use std::io::IsTerminal;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::common::Failure;
-
 pub struct Progress(ProgressBar);
 
 impl Progress {
@@ -28,9 +26,9 @@ impl Progress {
         self.0.inc(1);
     }
 
-    /// Tells of a failure, above the bar.
-    pub fn tell(&self, failure: &Failure) {
-        self.0.suspend(|| failure.tell());
+    /// Writes something above the bar.
+    pub fn aside<T>(&self, write: impl FnOnce() -> T) -> T {
+        self.0.suspend(write)
     }
 
     pub fn finish(&self) {
