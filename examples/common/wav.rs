@@ -9,7 +9,7 @@ use hound::{SampleFormat, WavSpec, WavWriter};
 use indicatif::{ProgressBar, ProgressStyle};
 use voxframe::device::InputSelection;
 use voxframe::{Capture, Format, Frame};
-use voxframe_testkit::wav::{Header, WavReader};
+use voxframe_testkit::wav::{Encoding, Header, WavReader};
 
 use super::output::Output;
 use super::{Of, Result, note, rescale};
@@ -50,7 +50,7 @@ impl WavInput {
 
     /// Whether 16-bit PCM can hold what is in it.
     pub fn fits_16_bits(&self) -> bool {
-        !self.header().float && self.header().bits <= 16
+        self.header().encoding != Encoding::Float && self.header().bits <= 16
     }
 
     pub fn seconds(&self) -> f64 {
