@@ -134,7 +134,7 @@ fn jitter_buffer() -> Work {
     let (mut input, mut output) = JitterBuffer::default().open(format).unwrap();
     let work = move |round: usize| {
         fill(&mut frame, &sound, round);
-        if let Some(packet) = encoder.process(&mut frame).unwrap().filter(|_| round % 9 > 0) {
+        if let Some(packet) = encoder.process(&mut frame).unwrap().filter(|_| !round.is_multiple_of(9)) {
             input.push(round as u16, 480 * round as u32, 1, packet.as_bytes()).unwrap();
         }
         std::hint::black_box(output.pull());
