@@ -9,12 +9,12 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use common::Result;
+use common::input::SoundInput;
 use common::job::{Job, Processing};
 use common::json::JsonOutput;
 use common::output::{all_different, commit, print};
-use common::wav::WavInput;
 
-/// Runs a WAV file through the stages of a profile, and tells what each costs.
+/// Runs a WAV, FLAC, MP3 or Ogg Vorbis file through the stages of a profile, and tells what each costs.
 ///
 /// OUTPUT has exactly the length of INPUT, all delays taken off, at the profile's rate: 16-bit PCM if INPUT holds no
 /// more than 16 bits, else 32-bit floats; mono, or stereo for two channels and more.
@@ -42,7 +42,7 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> Result {
-    let mut input = WavInput::open(&args.input)?;
+    let mut input = SoundInput::open(&args.input)?;
     all_different([&args.input, &args.output].into_iter().chain(&args.opus).chain(&args.report))?;
     let job = Job::create(&input, &args.processing, &args.output, args.opus.as_ref())?;
     let json = args.report.as_ref().map(|path| JsonOutput::create(path)).transpose()?;

@@ -13,6 +13,9 @@ use std::time::Duration;
 
 use crate::common::{Failure, Of, Result};
 
+/// Extensions of the files that are taken of a folder, in either case.
+const EXTENSIONS: [&str; 4] = ["wav", "flac", "mp3", "ogg"];
+
 /// Names that are read from stdin before they are wanted.
 const AHEAD: usize = 64;
 
@@ -43,8 +46,8 @@ impl Recording {
         if below.file_name().is_none() || below.components().any(|part| part == Component::ParentDir) {
             return Err("is not the name of a file").of(&self.path);
         }
-        // The name stays whole where it is no WAV file's, so that `a.b` and `a.c` are two.
-        let name = if is_wav(below) { below.with_extension("") } else { below.to_owned() };
+        // The name stays whole where it is no sound file's, so that `a.b` and `a.c` are two.
+        let name = if is_sound(below) { below.with_extension("") } else { below.to_owned() };
         let mut name = name.into_os_string();
         name.push(".");
         name.push(extension);
@@ -52,11 +55,12 @@ impl Recording {
     }
 }
 
-fn is_wav(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("wav"))
+fn is_sound(path: &Path) -> bool {
+    let is = |known: &str| path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case(known));
+    EXTENSIONS.iter().any(|known| is(known))
 }
 
-/// Files as they are named, and the WAV files in folders, in the order of their names. What is in `out` is left out: it was
+/// Files as they are named, and the sound files in folders, in the order of their names. What is in `out` is left out: it was
 /// made by an earlier run.
 pub fn find(inputs: &[PathBuf], out: &Path) -> Result<Vec<Recording>> {
     let out = out.canonicalize().of(out)?;
@@ -83,7 +87,7 @@ fn walk(top: &Path, folder: &Path, out: &Path, found: &mut Vec<Recording>) -> Re
         // A link to a folder may lead round in a circle.
         if entry.file_type().of(&path)?.is_dir() {
             walk(top, &path, out, found)?;
-        } else if is_wav(&path) && path.is_file() {
+        } else if is_sound(&path) && path.is_file() {
             let below = path.strip_prefix(top).map_or_else(|_| path.clone(), Path::to_owned);
             found.push(Recording { path, below });
         }

@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 use voxframe_testkit::wav::WavReader;
 
 use crate::Args;
+use crate::common::input::SoundInput;
 use crate::common::job::Job;
 use crate::common::output::{all_different, commit};
-use crate::common::wav::WavInput;
 use crate::common::{Of, Result};
 use crate::names::Recording;
 
@@ -38,7 +38,7 @@ pub fn process<'a>(recording: &'a Recording, args: &Args, stopped: impl Fn() -> 
 }
 
 fn make(recording: &Recording, output: &Path, args: &Args, stopped: impl Fn() -> bool) -> Result<Done> {
-    let mut input = WavInput::open(&recording.path)?;
+    let mut input = SoundInput::open(&recording.path)?;
     input.hide_progress();
     let opus = args.opus.then(|| recording.output(&args.out, args.root.as_deref(), "opus")).transpose()?;
     let output = output.to_owned();
@@ -59,7 +59,7 @@ fn make(recording: &Recording, output: &Path, args: &Args, stopped: impl Fn() ->
 }
 
 /// Whether there is all that would be made of this recording, and none of it older.
-fn is_done(input: &WavInput, output: &Path, opus: Option<&Path>, rate_hz: u32) -> bool {
+fn is_done(input: &SoundInput, output: &Path, opus: Option<&Path>, rate_hz: u32) -> bool {
     let changed = |path: &Path| path.metadata().and_then(|metadata| metadata.modified()).ok();
     let is_newer =
         |path: &Path| changed(path).is_some_and(|output| changed(input.path()).is_some_and(|input| output >= input));

@@ -7,10 +7,11 @@ use clap::Args;
 use voxframe::opus::OpusEncodeProcessor;
 use voxframe::{Capture, Pipeline, Processor, Profile, Stage};
 
+use super::input::SoundInput;
 use super::ogg_opus::OpusOutput;
 use super::output::Output;
 use super::report::Report;
-use super::wav::{WavInput, WavOutput};
+use super::wav::WavOutput;
 use super::{Failure, Of, Result};
 
 /// What is done to a recording.
@@ -37,7 +38,7 @@ pub struct Job {
 
 impl Job {
     /// Opens all files. Whatever is wrong with them, or with the settings, is found here.
-    pub fn create(input: &WavInput, settings: &Processing, output: &Path, opus: Option<&PathBuf>) -> Result<Self> {
+    pub fn create(input: &SoundInput, settings: &Processing, output: &Path, opus: Option<&PathBuf>) -> Result<Self> {
         let capture = input.capture()?;
         let mut profile = settings.profile;
         profile.auto_gain = profile.auto_gain.filter(|_| !settings.keep_level);
@@ -53,7 +54,7 @@ impl Job {
 
     /// Processes all of it: what was found out, and files that are complete but for their names. `stopped` is asked before
     /// each frame, and ends it as a failure.
-    pub fn run(mut self, input: &mut WavInput, stopped: impl Fn() -> bool) -> Result<(Report, Vec<Output>)> {
+    pub fn run(mut self, input: &mut SoundInput, stopped: impl Fn() -> bool) -> Result<(Report, Vec<Output>)> {
         let edge = self.feed(input, stopped)?;
         self.report.finish(edge, &self.wav, self.opus.as_ref());
         let mut outputs = vec![self.wav.finish()?];
@@ -61,7 +62,7 @@ impl Job {
         Ok((self.report, outputs))
     }
 
-    fn feed(&mut self, input: &mut WavInput, stopped: impl Fn() -> bool) -> Result<Duration> {
+    fn feed(&mut self, input: &mut SoundInput, stopped: impl Fn() -> bool) -> Result<Duration> {
         let Self { capture, pipeline, encoder, wav, opus, samples, report } = self;
         input.feed(capture, |frame| {
             if stopped() {

@@ -10,6 +10,8 @@ pub mod canvas;
 pub mod chart;
 #[cfg(feature = "opus")]
 pub mod codec;
+mod compressed;
+pub mod input;
 #[cfg(all(feature = "opus", feature = "ogg"))]
 pub mod job;
 pub mod json;

@@ -17,8 +17,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
+use common::input::SoundInput;
 use common::output::{commit, print};
-use common::wav::WavInput;
 use common::{Of, Result};
 use far_end::FarEnd;
 use fastrand::Rng;
@@ -33,7 +33,7 @@ const TICK_MS: f64 = 10.0;
 /// Calls a recording for hours, by a simulated clock, and checks what is heard.
 #[derive(Parser)]
 struct Args {
-    /// What is spoken, over and over: a WAV file
+    /// What is spoken, over and over: a WAV, FLAC, MP3 or Ogg Vorbis file
     input: PathBuf,
     /// How long the call is, in hours of its own time
     #[arg(long, default_value_t = 1.0)]
@@ -84,7 +84,7 @@ fn run(args: &Args) -> Result {
 
 /// The first channel of a recording at 48 kHz.
 fn read(path: &PathBuf) -> Result<Vec<f32>> {
-    let mut input = WavInput::open(path)?;
+    let mut input = SoundInput::open(path)?;
     let mut capture = input.capture()?;
     let (mut samples, length) = (Vec::new(), input.samples_at(48_000) as usize);
     input.feed(&mut capture, |frame| {
