@@ -7,8 +7,8 @@
 use std::sync::OnceLock;
 
 use super::features::{BANDS, FEATURES};
-use crate::neural::int8::Int8Product;
 use crate::neural::kernels;
+use crate::neural::products::Instructions;
 
 /// Outputs of the first convolution.
 pub(super) const CONV1: usize = 128;
@@ -34,7 +34,7 @@ pub(super) struct Int8Layer {
     offsets: Box<[i32]>,
     scales: Box<[f32]>,
     bias: Box<[f32]>,
-    product: Int8Product,
+    product: Instructions,
 }
 
 impl Int8Layer {
@@ -44,7 +44,7 @@ impl Int8Layer {
         let (bytes, sums) = (&mut bytes[..input.len()], &mut sums[..output.len()]);
         kernels::quantise_to_bytes(bytes, input);
         sums.copy_from_slice(&self.offsets);
-        self.product.add(sums, self.weights, bytes);
+        self.product.add_bytes(sums, self.weights, bytes);
         kernels::scale_sums(output, sums, &self.scales, &self.bias);
     }
 }
@@ -106,7 +106,7 @@ impl Weights {
     fn new() -> Self {
         let mut model = Reader(MODEL);
         let matrices = MATRICES.map(|(inputs, outputs)| model.bytes(inputs * outputs));
-        let product = Int8Product::new();
+        let product = Instructions::new();
         let layers: [Int8Layer; MATRICES.len()] = std::array::from_fn(|i| {
             let (inputs, outputs) = MATRICES[i];
             Int8Layer {
