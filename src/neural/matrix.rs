@@ -33,7 +33,7 @@ impl Matrix {
         let blocks: Box<[_]> = blocks.iter().map(|inputs| (*inputs, inputs.next_multiple_of(4))).collect();
         let pairs = blocks.iter().map(|(_, padded)| padded).sum::<usize>() / 2;
         let tiles = outputs.div_ceil(TILE);
-        let mut weights = vec![[0; 2 * TILE]; tiles * pairs].into_boxed_slice();
+        let mut weights = vec![WordPairs([0; 2 * TILE]); tiles * pairs].into_boxed_slice();
         let mut scales = vec![[0.0; TILE]; tiles * blocks.len()].into_boxed_slice();
         for output in 0..outputs {
             let (tile, lane) = (output / TILE, output % TILE);
@@ -42,7 +42,7 @@ impl Matrix {
                 scales[tile * blocks.len() + block][lane] = scale(output, block);
                 for input in 0..inputs {
                     let at = padded_from + input;
-                    weights[at / 2][2 * lane + at % 2] = weight(output, from + input) as u8;
+                    weights[at / 2].0[2 * lane + at % 2] = weight(output, from + input) as u8;
                 }
                 from += inputs;
                 padded_from += padded;

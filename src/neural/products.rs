@@ -16,8 +16,10 @@ type ByteGroup = [u8; BYTE_ROWS * BYTE_GROUP];
 /// Outputs of a tile of [`Instructions::dot_words`].
 pub const TILE: usize = 32;
 
-/// Pair of weights of each output of a tile.
-pub type WordPairs = [u8; 2 * TILE];
+/// Pair of weights of each output of a tile: a cache line.
+#[derive(Clone, Copy, Debug)]
+#[repr(align(64))]
+pub struct WordPairs(pub [u8; 2 * TILE]);
 
 /// Instructions of this machine for the products.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -119,7 +121,7 @@ fn add_bytes(sums: &mut [[i32; BYTE_ROWS]], weights: &[ByteGroup], input: &[[u8;
 fn dot_words(weights: &[WordPairs], input: &[[i16; 2]]) -> [i32; TILE] {
     let mut sums = [0; TILE];
     for (weights, input) in weights.iter().zip(input) {
-        for (sum, weights) in sums.iter_mut().zip(weights.as_chunks::<2>().0) {
+        for (sum, weights) in sums.iter_mut().zip(weights.0.as_chunks::<2>().0) {
             *sum += weights.iter().zip(input).map(|(&w, &x)| i32::from(w as i8) * i32::from(x)).sum::<i32>();
         }
     }
@@ -222,7 +224,7 @@ mod x86 {
         let mut lanes = [_mm256_setzero_si256(); TILE / 8];
         for (weights, [first, second]) in weights.iter().zip(input) {
             let values = _mm256_set1_epi32(i32::from(*first) & 0xffff | i32::from(*second) << 16);
-            for (lanes, weights) in lanes.iter_mut().zip(weights.as_chunks::<16>().0) {
+            for (lanes, weights) in lanes.iter_mut().zip(weights.0.as_chunks::<16>().0) {
                 // SAFETY: a chunk is 16 bytes, and needs no alignment.
                 let weights = _mm256_cvtepi8_epi16(unsafe { _mm_loadu_si128(weights.as_ptr().cast()) });
                 match KIND {
@@ -382,11 +384,13 @@ mod tests {
     fn products_of_words_agree_with_the_definition() {
         let mut random = fastrand::Rng::with_seed(4);
         for pairs in [0, 2, 22, 64] {
-            let weights: Vec<WordPairs> = (0..pairs).map(|_| std::array::from_fn(|_| random.u8(..))).collect();
+            let weights: Vec<WordPairs> =
+                (0..pairs).map(|_| WordPairs(std::array::from_fn(|_| random.u8(..)))).collect();
             let input: Vec<[i16; 2]> = (0..pairs).map(|_| [random.i16(..), random.i16(..)]).collect();
             let wanted: [i32; TILE] = std::array::from_fn(|output| {
-                let product =
-                    |pair: usize, i: usize| i32::from(weights[pair][2 * output + i] as i8) * i32::from(input[pair][i]);
+                let product = |pair: usize, i: usize| {
+                    i32::from(weights[pair].0[2 * output + i] as i8) * i32::from(input[pair][i])
+                };
                 (0..pairs).map(|pair| product(pair, 0) + product(pair, 1)).sum()
             });
             for set in sets() {

@@ -1,7 +1,7 @@
 //! Network of RNNoise 0.2: from the features of a frame to the gains of the bands of the frame before.
 
 use super::features::{BANDS, Bands, FEATURES};
-use super::weights::{CONV_FRAMES, CONV1, STATE, Weights};
+use super::weights::{CONV_FRAMES, CONV1, GruState, STATE, Weights};
 use crate::neural::kernels;
 
 /// All that the network remembers of one stream.
@@ -10,12 +10,15 @@ pub(super) struct State {
     /// Inputs of the convolutions, the oldest frame first.
     features: [[f32; FEATURES]; CONV_FRAMES],
     conv1: [[f32; CONV1]; CONV_FRAMES],
-    grus: [[f32; STATE]; 3],
+    grus: [GruState; 3],
 }
 
 impl State {
-    pub const ZERO: Self =
-        Self { features: [[0.0; FEATURES]; CONV_FRAMES], conv1: [[0.0; CONV1]; CONV_FRAMES], grus: [[0.0; STATE]; 3] };
+    pub const ZERO: Self = Self {
+        features: [[0.0; FEATURES]; CONV_FRAMES],
+        conv1: [[0.0; CONV1]; CONV_FRAMES],
+        grus: [GruState::ZERO; 3],
+    };
 
     /// Gains of the bands, 0 to 1, and the speech probability.
     pub fn run(&mut self, weights: &Weights, features: &[f32; FEATURES]) -> (Bands, f32) {
@@ -29,8 +32,7 @@ impl State {
         weights.conv2.run(&mut outputs[0], self.conv1.as_flattened());
         kernels::tanh(&mut outputs[0]);
         for (index, (gru, state)) in weights.grus.iter().zip(&mut self.grus).enumerate() {
-            gru.step(state, &outputs[index]);
-            outputs[index + 1] = *state;
+            outputs[index + 1] = *gru.step(state, &outputs[index]);
         }
 
         let (mut gains, mut probability) = ([0.0; BANDS], [0.0]);

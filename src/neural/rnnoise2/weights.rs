@@ -25,7 +25,11 @@ const MATRICES: [(usize, usize); 7] = {
     [(CONV_FRAMES * CONV1, STATE), gru, gru, gru, gru, gru, gru]
 };
 
-static MODEL: &[u8] = include_bytes!("weights.bin");
+/// The file, on a cache line, so that no group of weights lies on two.
+#[repr(align(64))]
+struct Model([u8; include_bytes!("weights.bin").len()]);
+
+static MODEL: Model = Model(*include_bytes!("weights.bin"));
 
 /// Layer whose weights and inputs are 8-bit integers. Inputs are −1 to 1, in steps of 1/127.
 pub(super) struct Int8Layer {
@@ -72,17 +76,44 @@ pub(super) struct Gru {
     diagonals: Box<[f32]>,
 }
 
+/// State of a [`Gru`].
+#[derive(Clone, Debug)]
+pub(super) struct GruState {
+    values: [f32; STATE],
+    /// What the state gives to the update gate, the reset gate and the candidate, where it was computed ahead.
+    product: [[f32; STATE]; 3],
+    is_ahead: bool,
+}
+
+impl GruState {
+    pub const ZERO: Self = Self { values: [0.0; STATE], product: [[0.0; STATE]; 3], is_ahead: false };
+}
+
 impl Gru {
-    /// Moves `state` on by one input.
-    pub fn step(&self, state: &mut [f32; STATE], input: &[f32; STATE]) {
-        let (mut from_input, mut from_state) = ([0.0; 3 * STATE], [0.0; 3 * STATE]);
-        self.input.run(&mut from_input, input);
-        self.state.run(&mut from_state, state);
-        for (sums, diagonal) in from_state.as_chunks_mut::<STATE>().0.iter_mut().zip(self.diagonals.chunks_exact(STATE))
-        {
-            kernels::add_products(sums, diagonal, state);
+    /// Moves `state` on by one input; returns its values.
+    ///
+    /// The weights of all layers are more than most caches hold. So in every other step the matrix of the state is used
+    /// twice, for the state before and for the one after, of which the next step finds the product ready.
+    pub fn step<'a>(&self, state: &'a mut GruState, input: &[f32; STATE]) -> &'a [f32; STATE] {
+        let GruState { values, product, is_ahead } = state;
+        let mut from_input = [[0.0; STATE]; 3];
+        if !*is_ahead {
+            self.multiply_state(product, values);
         }
-        kernels::gru_step(state, &from_input, &from_state);
+        self.input.run(from_input.as_flattened_mut(), input);
+        kernels::gru_step(values, from_input.as_flattened(), product.as_flattened());
+        *is_ahead = !*is_ahead;
+        if *is_ahead {
+            self.multiply_state(product, values);
+        }
+        values
+    }
+
+    fn multiply_state(&self, product: &mut [[f32; STATE]; 3], state: &[f32; STATE]) {
+        self.state.run(product.as_flattened_mut(), state);
+        for (product, diagonal) in product.iter_mut().zip(self.diagonals.chunks_exact(STATE)) {
+            kernels::add_products(product, diagonal, state);
+        }
     }
 }
 
@@ -104,7 +135,7 @@ pub(super) fn weights() -> &'static Weights {
 
 impl Weights {
     fn new() -> Self {
-        let mut model = Reader(MODEL);
+        let mut model = Reader(&MODEL.0);
         let matrices = MATRICES.map(|(inputs, outputs)| model.bytes(inputs * outputs));
         let product = Instructions::new();
         let layers: [Int8Layer; MATRICES.len()] = std::array::from_fn(|i| {
