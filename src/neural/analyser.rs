@@ -3,24 +3,26 @@
 use realfft::num_complex::Complex32;
 
 use super::pitch::{HISTORY, PitchTracker};
-use super::stft::{BINS, FRAME, Scratch, Spectrum, WINDOW, stft};
+use super::stft::{BINS, FRAME, Spectrum, stft};
 use crate::dsp::kernels;
 
 /// Analysis of one frame: of the window that it ends.
 #[derive(Clone, Debug)]
 pub struct Analysis {
-    /// Spectrum at the scale of 16-bit PCM.
-    pub spectrum: Spectrum,
-    /// Spectrum of the window one pitch period earlier.
-    pub pitch_spectrum: Spectrum,
+    /// Spectrum at the scale of 16-bit PCM, and that of the window one pitch period earlier.
+    pub spectra: [Spectrum; 2],
     /// Pitch period in samples.
     pub period: usize,
 }
 
 impl Analysis {
     /// Analysis of silence.
-    pub const SILENCE: Self =
-        Self { spectrum: [Complex32::ZERO; BINS], pitch_spectrum: [Complex32::ZERO; BINS], period: 0 };
+    pub const SILENCE: Self = Self { spectra: [[Complex32::ZERO; BINS]; 2], period: 0 };
+
+    /// Spectrum of the window.
+    pub fn spectrum(&self) -> &Spectrum {
+        &self.spectra[0]
+    }
 }
 
 /// Past of one stream.
@@ -35,14 +37,15 @@ impl Analyser {
     pub const START: Self = Self { history: [0.0; HISTORY], high_pass: [0.0; 2], pitch: PitchTracker::START };
 
     /// Analysis of the next frame, whose samples have the scale of 16-bit PCM (±32768).
-    pub fn analyse(&mut self, frame: &[f32; FRAME], analysis: &mut Analysis, scratch: &mut Scratch) {
+    pub fn analyse(&mut self, frame: &[f32; FRAME], analysis: &mut Analysis) {
         self.history.copy_within(FRAME.., 0);
         let (_, newest) = self.history.split_at_mut(HISTORY - FRAME);
         high_pass(&mut self.high_pass, frame, newest);
         analysis.period = self.pitch.find(&self.history);
-        let window = |lag: usize| &self.history[HISTORY - WINDOW - lag..][..WINDOW];
-        let spectra = [&mut analysis.spectrum, &mut analysis.pitch_spectrum];
-        stft().analyse([window(0), window(analysis.period)], spectra, scratch);
+        let windows = [0, analysis.period].map(|lag| self.history[..HISTORY - lag].last_chunk());
+        if let [Some(newest), Some(earlier)] = windows {
+            stft().analyse([newest, earlier], &mut analysis.spectra);
+        }
     }
 }
 

@@ -126,7 +126,7 @@ pub struct AnalysisProducts {
 
 impl AnalysisProducts {
     pub fn new(analysis: &Analysis) -> Self {
-        let Analysis { spectrum, pitch_spectrum, .. } = analysis;
+        let [spectrum, pitch_spectrum] = &analysis.spectra;
         let mut products = Self { power: [0.0; BINS], pitch_power: [0.0; BINS], correlation: [0.0; BINS] };
         multiply_bins(&mut products.power, spectrum, spectrum);
         multiply_bins(&mut products.pitch_power, pitch_spectrum, pitch_spectrum);
@@ -192,7 +192,8 @@ impl<const BANDS: usize> BandAnalysis<BANDS> {
             (strength * self.energies[band] / (1e-8 + self.pitch_energies[band])).sqrt()
         });
         let mut power = [0.0; BINS];
-        comb(output, &mut power, &analysis.spectrum, &analysis.pitch_spectrum, &L::interpolate(&strengths));
+        let [spectrum, pitch_spectrum] = &analysis.spectra;
+        comb(output, &mut power, spectrum, pitch_spectrum, &L::interpolate(&strengths));
         let energies = L::sum(&power);
         let corrections = std::array::from_fn(|band| (self.energies[band] / (1e-8 + energies[band] * L::POWER)).sqrt());
         scale_bins(output, &L::interpolate(&corrections), &L::interpolate(gains));

@@ -69,27 +69,6 @@ kernels! {
         }
     }
 
-    /// `out = out + input · weights`, a row of weights for each input.
-    fn add_float_rows(out: &mut [f32], weights: &[f32], input: &[f32]) {
-        let width = out.len();
-        let (tiles, rest) = out.as_chunks_mut::<TILE>();
-        for (tile, out) in tiles.iter_mut().enumerate() {
-            let mut sums = *out;
-            for (input, weights) in input.iter().zip(weights.chunks_exact(width)) {
-                let weights: &[f32; TILE] = weights[tile * TILE..].first_chunk().unwrap_or(&[0.0; TILE]);
-                for lane in 0..TILE {
-                    sums[lane] += weights[lane] * input;
-                }
-            }
-            *out = sums;
-        }
-        let first = width - rest.len();
-        for (output, out) in rest.iter_mut().enumerate() {
-            let weights = weights[first + output..].iter().step_by(width);
-            *out += weights.zip(input).map(|(weight, input)| weight * input).sum::<f32>();
-        }
-    }
-
     /// Hyperbolic tangent of each value.
     fn tanh(values: &mut [f32]) {
         for value in values {
@@ -187,21 +166,6 @@ mod tests {
             sigmoid(&mut values[1..]);
             assert!((values[0] - x.tanh()).abs() < 5e-7, "tanh {x}: {}", values[0]);
             assert!((values[1] - 1.0 / (1.0 + (-x).exp())).abs() < 5e-7, "sigmoid {x}: {}", values[1]);
-        }
-    }
-
-    #[test]
-    fn products_of_floats_agree_with_the_definition() {
-        let mut random = fastrand::Rng::with_seed(1);
-        for outputs in [1, 32, 70] {
-            let weights: Vec<f32> = (0..7 * outputs).map(|_| random.f32() - 0.5).collect();
-            let input: [f32; 7] = std::array::from_fn(|_| random.f32() - 0.5);
-            let mut found = vec![1.0; outputs];
-            add_float_rows(&mut found, &weights, &input);
-            for (output, found) in found.iter().enumerate() {
-                let products = input.iter().enumerate().map(|(i, input)| input * weights[i * outputs + output]);
-                assert!((found - 1.0 - products.sum::<f32>()).abs() < 1e-5, "{output} of {outputs}");
-            }
         }
     }
 

@@ -4,7 +4,7 @@ use super::kernels;
 use super::products::{Instructions, TILE, WordPairs};
 
 /// Most inputs of a matrix.
-pub const MAX_INPUTS: usize = 256;
+pub const MAX_INPUTS: usize = 384;
 
 /// Most blocks of inputs.
 const MAX_BLOCKS: usize = 4;

@@ -4,7 +4,8 @@ use std::f64::consts::PI;
 use std::sync::{Arc, OnceLock};
 
 use realfft::num_complex::Complex32;
-use rustfft::{Fft, FftPlanner};
+use rustfft::algorithm::Dft;
+use rustfft::{Fft, FftDirection, FftPlanner};
 
 use crate::dsp::kernels;
 
@@ -33,9 +34,6 @@ pub struct Stft {
     turns: [Complex32; FRAME],
 }
 
-/// Scratch memory of the transforms.
-pub type Scratch = Box<[Complex32]>;
-
 /// Window and transforms. Allocates at the first call in a program.
 pub fn stft() -> &'static Stft {
     static STFT: OnceLock<Stft> = OnceLock::new();
@@ -46,7 +44,6 @@ pub fn stft() -> &'static Stft {
         });
         // One over the energy of the window.
         let norm = 1.0 / window.iter().map(|x| x * x).sum::<f32>();
-        let mut planner = FftPlanner::new();
         let turn = |bin: usize| {
             let (sin, cos) = (2.0 * PI * bin as f64 / WINDOW as f64).sin_cos();
             Complex32::new(cos as f32, sin as f32)
@@ -54,25 +51,26 @@ pub fn stft() -> &'static Stft {
         Stft {
             analysis: window.map(|x| 0.5 * x * norm),
             synthesis: window.map(|x| 0.5 * x),
-            forward: planner.plan_fft_forward(WINDOW),
-            inverse: planner.plan_fft_inverse(FRAME),
+            forward: plan(WINDOW, FftDirection::Forward),
+            inverse: plan(FRAME, FftDirection::Inverse),
             turns: std::array::from_fn(turn),
         }
     })
 }
 
-impl Stft {
-    /// Scratch memory for one stream. Allocates.
-    pub fn scratch(&self) -> Scratch {
-        let length = self.forward.get_inplace_scratch_len().max(self.inverse.get_inplace_scratch_len());
-        vec![Complex32::ZERO; length].into_boxed_slice()
-    }
+/// Transform that needs no more scratch memory than it is given here: so far the best one of each machine.
+fn plan(length: usize, direction: FftDirection) -> Arc<dyn Fft<f32>> {
+    let fft = FftPlanner::new().plan_fft(length, direction);
+    if fft.get_inplace_scratch_len() <= WINDOW { fft } else { Arc::new(Dft::new(length, direction)) }
+}
 
+impl Stft {
     /// Spectra of two windows of samples.
-    pub fn analyse(&self, samples: [&[f32]; 2], spectra: [&mut Spectrum; 2], scratch: &mut Scratch) {
-        let mut both = [Complex32::ZERO; WINDOW];
-        window_both(&mut both, samples[0], samples[1], &self.analysis);
-        self.forward.process_with_scratch(&mut both, scratch);
+    pub fn analyse(&self, samples: [&[f32; WINDOW]; 2], spectra: &mut [Spectrum; 2]) {
+        let mut both: [Complex32; WINDOW] =
+            std::array::from_fn(|i| Complex32::new(samples[0][i] * self.analysis[i], samples[1][i] * self.analysis[i]));
+        // Until they are written, the spectra are free.
+        self.forward.process_with_scratch(&mut both, spectra.as_flattened_mut());
         let [first, second] = spectra;
         separate(first, second, &both);
     }
@@ -89,23 +87,16 @@ impl Synthesis {
     pub const START: Self = Self { overlap: [0.0; FRAME] };
 
     /// Frame that the window of `spectrum` completes: the first half of that window.
-    pub fn synthesise(&mut self, spectrum: &Spectrum, output: &mut [f32; FRAME], scratch: &mut Scratch) {
+    pub fn synthesise(&mut self, spectrum: &Spectrum, output: &mut [f32; FRAME]) {
         let stft = stft();
         let mut pairs = [Complex32::ZERO; FRAME];
         interleave(&mut pairs, spectrum, &stft.turns);
-        stft.inverse.process_with_scratch(&mut pairs, scratch);
+        stft.inverse.process_with_scratch(&mut pairs, &mut [Complex32::ZERO; WINDOW]);
         add_overlap(output, &mut self.overlap, &pairs, &stft.synthesis);
     }
 }
 
 kernels! {
-    /// Two windows of samples, as real and imaginary parts.
-    fn window_both(both: &mut [Complex32; WINDOW], first: &[f32], second: &[f32], window: &[f32; WINDOW]) {
-        for (((both, first), second), window) in both.iter_mut().zip(first).zip(second).zip(window) {
-            *both = Complex32::new(first * window, second * window);
-        }
-    }
-
     /// Spectra of the real and the imaginary parts of what `both` is the doubled spectrum of: its even and its odd part.
     fn separate(first: &mut Spectrum, second: &mut Spectrum, both: &[Complex32; WINDOW]) {
         first[0] = Complex32::new(2.0 * both[0].re, 0.0);
@@ -157,15 +148,14 @@ mod tests {
     fn what_is_analysed_and_synthesised_is_the_same_one_frame_later() {
         let mut random = fastrand::Rng::with_seed(1);
         let sound: Vec<f32> = (0..20 * FRAME).map(|_| random.f32() - 0.5).collect();
-        let mut scratch = stft().scratch();
         let mut synthesis = [Synthesis::START; 2];
         let mut spectra = [[Complex32::ZERO; BINS]; 2];
         let mut output = [0.0; FRAME];
         for start in (0..17 * FRAME).step_by(FRAME) {
             let starts = [start, start + 77];
-            stft().analyse(starts.map(|start| &sound[start..][..WINDOW]), spectra.each_mut(), &mut scratch);
+            stft().analyse(starts.map(|start| sound[start..].first_chunk().unwrap()), &mut spectra);
             for ((synthesis, spectrum), start) in synthesis.iter_mut().zip(&spectra).zip(starts) {
-                synthesis.synthesise(spectrum, &mut output, &mut scratch);
+                synthesis.synthesise(spectrum, &mut output);
                 if start >= FRAME {
                     assert!(output.iter().zip(&sound[start..]).all(|(a, b)| (a - b).abs() < 1e-6));
                 }
@@ -178,8 +168,9 @@ mod tests {
         let sine = |bin: usize| -> [f32; WINDOW] {
             std::array::from_fn(|i| (2.0 * PI * (bin * i) as f64 / WINDOW as f64).sin() as f32)
         };
-        let (mut spectrum, mut other) = ([Complex32::ZERO; BINS], [Complex32::ZERO; BINS]);
-        stft().analyse([&sine(20), &sine(70)], [&mut spectrum, &mut other], &mut stft().scratch());
+        let mut spectra = [[Complex32::ZERO; BINS]; 2];
+        stft().analyse([&sine(20), &sine(70)], &mut spectra);
+        let [spectrum, other] = spectra;
         assert!((spectrum[20].norm_sqr().sqrt() - 0.602).abs() < 1e-3, "{}", spectrum[20]);
         assert!((other[70].norm_sqr().sqrt() - 0.602).abs() < 1e-3, "{}", other[70]);
         assert!(spectrum[70].norm_sqr() < 1e-12 && other[20].norm_sqr() < 1e-12);

@@ -43,7 +43,7 @@ impl RnNoise {
         let state = &mut self.state;
         let bands = BandAnalysis::new::<Layout>(products);
         let Some(features) = state.cepstra.features(&bands, analysis.period) else {
-            *output = analysis.spectrum;
+            *output = *analysis.spectrum();
             return 0.0;
         };
         let (gains, probability) = state.network.run(self.weights, &features);
@@ -64,7 +64,7 @@ impl RnNoise {
 mod tests {
     use super::*;
     use crate::neural::analyser::Analyser;
-    use crate::neural::stft::{FRAME, Scratch, Synthesis, stft};
+    use crate::neural::stft::{FRAME, Synthesis};
     use crate::testing::fixture;
 
     /// RNNoise from samples to samples.
@@ -73,7 +73,6 @@ mod tests {
         rnnoise: RnNoise,
         synthesis: Synthesis,
         analysis: Analysis,
-        scratch: Scratch,
     }
 
     impl Stream {
@@ -83,16 +82,15 @@ mod tests {
                 rnnoise: RnNoise::new(),
                 synthesis: Synthesis::START,
                 analysis: Analysis::SILENCE,
-                scratch: stft().scratch(),
             }
         }
 
         fn process(&mut self, output: &mut [f32; FRAME], input: &[f32; FRAME]) -> f32 {
-            self.analyser.analyse(input, &mut self.analysis, &mut self.scratch);
-            let mut spectrum = Analysis::SILENCE.spectrum;
+            self.analyser.analyse(input, &mut self.analysis);
+            let mut spectrum = *Analysis::SILENCE.spectrum();
             let products = AnalysisProducts::new(&self.analysis);
             let probability = self.rnnoise.process(&self.analysis, &products, &mut spectrum);
-            self.synthesis.synthesise(&spectrum, output, &mut self.scratch);
+            self.synthesis.synthesise(&spectrum, output);
             probability
         }
     }
@@ -155,8 +153,7 @@ mod tests {
         let fresh = run(&mut stream, &blocks[..300]);
         for _ in 0..10 {
             stream.rnnoise.reset();
-            let Stream { analyser, synthesis, .. } = Stream::new();
-            (stream.analyser, stream.synthesis) = (analyser, synthesis);
+            stream = Stream { rnnoise: stream.rnnoise, ..Stream::new() };
             assert!(run(&mut stream, &blocks[..300]) == fresh);
         }
     }

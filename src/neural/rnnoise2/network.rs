@@ -35,9 +35,9 @@ impl State {
             outputs[index + 1] = *gru.step(state, &outputs[index]);
         }
 
-        let (mut gains, mut probability) = ([0.0; BANDS], [0.0]);
+        let mut gains = [0.0; BANDS];
         weights.gains.run(&mut gains, outputs.as_flattened());
-        weights.vad.run(&mut probability, outputs.as_flattened());
+        let mut probability = [weights.vad.run(outputs.as_flattened())];
         kernels::sigmoid(&mut gains);
         kernels::sigmoid(&mut probability);
         (gains, probability[0])

@@ -48,7 +48,7 @@ impl RnNoise2 {
         let state = &mut self.state;
         let bands = std::mem::replace(&mut state.last, BandAnalysis::new::<Layout>(newest_products));
         let Some(features) = features(&state.last, newest.period) else {
-            *output = last.spectrum;
+            *output = *last.spectrum();
             return 0.0;
         };
         let (network_gains, probability) = state.network.run(self.weights, &features);
@@ -72,7 +72,7 @@ impl RnNoise2 {
 mod tests {
     use super::*;
     use crate::neural::analyser::Analyser;
-    use crate::neural::stft::{FRAME, Scratch, Synthesis, stft};
+    use crate::neural::stft::{FRAME, Synthesis};
     use crate::testing::fixture;
 
     /// RNNoise from samples to samples.
@@ -82,7 +82,6 @@ mod tests {
         synthesis: Synthesis,
         /// Of the last frame and the one before.
         analyses: [Analysis; 2],
-        scratch: Scratch,
     }
 
     impl Stream {
@@ -92,7 +91,6 @@ mod tests {
                 rnnoise: RnNoise2::new(),
                 synthesis: Synthesis::START,
                 analyses: [Analysis::SILENCE; 2],
-                scratch: stft().scratch(),
             }
         }
 
@@ -100,11 +98,11 @@ mod tests {
         fn process(&mut self, input: &[f32; FRAME]) -> ([f32; FRAME], f32) {
             self.analyses.swap(0, 1);
             let [newest, last] = &mut self.analyses;
-            self.analyser.analyse(&input.map(|sample| sample * 32_768.0), newest, &mut self.scratch);
-            let mut spectrum = Analysis::SILENCE.spectrum;
+            self.analyser.analyse(&input.map(|sample| sample * 32_768.0), newest);
+            let mut spectrum = *Analysis::SILENCE.spectrum();
             let probability = self.rnnoise.process(last, newest, &AnalysisProducts::new(newest), &mut spectrum);
             let mut output = [0.0; FRAME];
-            self.synthesis.synthesise(&spectrum, &mut output, &mut self.scratch);
+            self.synthesis.synthesise(&spectrum, &mut output);
             (output.map(|sample| sample / 32_768.0), probability)
         }
     }

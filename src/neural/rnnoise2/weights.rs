@@ -7,7 +7,9 @@
 use std::sync::OnceLock;
 
 use super::features::{BANDS, FEATURES};
+use crate::dsp::kernels::dot;
 use crate::neural::kernels;
+use crate::neural::matrix::Matrix;
 use crate::neural::products::Instructions;
 
 /// Outputs of the first convolution.
@@ -53,18 +55,52 @@ impl Int8Layer {
     }
 }
 
-/// Layer of floats.
-pub(super) struct FloatLayer {
-    /// A row for each input.
-    weights: Box<[f32]>,
+/// Layer whose weights and inputs are rounded to 16 bits: those that the C library has as floats.
+pub(super) struct WordLayer {
+    /// For each part of the inputs the upper and the lower bytes of its weights.
+    parts: Box<[[Matrix; 2]]>,
+    inputs: usize,
     bias: Box<[f32]>,
 }
 
-impl FloatLayer {
+impl WordLayer {
+    /// Layer of these weights, a row for each input, with so many inputs in each of its parts. Allocates.
+    fn new(weights: &[f32], inputs: usize, bias: Box<[f32]>) -> Self {
+        let width = bias.len();
+        let part = |weights: &[f32]| {
+            let peak =
+                |output: usize| weights[output..].iter().step_by(width).fold(0.0f32, |peak, w| peak.max(w.abs()));
+            let unit = |output: usize| peak(output).max(1e-20) / 32_512.0;
+            let word = |output: usize, input: usize| (weights[input * width + output] / unit(output)).round() as i32;
+            let upper = |output: usize, input: usize| ((word(output, input) + 128) >> 8) as i8;
+            let lower = |output: usize, input: usize| word(output, input) as i8;
+            [
+                Matrix::new(width, &[inputs], upper, |output, _| 256.0 * unit(output)),
+                Matrix::new(width, &[inputs], lower, |output, _| unit(output)),
+            ]
+        };
+        Self { parts: weights.chunks_exact(inputs * width).map(part).collect(), inputs, bias }
+    }
+
     /// `output = weights · input + bias`.
     pub fn run(&self, output: &mut [f32], input: &[f32]) {
         output.copy_from_slice(&self.bias);
-        kernels::add_float_rows(output, &self.weights, input);
+        for (part, input) in self.parts.iter().zip(input.chunks_exact(self.inputs)) {
+            part.iter().for_each(|bytes| bytes.add(output, input));
+        }
+    }
+}
+
+/// Output of a single float.
+pub(super) struct SingleOutput {
+    weights: Box<[f32]>,
+    bias: f32,
+}
+
+impl SingleOutput {
+    /// `weights · input + bias`.
+    pub fn run(&self, input: &[f32]) -> f32 {
+        dot(&self.weights, input) + self.bias
     }
 }
 
@@ -119,14 +155,14 @@ impl Gru {
 
 /// All layers.
 pub(super) struct Weights {
-    pub conv1: FloatLayer,
+    pub conv1: WordLayer,
     pub conv2: Int8Layer,
     pub grus: [Gru; 3],
-    pub gains: FloatLayer,
-    pub vad: FloatLayer,
+    pub gains: WordLayer,
+    pub vad: SingleOutput,
 }
 
-/// Weights of RNNoise 0.2, shared by all streams: 2.8 MB where they lie in the program, and 0.4 MB of floats. Allocates
+/// Weights of RNNoise 0.2, shared by all streams: 2.8 MB where they lie in the program, and 0.2 MB. Allocates
 /// at the first call in a program.
 pub(super) fn weights() -> &'static Weights {
     static WEIGHTS: OnceLock<Weights> = OnceLock::new();
@@ -154,13 +190,11 @@ impl Weights {
             state,
             diagonals: model.floats(3 * STATE),
         });
-        let mut layer = |inputs: usize, outputs| FloatLayer {
-            weights: model.floats(inputs * outputs),
-            bias: model.floats(outputs),
-        };
-        let conv1 = layer(CONV_FRAMES * FEATURES, CONV1);
-        let gains = layer(4 * STATE, BANDS);
-        let vad = layer(4 * STATE, 1);
+        let conv1 = model.floats(CONV_FRAMES * FEATURES * CONV1);
+        let conv1 = WordLayer::new(&conv1, CONV_FRAMES * FEATURES, model.floats(CONV1));
+        let gains = model.floats(4 * STATE * BANDS);
+        let gains = WordLayer::new(&gains, STATE, model.floats(BANDS));
+        let vad = SingleOutput { weights: model.floats(4 * STATE), bias: model.floats(1)[0] };
         debug_assert!(model.0.is_empty());
         Self { conv1, conv2, grus, gains, vad }
     }

@@ -9,14 +9,14 @@ use realfft::num_complex::Complex32;
 use super::arbiter::Vote;
 use super::arbiter::{Guard, Heard, NoiseFloor, blend, blend_louder, is_silent, power};
 #[cfg(feature = "hush")]
-use super::full_band::FullBandHush;
+use super::full_band::{FullBandHush, HushOutput};
 use super::settings::Engine;
 use crate::dsp::kernels;
 use crate::neural::analyser::{Analyser, Analysis};
 use crate::neural::bands::AnalysisProducts;
 use crate::neural::rnnoise::RnNoise;
 use crate::neural::rnnoise2::RnNoise2;
-use crate::neural::stft::{BINS, FRAME, Scratch, Spectrum, Synthesis, stft};
+use crate::neural::stft::{BINS, FRAME, Spectrum, Synthesis};
 
 /// Samples of a block: 10 ms at 48 kHz.
 pub(super) const BLOCK: usize = FRAME;
@@ -44,7 +44,6 @@ pub(super) struct Suppressor {
     #[cfg(feature = "hush")]
     hush: FullBandHush,
     state: State,
-    scratch: Scratch,
 }
 
 /// What is remembered of a stream besides the networks.
@@ -73,7 +72,7 @@ struct Waiting {
     power: f32,
     first: Spectrum,
     #[cfg(feature = "hush")]
-    hush: Spectrum,
+    hush: HushOutput,
     speech_probability: f32,
 }
 
@@ -91,7 +90,7 @@ impl State {
                 power: 0.0,
                 first: silence,
                 #[cfg(feature = "hush")]
-                hush: silence,
+                hush: HushOutput::SILENCE,
                 speech_probability: 0.0,
             },
             noise: NoiseFloor::START,
@@ -116,7 +115,6 @@ impl Suppressor {
             #[cfg(feature = "hush")]
             hush: FullBandHush::new(),
             state: State::new(engine),
-            scratch: stft().scratch(),
         }
     }
 
@@ -154,17 +152,17 @@ impl Suppressor {
         kernels::limit(&mut input, MAX_INPUT * SCALE);
         let state = &mut self.state;
         state.newest = 1 - state.newest;
-        state.analyser.analyse(&input, &mut state.analyses[state.newest], &mut self.scratch);
+        state.analyser.analyse(&input, &mut state.analyses[state.newest]);
         let products = AnalysisProducts::new(&state.analyses[state.newest]);
 
         let probability = if self.is_light_alone() {
             let state = &mut self.state;
-            state.synthesis.synthesise(&state.waiting.first, block, &mut self.scratch);
+            state.synthesis.synthesise(&state.waiting.first, block);
             state.waiting.speech_probability
         } else {
             let mut output = [Complex32::ZERO; BINS];
             let probability = self.arbitrate(&products, &mut output);
-            self.state.synthesis.synthesise(&output, block, &mut self.scratch);
+            self.state.synthesis.synthesise(&output, block);
             probability
         };
         self.prepare_next(&products);
@@ -202,8 +200,9 @@ impl Suppressor {
         };
         #[cfg(feature = "hush")]
         let best = best.then(|| {
+            let hush = waiting.hush.spectrum(last.spectrum());
             let mut best = [Complex32::ZERO; BINS];
-            state.vote.decide(&mut best, &last.spectrum, waiting.power, [&waiting.hush, output, &waiting.first]);
+            state.vote.decide(&mut best, last.spectrum(), waiting.power, [&hush, output, &waiting.first]);
             guard(&mut state.best, &mut best);
             best
         });
@@ -226,10 +225,12 @@ impl Suppressor {
         waiting.power = products.power.iter().sum();
         waiting.speech_probability = self.first.process(newest, products, &mut waiting.first);
         #[cfg(feature = "hush")]
-        if best {
-            self.hush.process(&newest.spectrum, waiting.speech_probability, &mut waiting.hush);
-        } else {
-            waiting.hush = newest.spectrum;
+        {
+            waiting.hush = if best {
+                self.hush.process(newest.spectrum(), waiting.speech_probability)
+            } else {
+                HushOutput::unchanged(newest.spectrum())
+            };
         }
     }
 
@@ -257,7 +258,7 @@ mod tests {
 
     #[test]
     fn a_stream_takes_little_memory() {
-        let bytes = size_of::<Suppressor>() + size_of_val(&*stft().scratch());
+        let bytes = size_of::<Suppressor>();
         println!("{bytes} bytes");
         assert!(bytes < 64_000, "{bytes} bytes");
     }
