@@ -62,7 +62,7 @@ kernels! {
         for (value, samples) in quarter.iter_mut().zip(signal.as_chunks::<2>().0) {
             *value = samples[0];
         }
-        let energies = window_energies(&signal, &quarter);
+        let energies = window_energies(&signal);
         let period = MAX_PERIOD - best_lag(&signal, &quarter, &energies);
         without_multiples(&signal, &energies, period, last)
     }
@@ -71,49 +71,53 @@ kernels! {
 /// Energies of the windows of the signal that correlations are compared with.
 struct Energies {
     /// By lag of the first search, and of the second; one more, and at least 1.
-    coarse: [f32; MAX],
-    fine: [f32; MAX],
+    coarse: [f32; LAGS / 4],
+    fine: [f32; LAGS / 2],
     /// By period.
     periods: [f32; MAX + 1],
 }
 
 /// Sums that run from window to window: what enters comes on top, what leaves is taken off.
 #[inline(always)]
-fn window_energies(signal: &[f32; HALF], quarter: &[f32; QUARTER]) -> Energies {
-    let energies = bounded_window_energies(signal, quarter, f32::NEG_INFINITY);
+fn window_energies(signal: &[f32; HALF]) -> Energies {
+    let mut squares = [0.0; HALF];
+    for (square, value) in squares.iter_mut().zip(signal) {
+        *square = value * value;
+    }
+    let energies = bounded_window_energies(signal, &squares, f32::NEG_INFINITY);
     // Only near silence a bound says anything, and each sum would wait for it.
-    let quiet = |energies: &[f32; MAX]| energies.iter().fold(false, |quiet, &energy| quiet | (energy < 1.0));
+    let quiet = |energies: &[f32]| energies.iter().fold(false, |quiet, &energy| quiet | (energy < 1.0));
     if quiet(&energies.coarse) | quiet(&energies.fine) {
-        return bounded_window_energies(signal, quarter, 1.0);
+        return bounded_window_energies(signal, &squares, 1.0);
     }
     energies
 }
 
 /// [`window_energies`], those of the searches at least `min`.
 #[inline(always)]
-fn bounded_window_energies(signal: &[f32; HALF], quarter: &[f32; QUARTER], min: f32) -> Energies {
-    let start = |values: &[f32]| values.iter().fold(1.0, |sum, y| sum + y * y);
-    let mut energies = Energies { coarse: [1.0; MAX], fine: [1.0; MAX], periods: [0.0; MAX + 1] };
+fn bounded_window_energies(signal: &[f32; HALF], squares: &[f32; HALF], min: f32) -> Energies {
+    let mut energies = Energies { coarse: [0.0; LAGS / 4], fine: [0.0; LAGS / 2], periods: [0.0; MAX + 1] };
     let newest = &signal[MAX..];
-    let mut coarse = start(&quarter[..QUARTER_FRAME]);
-    let mut fine = start(&signal[..HALF_FRAME]);
+    let mut coarse = squares[..HALF_FRAME].iter().step_by(2).fold(1.0, |sum, square| sum + square);
+    let mut fine = squares[..HALF_FRAME].iter().fold(1.0, |sum, square| sum + square);
     let mut period = inner_products(newest, [newest])[0];
     energies.periods[0] = period;
-    let step = |entering: f32, leaving: f32| entering * entering - leaving * leaving;
-    for lag in 0..MAX {
-        if lag < LAGS / 4 {
-            energies.coarse[lag] = coarse;
-            coarse += step(quarter[lag + QUARTER_FRAME], quarter[lag]);
-            if min > 0.0 {
-                coarse = coarse.max(min);
-            }
+    for lag in 0..LAGS / 4 {
+        energies.coarse[lag] = coarse;
+        coarse += squares[2 * lag + HALF_FRAME] - squares[2 * lag];
+        if min > 0.0 {
+            coarse = coarse.max(min);
         }
+    }
+    for lag in 0..LAGS / 2 {
         energies.fine[lag] = fine;
-        fine += step(signal[lag + HALF_FRAME], signal[lag]);
+        fine += squares[lag + HALF_FRAME] - squares[lag];
         if min > 0.0 {
             fine = fine.max(min);
         }
-        period += step(signal[MAX - 1 - lag], signal[HALF - 1 - lag]);
+    }
+    for lag in 0..MAX {
+        period += squares[MAX - 1 - lag] - squares[HALF - 1 - lag];
         energies.periods[lag + 1] = period.max(0.0);
     }
     energies
