@@ -358,14 +358,18 @@ fn correlate(a: &[f32; QUARTER_FRAME], b: &[f32; QUARTER]) -> [f32; COARSE] {
 /// Inner products of the newest samples and others, each in four running sums.
 #[inline(always)]
 fn inner_products<const N: usize>(newest: &[f32], others: [&[f32]; N]) -> [f32; N] {
+    const COUNT: usize = HALF_FRAME / 4;
+    let newest = newest.as_chunks::<4>().0.first_chunk::<COUNT>().unwrap_or(&[[0.0; 4]; COUNT]);
+    let others = others.map(|other| other.as_chunks::<4>().0.first_chunk::<COUNT>().unwrap_or(newest));
     let mut sums = [[0.0f32; 4]; N];
-    let others = others.map(|other| &other.as_chunks::<4>().0[..HALF_FRAME / 4]);
-    for (index, newest) in newest.as_chunks::<4>().0.iter().enumerate() {
-        for (sums, other) in sums.iter_mut().zip(&others) {
+    for index in 0..COUNT {
+        for n in 0..N {
             for lane in 0..4 {
-                sums[lane] += newest[lane] * other[index][lane];
+                sums[n][lane] += newest[index][lane] * others[n][index][lane];
             }
         }
     }
+    // Otherwise the compiler turns the loop round, to have the sums that are added up side by side.
+    let sums = std::hint::black_box(sums);
     sums.map(|sums| sums[0] + sums[1] + sums[2] + sums[3])
 }

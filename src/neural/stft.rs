@@ -58,10 +58,10 @@ pub fn stft() -> &'static Stft {
     })
 }
 
-/// Transform that needs no more scratch memory than it is given here: so far the best one of each machine.
+/// Transform that needs no more scratch memory than its length: so far the best one of each machine.
 fn plan(length: usize, direction: FftDirection) -> Arc<dyn Fft<f32>> {
     let fft = FftPlanner::new().plan_fft(length, direction);
-    if fft.get_inplace_scratch_len() <= WINDOW { fft } else { Arc::new(Dft::new(length, direction)) }
+    if fft.get_inplace_scratch_len() <= length { fft } else { Arc::new(Dft::new(length, direction)) }
 }
 
 impl Stft {
@@ -86,12 +86,12 @@ pub struct Synthesis {
 impl Synthesis {
     pub const START: Self = Self { overlap: [0.0; FRAME] };
 
-    /// Frame that the window of `spectrum` completes: the first half of that window.
-    pub fn synthesise(&mut self, spectrum: &Spectrum, output: &mut [f32; FRAME]) {
+    /// Frame that the window of `spectrum` completes: the first half of that window. Nothing is left of the spectrum.
+    pub fn synthesise(&mut self, spectrum: &mut Spectrum, output: &mut [f32; FRAME]) {
         let stft = stft();
         let mut pairs = [Complex32::ZERO; FRAME];
         interleave(&mut pairs, spectrum, &stft.turns);
-        stft.inverse.process_with_scratch(&mut pairs, &mut [Complex32::ZERO; WINDOW]);
+        stft.inverse.process_with_scratch(&mut pairs, spectrum);
         add_overlap(output, &mut self.overlap, &pairs, &stft.synthesis);
     }
 }
@@ -154,7 +154,7 @@ mod tests {
         for start in (0..17 * FRAME).step_by(FRAME) {
             let starts = [start, start + 77];
             stft().analyse(starts.map(|start| sound[start..].first_chunk().unwrap()), &mut spectra);
-            for ((synthesis, spectrum), start) in synthesis.iter_mut().zip(&spectra).zip(starts) {
+            for ((synthesis, spectrum), start) in synthesis.iter_mut().zip(&mut spectra).zip(starts) {
                 synthesis.synthesise(spectrum, &mut output);
                 if start >= FRAME {
                     assert!(output.iter().zip(&sound[start..]).all(|(a, b)| (a - b).abs() < 1e-6));

@@ -90,7 +90,7 @@ mod tests {
             let mut spectrum = *Analysis::SILENCE.spectrum();
             let products = AnalysisProducts::new(&self.analysis);
             let probability = self.rnnoise.process(&self.analysis, &products, &mut spectrum);
-            self.synthesis.synthesise(&spectrum, output);
+            self.synthesis.synthesise(&mut spectrum, output);
             probability
         }
     }

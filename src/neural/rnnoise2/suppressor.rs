@@ -102,7 +102,7 @@ mod tests {
             let mut spectrum = *Analysis::SILENCE.spectrum();
             let probability = self.rnnoise.process(last, newest, &AnalysisProducts::new(newest), &mut spectrum);
             let mut output = [0.0; FRAME];
-            self.synthesis.synthesise(&spectrum, &mut output);
+            self.synthesis.synthesise(&mut spectrum, &mut output);
             (output.map(|sample| sample / 32_768.0), probability)
         }
     }

@@ -68,15 +68,15 @@ impl WordLayer {
     fn new(weights: &[f32], inputs: usize, bias: Box<[f32]>) -> Self {
         let width = bias.len();
         let part = |weights: &[f32]| {
-            let peak =
-                |output: usize| weights[output..].iter().step_by(width).fold(0.0f32, |peak, w| peak.max(w.abs()));
-            let unit = |output: usize| peak(output).max(1e-20) / 32_512.0;
-            let word = |output: usize, input: usize| (weights[input * width + output] / unit(output)).round() as i32;
+            let row = |output: usize| weights[output..].iter().step_by(width);
+            let peaks = (0..width).map(|output| row(output).fold(1e-20f32, |peak, weight| peak.max(weight.abs())));
+            let units: Box<[f32]> = peaks.map(|peak| peak / 32_512.0).collect();
+            let word = |output: usize, input: usize| (weights[input * width + output] / units[output]).round() as i32;
             let upper = |output: usize, input: usize| ((word(output, input) + 128) >> 8) as i8;
             let lower = |output: usize, input: usize| word(output, input) as i8;
             [
-                Matrix::new(width, &[inputs], upper, |output, _| 256.0 * unit(output)),
-                Matrix::new(width, &[inputs], lower, |output, _| unit(output)),
+                Matrix::new(width, &[inputs], upper, |output, _| 256.0 * units[output]),
+                Matrix::new(width, &[inputs], lower, |output, _| units[output]),
             ]
         };
         Self { parts: weights.chunks_exact(inputs * width).map(part).collect(), inputs, bias }

@@ -157,12 +157,12 @@ impl Suppressor {
 
         let probability = if self.is_light_alone() {
             let state = &mut self.state;
-            state.synthesis.synthesise(&state.waiting.first, block);
+            state.synthesis.synthesise(&mut state.waiting.first, block);
             state.waiting.speech_probability
         } else {
             let mut output = [Complex32::ZERO; BINS];
             let probability = self.arbitrate(&products, &mut output);
-            self.state.synthesis.synthesise(&output, block);
+            self.state.synthesis.synthesise(&mut output, block);
             probability
         };
         self.prepare_next(&products);
