@@ -46,9 +46,16 @@ pub(super) struct Int8Layer {
 impl Int8Layer {
     /// `output = weights · input + bias`. There are at most [`STATE`] inputs and three times as many outputs.
     pub fn run(&self, output: &mut [f32], input: &[f32]) {
-        let (mut bytes, mut sums) = ([0; STATE], [0; 3 * STATE]);
-        let (bytes, sums) = (&mut bytes[..input.len()], &mut sums[..output.len()]);
+        let mut bytes = [0; STATE];
+        let bytes = &mut bytes[..input.len()];
         kernels::quantise_to_bytes(bytes, input);
+        self.run_bytes(output, bytes);
+    }
+
+    /// As [`Int8Layer::run`], for inputs that are rounded to bytes.
+    pub fn run_bytes(&self, output: &mut [f32], bytes: &[u8]) {
+        let mut sums = [0; 3 * STATE];
+        let sums = &mut sums[..output.len()];
         sums.copy_from_slice(&self.offsets);
         self.product.add_bytes(sums, self.weights, bytes);
         kernels::scale_sums(output, sums, &self.scales, &self.bias);
@@ -112,37 +119,37 @@ pub(super) struct Gru {
     diagonals: Box<[f32]>,
 }
 
-/// State of a [`Gru`].
+/// What a state gives to the update gate, the reset gate and the candidate, where it was computed ahead.
 #[derive(Clone, Debug)]
-pub(super) struct GruState {
-    values: [f32; STATE],
-    /// What the state gives to the update gate, the reset gate and the candidate, where it was computed ahead.
-    product: [[f32; STATE]; 3],
+pub(super) struct StateProduct {
+    sums: [[f32; STATE]; 3],
     is_ahead: bool,
 }
 
-impl GruState {
-    pub const ZERO: Self = Self { values: [0.0; STATE], product: [[0.0; STATE]; 3], is_ahead: false };
+impl StateProduct {
+    pub const ZERO: Self = Self { sums: [[0.0; STATE]; 3], is_ahead: false };
 }
 
 impl Gru {
-    /// Moves `state` on by one input; returns its values.
+    /// Moves `state` on by one input.
     ///
-    /// The weights of all layers are more than most caches hold. So in every other step the matrix of the state is used
-    /// twice, for the state before and for the one after, of which the next step finds the product ready.
-    pub fn step<'a>(&self, state: &'a mut GruState, input: &[f32; STATE]) -> &'a [f32; STATE] {
-        let GruState { values, product, is_ahead } = state;
+    /// The weights of all layers are more than most caches hold. So where there is memory for the product, the matrix of the
+    /// state is used twice in every other step, for the state before and for the one after: the next step finds its product
+    /// ready.
+    pub fn step(&self, state: &mut [f32; STATE], input: &[f32; STATE], product: Option<&mut StateProduct>) {
+        let mut once = StateProduct::ZERO;
+        let keeps = product.is_some();
+        let StateProduct { sums, is_ahead } = product.unwrap_or(&mut once);
         let mut from_input = [[0.0; STATE]; 3];
         if !*is_ahead {
-            self.multiply_state(product, values);
+            self.multiply_state(sums, state);
         }
         self.input.run(from_input.as_flattened_mut(), input);
-        kernels::gru_step(values, from_input.as_flattened(), product.as_flattened());
-        *is_ahead = !*is_ahead;
+        kernels::gru_step(state, from_input.as_flattened(), sums.as_flattened());
+        *is_ahead = keeps && !*is_ahead;
         if *is_ahead {
-            self.multiply_state(product, values);
+            self.multiply_state(sums, state);
         }
-        values
     }
 
     fn multiply_state(&self, product: &mut [[f32; STATE]; 3], state: &[f32; STATE]) {
