@@ -8,15 +8,16 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
+use common::input::SoundInput;
 use common::json::JsonOutput;
 use common::ogg_opus::OpusOutput;
 use common::output::{all_different, commit, print};
 use common::report::Report;
-use common::wav::{WavInput, WavOutput};
+use common::wav::WavOutput;
 use common::{Of, Result};
 use voxframe::{Processor, Profile, Stage};
 
-/// Runs a WAV file through the stages of a profile, and tells what each costs.
+/// Runs a WAV, FLAC, MP3 or Ogg Vorbis file through the stages of a profile, and tells what each costs.
 ///
 /// OUTPUT has exactly the length of INPUT, all delays taken off, at the profile's rate: 16-bit PCM if INPUT holds no
 /// more than 16 bits, else 32-bit floats; mono, or stereo for two channels and more.
@@ -48,7 +49,7 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> Result {
-    let mut input = WavInput::open(&args.input)?;
+    let mut input = SoundInput::open(&args.input)?;
     let mut capture = input.capture()?;
     let mut profile = args.profile;
     profile.auto_gain = profile.auto_gain.filter(|_| !args.keep_level);

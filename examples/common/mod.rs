@@ -10,6 +10,8 @@ pub mod canvas;
 pub mod chart;
 #[cfg(feature = "opus")]
 pub mod codec;
+mod compressed;
+pub mod input;
 pub mod json;
 #[cfg(feature = "ogg")]
 pub mod ogg_opus;
