@@ -4,14 +4,15 @@
 //! remembered of a stream is a value of its own, and is reset in place.
 
 pub mod analyser;
-mod bands;
+pub mod bands;
 #[cfg(feature = "hush")]
 pub mod hush;
-mod int8;
 mod kernels;
 #[cfg(feature = "hush")]
 mod layers;
+mod matrix;
 mod pitch;
+mod products;
 pub mod rnnoise;
 pub mod rnnoise2;
 pub mod stft;

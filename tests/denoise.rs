@@ -96,6 +96,46 @@ fn a_larger_engine_takes_more_noise() {
 }
 
 #[test]
+fn light_is_within_60_db_of_nnnoiseless_on_every_recording() {
+    use nnnoiseless::DenoiseState;
+    // At the largest depth, which still lets through this share of the input.
+    const DRY: f32 = 1e-5;
+    let sounds = ["speech_clean.wav", "speech_noisy.wav", "speech_room.wav", "noise_fan.wav"].map(|name| {
+        let samples = fixture(name).remove(0);
+        (name.to_owned(), samples)
+    });
+    // Whatever their rate is: that of 48 kHz makes other voices of them.
+    let recorded = ["speech", "noise", "pairs"].into_iter().flat_map(recordings);
+    for (name, samples) in sounds.into_iter().chain(recorded.map(|recording| (recording.name, recording.samples))) {
+        let mut ours = Denoise { engine: Engine::Light, ..Denoise::db(100.0) }.prepare(format(1)).unwrap();
+        let mut theirs = DenoiseState::new();
+        let mut frame = Frame::new(format(1));
+        let [mut last, mut wanted, mut wanted_last] = [[0.0; DenoiseState::FRAME_SIZE]; 3];
+        let (mut signal, mut error) = (0.0f64, 0.0f64);
+        let mut probability_last = 0.0;
+        for (index, block) in samples.as_chunks::<{ DenoiseState::FRAME_SIZE }>().0.iter().enumerate() {
+            frame.samples_mut().copy_from_slice(block);
+            let out = ours.process(&mut frame).unwrap().unwrap();
+            if index > 1 {
+                for (found, wanted) in out.samples().iter().zip(&wanted_last) {
+                    signal += f64::from(*wanted).powi(2);
+                    error += f64::from(found - wanted).powi(2);
+                }
+                let difference: f32 = out.speech_probability().unwrap() - probability_last;
+                assert!(difference.abs() < 0.01, "{name}, frame {index}: the probability is {difference} off");
+            }
+            // Theirs is a frame earlier.
+            probability_last = theirs.process_frame(&mut wanted, &block.map(|sample| sample * 32_768.0));
+            wanted_last = std::array::from_fn(|i| (1.0 - DRY) * wanted[i] / 32_768.0 + DRY * last[i]);
+            last = *block;
+        }
+        let distance_db = 10.0 * (signal / error).log10();
+        println!("{name}: {distance_db:.1} dB");
+        assert!(distance_db > 60.0, "{name}: {distance_db:.1} dB");
+    }
+}
+
+#[test]
 fn an_engine_changes_while_it_runs_and_the_new_one_is_what_it_would_be() {
     let noisy = fixture("speech_noisy.wav").remove(0);
     let quiet = [&noisy[QUIET], &noisy[QUIET], &noisy[QUIET]].concat().repeat(4);

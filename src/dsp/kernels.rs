@@ -235,7 +235,7 @@ fn max_magnitude_bits(samples: &[f32]) -> u32 {
 /// Sum of all lanes, half and half, so that no addition waits for more than four others. Never inlined: the compiler
 /// would cut the loop before it into pairs of lanes, to have the pairs that the last additions want.
 #[inline(never)]
-fn sum_lanes(lanes: &[f32; LANES]) -> f32 {
+pub(crate) fn sum_lanes(lanes: &[f32; LANES]) -> f32 {
     let mut lanes = *lanes;
     let mut half = LANES / 2;
     while half > 0 {

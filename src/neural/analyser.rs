@@ -1,23 +1,35 @@
 //! Analysis that RNNoise 0.1 and 0.2 share: a high-pass, the spectrum, the pitch, and the spectrum one pitch period earlier.
 
+use realfft::num_complex::Complex32;
+
 use super::pitch::{HISTORY, PitchTracker};
-use super::stft::{FRAME, Scratch, Spectrum, WINDOW, stft};
+use super::stft::{BINS, FRAME, Spectrum, stft};
+use crate::dsp::kernels;
 
 /// Analysis of one frame: of the window that it ends.
+#[derive(Clone, Debug)]
 pub struct Analysis {
-    /// Spectrum at the scale of 16-bit PCM.
-    pub spectrum: Spectrum,
-    /// Spectrum of the window one pitch period earlier.
-    pub pitch_spectrum: Spectrum,
+    /// Spectrum at the scale of 16-bit PCM, and that of the window one pitch period earlier.
+    pub spectra: [Spectrum; 2],
     /// Pitch period in samples.
     pub period: usize,
+}
+
+impl Analysis {
+    /// Analysis of silence.
+    pub const SILENCE: Self = Self { spectra: [[Complex32::ZERO; BINS]; 2], period: 0 };
+
+    /// Spectrum of the window.
+    pub fn spectrum(&self) -> &Spectrum {
+        &self.spectra[0]
+    }
 }
 
 /// Past of one stream.
 #[derive(Clone, Debug)]
 pub struct Analyser {
     history: [f32; HISTORY],
-    high_pass: [f32; 2],
+    high_pass: HighPass,
     pitch: PitchTracker,
 }
 
@@ -25,32 +37,41 @@ impl Analyser {
     pub const START: Self = Self { history: [0.0; HISTORY], high_pass: [0.0; 2], pitch: PitchTracker::START };
 
     /// Analysis of the next frame, whose samples have the scale of 16-bit PCM (±32768).
-    pub fn analyse(&mut self, frame: &[f32; FRAME], scratch: &mut Scratch) -> Analysis {
-        self.push(frame);
-        let spectrum = self.transform(0, scratch);
-        let period = self.pitch.find(&self.history);
-        Analysis { spectrum, pitch_spectrum: self.transform(period, scratch), period }
-    }
-
-    /// Appends a frame behind a high-pass of 22 Hz (−3 dB).
-    fn push(&mut self, frame: &[f32; FRAME]) {
-        const POLES: [f32; 2] = [-1.99599, 0.99600];
-        const ZEROS: [f32; 2] = [-2.0, 1.0];
-        let [a1, a2] = POLES.map(f64::from);
-        let [b1, b2] = ZEROS.map(f64::from);
+    pub fn analyse(&mut self, frame: &[f32; FRAME], analysis: &mut Analysis) {
         self.history.copy_within(FRAME.., 0);
-        for (&input, output) in frame.iter().zip(&mut self.history[HISTORY - FRAME..]) {
-            let x = f64::from(input);
-            let y = x + f64::from(self.high_pass[0]);
-            self.high_pass[0] = (f64::from(self.high_pass[1]) + (b1 * x - a1 * y)) as f32;
-            self.high_pass[1] = (b2 * x - a2 * y) as f32;
-            *output = y as f32;
+        let (_, newest) = self.history.split_at_mut(HISTORY - FRAME);
+        high_pass(&mut self.high_pass, frame, newest);
+        analysis.period = self.pitch.find(&self.history);
+        let windows = [0, analysis.period].map(|lag| self.history[..HISTORY - lag].last_chunk());
+        if let [Some(newest), Some(earlier)] = windows {
+            stft().analyse([newest, earlier], &mut analysis.spectra);
         }
     }
+}
 
-    /// Spectrum of the window that ends `lag` samples before the newest.
-    fn transform(&self, lag: usize, scratch: &mut Scratch) -> Spectrum {
-        let start = HISTORY - WINDOW - lag;
-        stft().analyse(&std::array::from_fn(|i| self.history[start + i]), scratch)
+/// State of a filter of second order, in transposed direct form II, of as many bits as an `f32`.
+type HighPass = [f64; 2];
+
+kernels! {
+    /// High-pass of 22 Hz (−3 dB), whose state is rounded to the bits of an `f32`, as in nnnoiseless. Each sample waits for
+    /// the one before, so its products are arranged for the shortest way from state to state.
+    fn high_pass(state: &mut HighPass, input: &[f32; FRAME], output: &mut [f32]) {
+        const POLES: [f64; 2] = [-1.99599f32 as f64, 0.99600f32 as f64];
+        const ZEROS: [f64; 2] = [-2.0, 1.0];
+        let mut now = *state;
+        for (input, output) in input.iter().zip(output) {
+            let (x, past) = (f64::from(*input), now[0]);
+            *output = (x + past) as f32;
+            let ahead = [now[1] + (ZEROS[0] - POLES[0]) * x, (ZEROS[1] - POLES[1]) * x];
+            for lane in 0..2 {
+                let value = ahead[lane] - POLES[lane] * past;
+                // By its integer, which is faster than a conversion there and back.
+                now[lane] = f64::from_bits((value.to_bits() + HALF_STEP) & !(2 * HALF_STEP - 1));
+            }
+        }
+        *state = now;
     }
 }
+
+/// Half of the last bit of an `f32`, in the integer of an `f64`.
+const HALF_STEP: u64 = 1 << 28;

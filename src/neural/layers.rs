@@ -1,7 +1,9 @@
 //! Layers: weights only, shared by all streams. The state of a recurrent layer is handed in.
 
-use super::kernels;
+use super::kernels::{gru_step, multiply};
+use super::matrix::{MAX_INPUTS, Matrix};
 use super::weights::Tensor;
+use crate::dsp::kernels;
 
 /// Feature map: channels over frequency.
 pub type FeatureMap<const CHANNELS: usize, const WIDTH: usize> = [[f32; WIDTH]; CHANNELS];
@@ -25,13 +27,7 @@ impl PointwiseConv {
         input: &FeatureMap<IN, WIDTH>,
         output: &mut FeatureMap<OUT, WIDTH>,
     ) {
-        for ((output, weights), bias) in output.iter_mut().zip(self.weights.chunks_exact(IN)).zip(&self.bias) {
-            output.fill(*bias);
-            for (input, weight) in input.iter().zip(weights) {
-                add_scaled(output, input, *weight);
-            }
-            rectify(output);
-        }
+        mix_channels(output.as_flattened_mut(), &self.weights, &self.bias, input.as_flattened(), WIDTH);
     }
 
     /// `output = output + max(weights · input + bias, 0)`.
@@ -137,26 +133,45 @@ impl Conv2d {
 
 /// Fully connected layer without bias, or several side by side.
 pub struct Linear {
-    /// For each group a row for each input.
-    weights: Tensor,
+    parts: Box<[Part]>,
     groups: usize,
 }
 
+/// Outputs whose weights share a scale for each input.
+struct Part {
+    weights: Matrix,
+    /// Scale of each input.
+    scales: Box<[f32]>,
+}
+
 impl Linear {
-    /// Layer of `groups` independent parts.
-    pub fn new(weights: Tensor, groups: usize) -> Self {
-        Self { weights, groups }
+    /// Layer of `groups` independent parts of so many inputs and outputs; for each a row of weights for each input. Allocates.
+    pub fn new(weights: Tensor, groups: usize, [inputs, outputs]: [usize; 2]) -> Self {
+        // Outputs that share a scale.
+        let block = weights.block();
+        let scales = weights.scales();
+        let part = |group: usize, first: usize| {
+            let row = |input: usize| (group * inputs + input) * outputs + first;
+            let weight = |output: usize, input: usize| weights.weights()[row(input) + output] as i8;
+            Part {
+                weights: Matrix::new(block, &[inputs], weight, |_, _| 1.0),
+                scales: (0..inputs).map(|input| f32::from_le_bytes(scales[row(input) / block])).collect(),
+            }
+        };
+        let firsts = |group| (0..outputs).step_by(block).map(move |first| (group, first));
+        Self { parts: (0..groups).flat_map(firsts).map(|(group, first)| part(group, first)).collect(), groups }
     }
 
     /// `output = weights · input`.
     pub fn run(&self, input: &[f32], output: &mut [f32]) {
-        let (inputs, outputs) = (input.len() / self.groups, output.len() / self.groups);
-        let block = self.weights.block();
-        let weights = self.weights.weights().chunks_exact(inputs * outputs);
-        let scales = self.weights.scales().chunks_exact(inputs * outputs / block);
-        let groups = input.chunks_exact(inputs).zip(output.chunks_exact_mut(outputs));
-        for ((weights, scales), (input, output)) in weights.zip(scales).zip(groups) {
-            kernels::combine_rows(output, weights, scales, block, input);
+        output.fill(0.0);
+        let mut scaled = [0.0; MAX_INPUTS];
+        let scaled = &mut scaled[..input.len() / self.groups];
+        let (block, parts) = (output.len() / self.parts.len(), self.parts.len() / self.groups);
+        for (index, (part, output)) in self.parts.iter().zip(output.chunks_exact_mut(block)).enumerate() {
+            scaled.copy_from_slice(&input[index / parts * scaled.len()..][..scaled.len()]);
+            multiply(scaled, &part.scales);
+            part.weights.add(output, scaled);
         }
     }
 
@@ -169,36 +184,71 @@ impl Linear {
 
 /// Gated recurrent unit whose reset gate acts behind the matrix (the form of cuDNN and ONNX's `linear_before_reset`).
 pub struct Gru<const INPUT: usize, const STATE: usize> {
-    /// Rows of the update gate, the reset gate and the candidate.
-    input_weights: Tensor,
-    recurrent_weights: Tensor,
+    /// Outputs for the update gate, the reset gate and the candidate.
+    input: Matrix,
+    recurrent: Matrix,
     /// Biases of both matrices.
     bias: [[[f32; STATE]; 3]; 2],
 }
 
 impl<const INPUT: usize, const STATE: usize> Gru<INPUT, STATE> {
-    /// Unit of a matrix for the input, one for the state, and the biases of both. Scales must belong to blocks of
-    /// [`kernels::BLOCK`] weights. Allocates for a moment.
-    pub fn new(input_weights: Tensor, recurrent_weights: Tensor, bias: Tensor) -> Self {
+    /// Unit of a matrix for the input, one for the state, and the biases of both. Allocates.
+    pub fn new(input: Tensor, recurrent: Tensor, bias: Tensor) -> Self {
         let mut biases = [[[0.0; STATE]; 3]; 2];
         biases.as_flattened_mut().as_flattened_mut().copy_from_slice(&bias.to_floats());
-        Self { input_weights, recurrent_weights, bias: biases }
+        Self {
+            input: matrix([3 * STATE, INPUT], input),
+            recurrent: matrix([3 * STATE, STATE], recurrent),
+            bias: biases,
+        }
     }
 
     /// Moves `state` on by one input.
     pub fn step(&self, state: &mut [f32; STATE], input: &[f32; INPUT]) {
         let [mut from_input, mut from_state] = self.bias;
-        add_product(from_input.as_flattened_mut(), &self.input_weights, input);
-        add_product(from_state.as_flattened_mut(), &self.recurrent_weights, state);
-        kernels::gru_step(state, from_input.as_flattened(), from_state.as_flattened());
+        self.input.add(from_input.as_flattened_mut(), input);
+        self.recurrent.add(from_state.as_flattened_mut(), state);
+        gru_step(state, from_input.as_flattened(), from_state.as_flattened());
     }
 }
 
-/// `output = output + weights · input`, with the input rounded to 16 bits.
-fn add_product<const INPUT: usize>(output: &mut [f32], weights: &Tensor, input: &[f32; INPUT]) {
-    let mut rounded = [0; INPUT];
-    let unit = kernels::quantise(&mut rounded, input);
-    kernels::add_product(output, weights.weights(), weights.scales(), &rounded, unit);
+/// Matrix whose tensor has a row for each output.
+fn matrix([outputs, inputs]: [usize; 2], tensor: Tensor) -> Matrix {
+    let block = tensor.block();
+    let weight = |output: usize, input: usize| tensor.weights()[output * inputs + input] as i8;
+    let scale = |output: usize, index: usize| f32::from_le_bytes(tensor.scales()[output * inputs / block + index]);
+    Matrix::new(outputs, &vec![block; inputs / block], weight, scale)
+}
+
+kernels! {
+    /// `output = max(weights · input + bias, 0)` at each place of feature maps of this width, a multiple of 8.
+    fn mix_channels(output: &mut [f32], weights: &[f32], bias: &[f32], input: &[f32], width: usize) {
+        let channels = input.len() / width;
+        let rows = weights.chunks_exact(channels).zip(bias);
+        for (output, (weights, bias)) in output.chunks_exact_mut(width).zip(rows) {
+            let (wide, narrow) = output.as_chunks_mut::<32>();
+            for (index, output) in wide.iter_mut().enumerate() {
+                *output = mixed(weights, *bias, &input[32 * index..], width);
+            }
+            let from = 32 * wide.len();
+            for (index, output) in narrow.as_chunks_mut::<8>().0.iter_mut().enumerate() {
+                *output = mixed(weights, *bias, &input[from + 8 * index..], width);
+            }
+        }
+    }
+}
+
+/// Some neighbours of one channel of [`mix_channels`].
+#[inline(always)]
+fn mixed<const LANES: usize>(weights: &[f32], bias: f32, input: &[f32], width: usize) -> [f32; LANES] {
+    let mut sums = [bias; LANES];
+    for (weight, input) in weights.iter().zip(input.chunks(width)) {
+        let Some(input) = input.first_chunk::<LANES>() else { break };
+        for lane in 0..LANES {
+            sums[lane] += weight * input[lane];
+        }
+    }
+    sums.map(|sum| sum.max(0.0))
 }
 
 /// Adds `input`, filtered by three taps over frequency.

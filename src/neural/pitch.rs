@@ -1,6 +1,7 @@
 //! Pitch search of RNNoise 0.1 and 0.2: that of the CELT encoder of libopus (`celt/pitch.c`).
 //!
-//! Sums are taken in the order of nnnoiseless, so that they are the same to the bit.
+//! Sums are taken in the order of nnnoiseless, so that they are the same to the bit: the period is a choice between lags that
+//! may be equally good to six digits. What would wait for the sum before is done side by side with others.
 
 use crate::dsp::kernels;
 
@@ -20,6 +21,21 @@ const LAGS: usize = MAX_PERIOD - 3 * MIN_PERIOD;
 /// Order of the linear prediction that whitens the signal.
 const ORDER: usize = 4;
 
+/// The history at half its rate, and its newest samples.
+const HALF: usize = HISTORY / 2;
+const HALF_FRAME: usize = FRAME / 2;
+
+/// Longest period at that rate.
+const MAX: usize = MAX_PERIOD / 2;
+
+/// Values side by side: four AVX2 registers hide the latency of an addition.
+const LANES: usize = 32;
+
+/// Lags at a quarter of the rate, in whole [`LANES`], and the samples that they need.
+const COARSE: usize = (LAGS / 4).next_multiple_of(LANES);
+const QUARTER_FRAME: usize = FRAME / 4;
+const QUARTER: usize = QUARTER_FRAME + COARSE;
+
 /// Tracker of the pitch period.
 #[derive(Clone, Copy, Debug)]
 pub struct PitchTracker {
@@ -33,88 +49,168 @@ impl PitchTracker {
 
     /// Pitch period of the newest samples, in samples at 48 kHz.
     pub fn find(&mut self, history: &[f32; HISTORY]) -> usize {
-        let signal = whiten(history);
-        let period = MAX_PERIOD - best_lag(&signal);
-        (self.period, self.gain) = self.without_multiples(&signal, period);
+        *self = find(history, *self);
         self.period
-    }
-
-    /// Period and gain, where `period` may be a multiple of the true one.
-    fn without_multiples(&self, signal: &[f32; HISTORY / 2], period: usize) -> (usize, f32) {
-        const MAX: usize = MAX_PERIOD / 2;
-        const LENGTH: usize = FRAME / 2;
-        /// Multiple of the divided period that is looked at too, by divisor.
-        const SECOND: [usize; 16] = [0, 0, 3, 2, 3, 2, 5, 2, 3, 2, 3, 2, 5, 2, 3, 2];
-
-        let newest = &signal[MAX..];
-        let at = |period: usize| inner_product(newest, &signal[MAX - period..], LENGTH);
-        let whole = (period / 2).min(MAX - 1);
-        let last = self.period / 2;
-        let energy = inner_product(newest, newest, LENGTH);
-
-        // Energy of the samples a period earlier.
-        let mut energies = [energy; MAX + 1];
-        let mut running = energy;
-        for lag in 1..=MAX {
-            let (entering, leaving) = (signal[MAX - lag], signal[MAX + LENGTH - lag]);
-            running += entering * entering - leaving * leaving;
-            energies[lag] = running.max(0.0);
-        }
-
-        let mut best = whole;
-        let (mut best_product, mut best_energy) = (at(whole), energies[whole]);
-        let whole_gain = pitch_gain(best_product, energy, best_energy);
-        let mut best_gain = whole_gain;
-        for (divisor, multiple) in SECOND.into_iter().enumerate().skip(2) {
-            let shorter = (2 * whole + divisor) / (2 * divisor);
-            if shorter < MIN_PERIOD / 2 {
-                break;
-            }
-            let second = match divisor {
-                2 if shorter + whole > MAX => whole,
-                2 => whole + shorter,
-                _ => (2 * multiple * whole + divisor) / (2 * divisor),
-            };
-            let product = (at(shorter) + at(second)) / 2.0;
-            let shorter_energy = (energies[shorter] + energies[second]) / 2.0;
-            let gain = pitch_gain(product, energy, shorter_energy);
-            let continuity = match shorter.abs_diff(last) {
-                0..=1 => self.gain,
-                2 if 5 * divisor * divisor < whole => self.gain / 2.0,
-                _ => 0.0,
-            };
-            // Very short periods correlate by chance.
-            let threshold = if shorter < 3 * (MIN_PERIOD / 2) {
-                (0.85 * whole_gain - continuity).max(0.4)
-            } else {
-                (0.7 * whole_gain - continuity).max(0.3)
-            };
-            if gain > threshold {
-                (best, best_product, best_energy, best_gain) = (shorter, product, shorter_energy, gain);
-            }
-        }
-
-        let product = best_product.max(0.0);
-        let gain = if best_energy <= product { 1.0 } else { product / (best_energy + 1.0) };
-        let offset = interpolate([at(best - 1), at(best), at(best + 1)]);
-        let period = (2 * best).wrapping_add_signed(offset).max(MIN_PERIOD);
-        (period, gain.min(best_gain))
     }
 }
 
-/// Signal at half the rate, with the spectral envelope taken out.
-fn whiten(history: &[f32; HISTORY]) -> [f32; HISTORY / 2] {
-    let mut signal = [0.0; HISTORY / 2];
-    for (index, value) in signal.iter_mut().enumerate().skip(1) {
-        *value = ((history[2 * index - 1] + history[2 * index + 1]) / 2.0 + history[2 * index]) / 2.0;
+kernels! {
+    /// Period and gain of the newest samples, where those before them had `last`.
+    fn find(history: &[f32; HISTORY], last: PitchTracker) -> PitchTracker {
+        let signal = whiten(history);
+        let mut quarter = [0.0; QUARTER];
+        for (value, samples) in quarter.iter_mut().zip(signal.as_chunks::<2>().0) {
+            *value = samples[0];
+        }
+        let energies = window_energies(&signal);
+        let period = MAX_PERIOD - best_lag(&signal, &quarter, &energies);
+        without_multiples(&signal, &energies, period, last)
     }
-    signal[0] = (history[1] / 2.0 + history[0]) / 2.0;
+}
 
-    let mut correlation = [0.0; ORDER + 1];
-    let whole = signal.len() - ORDER;
-    correlate(&mut correlation, &signal[..whole], &signal);
+/// Energies of the windows of the signal that correlations are compared with.
+struct Energies {
+    /// By lag of the first search, and of the second; one more, and at least 1.
+    coarse: [f32; LAGS / 4],
+    fine: [f32; LAGS / 2],
+    /// By period.
+    periods: [f32; MAX + 1],
+}
+
+/// Sums that run from window to window: what enters comes on top, what leaves is taken off.
+#[inline(always)]
+fn window_energies(signal: &[f32; HALF]) -> Energies {
+    let mut squares = [0.0; HALF];
+    for (square, value) in squares.iter_mut().zip(signal) {
+        *square = value * value;
+    }
+    let energies = bounded_window_energies(signal, &squares, f32::NEG_INFINITY);
+    // Only near silence a bound says anything, and each sum would wait for it.
+    let quiet = |energies: &[f32]| energies.iter().fold(false, |quiet, &energy| quiet | (energy < 1.0));
+    if quiet(&energies.coarse) | quiet(&energies.fine) {
+        return bounded_window_energies(signal, &squares, 1.0);
+    }
+    energies
+}
+
+/// [`window_energies`], those of the searches at least `min`.
+#[inline(always)]
+fn bounded_window_energies(signal: &[f32; HALF], squares: &[f32; HALF], min: f32) -> Energies {
+    let mut energies = Energies { coarse: [0.0; LAGS / 4], fine: [0.0; LAGS / 2], periods: [0.0; MAX + 1] };
+    let newest = &signal[MAX..];
+    let mut coarse = squares[..HALF_FRAME].iter().step_by(2).fold(1.0, |sum, square| sum + square);
+    let mut fine = squares[..HALF_FRAME].iter().fold(1.0, |sum, square| sum + square);
+    let mut period = inner_products(newest, [newest])[0];
+    energies.periods[0] = period;
+    for lag in 0..LAGS / 4 {
+        energies.coarse[lag] = coarse;
+        coarse += squares[2 * lag + HALF_FRAME] - squares[2 * lag];
+        if min > 0.0 {
+            coarse = coarse.max(min);
+        }
+    }
+    for lag in 0..LAGS / 2 {
+        energies.fine[lag] = fine;
+        fine += squares[lag + HALF_FRAME] - squares[lag];
+        if min > 0.0 {
+            fine = fine.max(min);
+        }
+    }
+    for lag in 0..MAX {
+        period += squares[MAX - 1 - lag] - squares[HALF - 1 - lag];
+        energies.periods[lag + 1] = period.max(0.0);
+    }
+    energies
+}
+
+/// Period and gain, where `period` may be a multiple of the true one.
+#[inline(always)]
+fn without_multiples(signal: &[f32; HALF], energies: &Energies, period: usize, last: PitchTracker) -> PitchTracker {
+    /// Multiple of the divided period that is looked at too, by divisor.
+    const SECOND: [usize; 16] = [0, 0, 3, 2, 3, 2, 5, 2, 3, 2, 3, 2, 5, 2, 3, 2];
+
+    let past = |period: usize| &signal[MAX - period..];
+    let energies = &energies.periods;
+    let whole = (period / 2).min(MAX - 1);
+    let last_period = last.period / 2;
+    let energy = energies[0];
+
+    // The period and its parts, each with one of its multiples.
+    let mut pairs = [[whole; 2]; SECOND.len()];
+    let mut count = 2;
+    for (divisor, multiple) in SECOND.into_iter().enumerate().skip(2) {
+        let shorter = (2 * whole + divisor) / (2 * divisor);
+        if shorter < MIN_PERIOD / 2 {
+            break;
+        }
+        let second = match divisor {
+            2 if shorter + whole > MAX => whole,
+            2 => whole + shorter,
+            _ => (2 * multiple * whole + divisor) / (2 * divisor),
+        };
+        pairs[divisor] = [shorter, second];
+        count = divisor + 1;
+    }
+    let mut products = [[0.0; 2]; SECOND.len()];
+    for (products, pairs) in products[..count.next_multiple_of(4)].chunks_exact_mut(4).zip(pairs.chunks_exact(4)) {
+        let found: [f32; 8] = inner_products(&signal[MAX..], std::array::from_fn(|i| past(pairs[i / 2][i % 2])));
+        products.as_flattened_mut().copy_from_slice(&found);
+    }
+
+    let mut best = whole;
+    let (mut best_product, mut best_energy) = (products[0][0], energies[whole]);
+    let whole_gain = pitch_gain(best_product, energy, best_energy);
+    let mut best_gain = whole_gain;
+    for divisor in 2..count {
+        let [shorter, second] = pairs[divisor];
+        let product = (products[divisor][0] + products[divisor][1]) / 2.0;
+        let shorter_energy = (energies[shorter] + energies[second]) / 2.0;
+        let gain = pitch_gain(product, energy, shorter_energy);
+        let continuity = match shorter.abs_diff(last_period) {
+            0..=1 => last.gain,
+            2 if 5 * divisor * divisor < whole => last.gain / 2.0,
+            _ => 0.0,
+        };
+        // Very short periods correlate by chance.
+        let threshold = if shorter < 3 * (MIN_PERIOD / 2) {
+            (0.85 * whole_gain - continuity).max(0.4)
+        } else {
+            (0.7 * whole_gain - continuity).max(0.3)
+        };
+        if gain > threshold {
+            (best, best_product, best_energy, best_gain) = (shorter, product, shorter_energy, gain);
+        }
+    }
+
+    let product = best_product.max(0.0);
+    let gain = if best_energy <= product { 1.0 } else { product / (best_energy + 1.0) };
+    let offset = interpolate(inner_products(&signal[MAX..], [best - 1, best, best + 1].map(past)));
+    let period = (2 * best).wrapping_add_signed(offset).max(MIN_PERIOD);
+    PitchTracker { period, gain: gain.min(best_gain) }
+}
+
+/// Signal at half the rate, with the spectral envelope taken out.
+#[inline(always)]
+fn whiten(history: &[f32; HISTORY]) -> [f32; HALF] {
+    // Between as many zeros as the filter looks back, and the correlation ahead.
+    let mut padded = [0.0; ORDER + 1 + HALF + 8];
+    let halved = &mut padded[ORDER + 1..][..HALF];
+    halved[0] = (history[1] / 2.0 + history[0]) / 2.0;
+    for (value, samples) in halved[1..].iter_mut().zip(history[1..].windows(3).step_by(2)) {
+        *value = ((samples[0] + samples[2]) / 2.0 + samples[1]) / 2.0;
+    }
+
+    let halved = &padded[ORDER + 1..];
+    let whole = HALF - ORDER;
+    let mut sums = [0.0f32; 8];
+    for (value, ahead) in halved[..whole].iter().zip(halved.windows(8)) {
+        for lane in 0..8 {
+            sums[lane] += value * ahead[lane];
+        }
+    }
+    let mut correlation: [f32; ORDER + 1] = std::array::from_fn(|lag| sums[lag]);
     for (lag, value) in correlation.iter_mut().enumerate() {
-        *value += (lag + whole..signal.len()).fold(0.0, |sum, i| sum + signal[i] * signal[i - lag]);
+        *value += (lag + whole..HALF).fold(0.0, |sum, i| sum + halved[i] * halved[i - lag]);
     }
     // A noise floor at −40 dB, and a window over the lags.
     correlation[0] *= 1.0001;
@@ -130,17 +226,19 @@ fn whiten(history: &[f32; HISTORY]) -> [f32; HISTORY / 2] {
     // One zero more.
     let [a, b, c, d] = prediction;
     let taps = [a + 0.8, b + 0.8 * a, c + 0.8 * b, d + 0.8 * c, 0.8 * d];
-    let mut past = [0.0; ORDER + 1];
-    for value in &mut signal {
-        let out = taps.iter().zip(&past).fold(*value, |sum, (tap, past)| sum + tap * past);
-        past.copy_within(..ORDER, 1);
-        past[0] = *value;
+    let mut signal = [0.0; HALF];
+    for (index, value) in signal.iter_mut().enumerate() {
+        let mut out = padded[index + ORDER + 1];
+        for (lag, tap) in taps.iter().enumerate() {
+            out += tap * padded[index + ORDER - lag];
+        }
         *value = out;
     }
     signal
 }
 
 /// Coefficients of a linear prediction (Levinson-Durbin), up to a prediction gain of 30 dB.
+#[inline(always)]
 fn predict(correlation: &[f32; ORDER + 1]) -> [f32; ORDER] {
     let mut coefficients = [0.0f32; ORDER];
     let mut error = correlation[0];
@@ -166,21 +264,33 @@ fn predict(correlation: &[f32; ORDER + 1]) -> [f32; ORDER] {
 
 /// Lag of the strongest correlation, from the longest period on: first at a quarter of the rate, then around the two
 /// best at half of it.
-fn best_lag(signal: &[f32; HISTORY / 2]) -> usize {
-    let newest = &signal[MAX_PERIOD / 2..];
-    let quarter: [f32; FRAME / 4] = std::array::from_fn(|i| newest[2 * i]);
-    let quarter_past: [f32; (FRAME + LAGS) / 4] = std::array::from_fn(|i| signal[2 * i]);
-    let mut coarse = [0.0; LAGS / 4];
-    correlate(&mut coarse, &quarter, &quarter_past);
-    let candidates = strongest(&coarse, &quarter_past, quarter.len());
-
-    let mut fine = [0.0; LAGS / 2];
-    for (lag, value) in fine.iter_mut().enumerate() {
-        if candidates.iter().any(|candidate| lag.abs_diff(2 * candidate) <= 2) {
-            *value = inner_product(newest, &signal[lag..], FRAME / 2).max(-1.0);
-        }
+#[inline(always)]
+fn best_lag(signal: &[f32; HALF], quarter: &[f32; QUARTER], energies: &Energies) -> usize {
+    let mut newest = [0.0; QUARTER_FRAME];
+    for (value, samples) in newest.iter_mut().zip(signal[MAX..].as_chunks::<2>().0) {
+        *value = samples[0];
     }
-    let [best, _] = strongest(&fine, signal, FRAME / 2);
+    let coarse = correlate(&newest, quarter);
+    let coarse = coarse[..LAGS / 4].iter().zip(&energies.coarse).enumerate();
+    let mut candidates = strongest(coarse.map(|(lag, (&product, &energy))| (lag, product, energy)));
+    candidates.sort_unstable();
+
+    // Lags around both, which may be some of the same.
+    let mut fine = [0.0; LAGS / 2 + 4];
+    for candidate in candidates {
+        let first = (2 * candidate).saturating_sub(2);
+        let found: [f32; 5] = inner_products(&signal[MAX..], std::array::from_fn(|i| &signal[first + i..]));
+        fine[first..][..5].copy_from_slice(&found.map(|product| product.max(-1.0)));
+    }
+    let fine = &mut fine[..LAGS / 2];
+    if candidates[0] == 0 {
+        // The first five of them are two more than are near.
+        fine[3..(2 * candidates[1]).saturating_sub(2).max(3).min(5)].fill(0.0);
+    }
+    let nearby = |candidate: usize| (2 * candidate).saturating_sub(2)..(2 * candidate + 3).min(LAGS / 2);
+    let [near, far] = candidates.map(nearby);
+    let far = far.start.max(near.end)..far.end;
+    let [best, _] = strongest(near.chain(far).map(|lag| (lag, fine[lag], energies.fine[lag])));
     let offset = match best.checked_sub(1).and_then(|before| fine.get(before..before + 3)) {
         Some(&[before, here, after]) => interpolate([before, here, after]),
         _ => 0,
@@ -188,13 +298,13 @@ fn best_lag(signal: &[f32; HISTORY / 2]) -> usize {
     (2 * best).wrapping_add_signed(-offset)
 }
 
-/// Lags of the two strongest correlations, relative to the energy of `past` there.
-fn strongest(correlations: &[f32], past: &[f32], length: usize) -> [usize; 2] {
+/// Lags of the two strongest of these correlations, relative to the energy of the past there: lag, correlation, energy.
+#[inline(always)]
+fn strongest(correlations: impl Iterator<Item = (usize, f32, f32)>) -> [usize; 2] {
     let mut lags = [0, 1];
     // Squared correlation and energy of both.
     let mut scores = [(-1.0, 0.0); 2];
-    let mut energy = past[..length].iter().fold(1.0, |sum, y| sum + y * y);
-    for (lag, &correlation) in correlations.iter().enumerate() {
+    for (lag, correlation, energy) in correlations {
         if correlation > 0.0 {
             let square = correlation * correlation;
             let beats = |(other, other_energy): (f32, f32)| square * other_energy > other * energy;
@@ -208,13 +318,12 @@ fn strongest(correlations: &[f32], past: &[f32], length: usize) -> [usize; 2] {
                 (lags[place], scores[place]) = (lag, (square, energy));
             }
         }
-        energy += past[lag + length] * past[lag + length] - past[lag] * past[lag];
-        energy = energy.max(1.0);
     }
     lags
 }
 
 /// Step to the true maximum among three neighbours, at twice the rate.
+#[inline(always)]
 fn interpolate([before, here, after]: [f32; 3]) -> isize {
     if after - before > 0.7 * (here - before) {
         1
@@ -225,58 +334,42 @@ fn interpolate([before, here, after]: [f32; 3]) -> isize {
     }
 }
 
+#[inline(always)]
 fn pitch_gain(product: f32, energy: f32, past_energy: f32) -> f32 {
     product / (1.0 + energy * past_energy).sqrt()
 }
 
-kernels! {
-    /// `out[lag] = Σ a[i] · b[i + lag]`, each sum in order.
-    fn correlate(out: &mut [f32], a: &[f32], b: &[f32]) {
-        /// Sums side by side: four AVX2 registers hide the latency of an addition.
-        const LANES: usize = 32;
-        let mut lag = 0;
-        for out in out.chunks_mut(LANES) {
-            match out.len() {
-                LANES => correlate_lanes::<LANES>(out, a, &b[lag..]),
-                _ => {
-                    for (index, out) in out.chunks_mut(4).enumerate() {
-                        let b = &b[lag + 4 * index..];
-                        if out.len() == 4 { correlate_lanes::<4>(out, a, b) } else { correlate_each(out, a, b) }
-                    }
-                }
+/// `out[lag] = Σ a[i] · b[i + lag]`.
+#[inline(always)]
+fn correlate(a: &[f32; QUARTER_FRAME], b: &[f32; QUARTER]) -> [f32; COARSE] {
+    let mut out = [0.0; COARSE];
+    for (index, out) in out.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
+        let mut sums = [0.0f32; LANES];
+        for (a, b) in a.iter().zip(b[index * LANES..].windows(LANES)) {
+            for lane in 0..LANES {
+                sums[lane] += a * b[lane];
             }
-            lag += LANES;
         }
+        *out = sums;
     }
+    out
 }
 
+/// Inner products of the newest samples and others, each in four running sums.
 #[inline(always)]
-fn correlate_lanes<const LANES: usize>(out: &mut [f32], a: &[f32], b: &[f32]) {
-    let mut sums = [0.0f32; LANES];
-    for (a, b) in a.iter().zip(b.windows(LANES)) {
-        for lane in 0..LANES {
-            sums[lane] += a * b[lane];
+fn inner_products<const N: usize>(newest: &[f32], others: [&[f32]; N]) -> [f32; N] {
+    const COUNT: usize = HALF_FRAME / 4;
+    let newest = newest.as_chunks::<4>().0.first_chunk::<COUNT>().unwrap_or(&[[0.0; 4]; COUNT]);
+    let others = others.map(|other| other.as_chunks::<4>().0.first_chunk::<COUNT>().unwrap_or(newest));
+    let mut sums = [[0.0f32; 4]; N];
+    for index in 0..COUNT {
+        for n in 0..N {
+            for lane in 0..4 {
+                sums[n][lane] += newest[index][lane] * others[n][index][lane];
+            }
         }
     }
-    out.copy_from_slice(&sums);
-}
-
-#[inline(always)]
-fn correlate_each(out: &mut [f32], a: &[f32], b: &[f32]) {
-    for (lag, out) in out.iter_mut().enumerate() {
-        *out = a.iter().zip(&b[lag..]).fold(0.0, |sum, (a, b)| sum + a * b);
-    }
-}
-
-/// Inner product of the first `length` samples, in four running sums.
-fn inner_product(a: &[f32], b: &[f32], length: usize) -> f32 {
-    let mut sums = [0.0f32; 4];
-    let (a, _) = a[..length].as_chunks::<4>();
-    let (b, _) = b[..length].as_chunks::<4>();
-    for (a, b) in a.iter().zip(b) {
-        for lane in 0..4 {
-            sums[lane] += a[lane] * b[lane];
-        }
-    }
-    sums[0] + sums[1] + sums[2] + sums[3]
+    // Otherwise the compiler turns the loop round, to have the sums that are added up side by side.
+    let sums = std::hint::black_box(sums);
+    sums.map(|sums| sums[0] + sums[1] + sums[2] + sums[3])
 }

@@ -4,7 +4,10 @@ use std::f64::consts::PI;
 use std::sync::{Arc, OnceLock};
 
 use realfft::num_complex::Complex32;
-use realfft::{ComplexToReal, RealFftPlanner, RealToComplex};
+use rustfft::algorithm::Dft;
+use rustfft::{Fft, FftDirection, FftPlanner};
+
+use crate::dsp::kernels;
 
 /// Samples of a frame: 10 ms at 48 kHz.
 pub const FRAME: usize = 480;
@@ -20,16 +23,16 @@ pub type Spectrum = [Complex32; BINS];
 
 /// Window and transforms, shared by all streams.
 pub struct Stft {
-    /// Power-complementary window.
-    window: [f32; WINDOW],
-    /// One over the energy of the window: scale of the forward transform.
-    norm: f32,
-    forward: Arc<dyn RealToComplex<f32>>,
-    inverse: Arc<dyn ComplexToReal<f32>>,
+    /// Power-complementary window, at half the scale of the forward transform (that of two signals at once), and of the
+    /// inverse.
+    analysis: [f32; WINDOW],
+    synthesis: [f32; WINDOW],
+    /// Transform of two real windows, as real and imaginary parts.
+    forward: Arc<dyn Fft<f32>>,
+    /// Transform to the even and the odd samples of a window, as real and imaginary parts, and the turn of the odd ones.
+    inverse: Arc<dyn Fft<f32>>,
+    turns: [Complex32; FRAME],
 }
-
-/// Scratch memory of the transforms.
-pub type Scratch = Box<[Complex32]>;
 
 /// Window and transforms. Allocates at the first call in a program.
 pub fn stft() -> &'static Stft {
@@ -39,31 +42,37 @@ pub fn stft() -> &'static Stft {
             let sine = (0.5 * PI * (i.min(WINDOW - 1 - i) as f64 + 0.5) / FRAME as f64).sin();
             (0.5 * PI * sine * sine).sin() as f32
         });
-        let mut planner = RealFftPlanner::new();
+        // One over the energy of the window.
+        let norm = 1.0 / window.iter().map(|x| x * x).sum::<f32>();
+        let turn = |bin: usize| {
+            let (sin, cos) = (2.0 * PI * bin as f64 / WINDOW as f64).sin_cos();
+            Complex32::new(cos as f32, sin as f32)
+        };
         Stft {
-            window,
-            norm: 1.0 / window.iter().map(|x| x * x).sum::<f32>(),
-            forward: planner.plan_fft_forward(WINDOW),
-            inverse: planner.plan_fft_inverse(WINDOW),
+            analysis: window.map(|x| 0.5 * x * norm),
+            synthesis: window.map(|x| 0.5 * x),
+            forward: plan(WINDOW, FftDirection::Forward),
+            inverse: plan(FRAME, FftDirection::Inverse),
+            turns: std::array::from_fn(turn),
         }
     })
 }
 
-impl Stft {
-    /// Scratch memory for one stream. Allocates.
-    pub fn scratch(&self) -> Scratch {
-        let length = self.forward.get_scratch_len().max(self.inverse.get_scratch_len());
-        vec![Complex32::ZERO; length].into_boxed_slice()
-    }
+/// Transform that needs no more scratch memory than its length: so far the best one of each machine.
+fn plan(length: usize, direction: FftDirection) -> Arc<dyn Fft<f32>> {
+    let fft = FftPlanner::new().plan_fft(length, direction);
+    if fft.get_inplace_scratch_len() <= length { fft } else { Arc::new(Dft::new(length, direction)) }
+}
 
-    /// Spectrum of a window of samples.
-    pub fn analyse(&self, samples: &[f32; WINDOW], scratch: &mut Scratch) -> Spectrum {
-        let mut time: [f32; WINDOW] = std::array::from_fn(|i| samples[i] * self.window[i]);
-        let mut spectrum = [Complex32::ZERO; BINS];
-        let done = self.forward.process_with_scratch(&mut time, &mut spectrum, scratch);
-        debug_assert!(done.is_ok(), "the lengths were planned");
-        spectrum.iter_mut().for_each(|bin| *bin *= self.norm);
-        spectrum
+impl Stft {
+    /// Spectra of two windows of samples.
+    pub fn analyse(&self, samples: [&[f32; WINDOW]; 2], spectra: &mut [Spectrum; 2]) {
+        let mut both: [Complex32; WINDOW] =
+            std::array::from_fn(|i| Complex32::new(samples[0][i] * self.analysis[i], samples[1][i] * self.analysis[i]));
+        // Until they are written, the spectra are free.
+        self.forward.process_with_scratch(&mut both, spectra.as_flattened_mut());
+        let [first, second] = spectra;
+        separate(first, second, &both);
     }
 }
 
@@ -77,23 +86,57 @@ pub struct Synthesis {
 impl Synthesis {
     pub const START: Self = Self { overlap: [0.0; FRAME] };
 
-    /// Frame that the window of `spectrum` completes: the first half of that window.
-    pub fn synthesise(&mut self, spectrum: &mut Spectrum, output: &mut [f32; FRAME], scratch: &mut Scratch) {
+    /// Frame that the window of `spectrum` completes: the first half of that window. Nothing is left of the spectrum.
+    pub fn synthesise(&mut self, spectrum: &mut Spectrum, output: &mut [f32; FRAME]) {
         let stft = stft();
+        let mut pairs = [Complex32::ZERO; FRAME];
+        interleave(&mut pairs, spectrum, &stft.turns);
+        stft.inverse.process_with_scratch(&mut pairs, spectrum);
+        add_overlap(output, &mut self.overlap, &pairs, &stft.synthesis);
+    }
+}
+
+kernels! {
+    /// Spectra of the real and the imaginary parts of what `both` is the doubled spectrum of: its even and its odd part.
+    fn separate(first: &mut Spectrum, second: &mut Spectrum, both: &[Complex32; WINDOW]) {
+        first[0] = Complex32::new(2.0 * both[0].re, 0.0);
+        second[0] = Complex32::new(2.0 * both[0].im, 0.0);
+        let mirrored = both[FRAME..].iter().rev();
+        for (((first, second), a), b) in first[1..].iter_mut().zip(&mut second[1..]).zip(&both[1..]).zip(mirrored) {
+            *first = Complex32::new(a.re + b.re, a.im - b.im);
+            *second = Complex32::new(a.im + b.im, b.re - a.re);
+        }
+    }
+
+    /// Spectrum whose transform has the even samples as real and the odd ones as imaginary parts.
+    fn interleave(pairs: &mut [Complex32; FRAME], spectrum: &Spectrum, turns: &[Complex32; FRAME]) {
+        let mirrored = spectrum[1..].iter().rev();
+        for (((pair, a), b), turn) in pairs.iter_mut().zip(spectrum).zip(mirrored).zip(turns) {
+            let even = Complex32::new(a.re + b.re, a.im - b.im);
+            let odd = Complex32::new(a.re - b.re, a.im + b.im);
+            let (re, im) = (odd.re * turn.re - odd.im * turn.im, odd.re * turn.im + odd.im * turn.re);
+            *pair = Complex32::new(even.re - im, even.im + re);
+        }
         // The transform of a real signal is real at both ends.
-        spectrum[0].im = 0.0;
-        spectrum[BINS - 1].im = 0.0;
-        let mut time = [0.0; WINDOW];
-        let done = stft.inverse.process_with_scratch(spectrum, &mut time, scratch);
-        debug_assert!(done.is_ok(), "the lengths were planned");
-        for (sample, window) in time.iter_mut().zip(&stft.window) {
-            *sample = *sample / 2.0 * window;
+        let (low, high) = (spectrum[0].re, spectrum[FRAME].re);
+        pairs[0] = Complex32::new(low + high, low - high);
+    }
+
+    /// First half of a window, on top of the second half of the one before.
+    fn add_overlap(
+        output: &mut [f32; FRAME],
+        overlap: &mut [f32; FRAME],
+        pairs: &[Complex32; FRAME],
+        window: &[f32; WINDOW],
+    ) {
+        let (first, second) = pairs.split_at(FRAME / 2);
+        let (rising, falling) = window.split_at(FRAME);
+        let outputs = output.as_chunks_mut::<2>().0.iter_mut().zip(overlap.as_chunks_mut::<2>().0);
+        let pairs = first.iter().zip(second).zip(rising.as_chunks::<2>().0.iter().zip(falling.as_chunks::<2>().0));
+        for ((output, overlap), ((first, second), (rising, falling))) in outputs.zip(pairs) {
+            *output = [first.re * rising[0] + overlap[0], first.im * rising[1] + overlap[1]];
+            *overlap = [second.re * falling[0], second.im * falling[1]];
         }
-        let (first, second) = time.split_at(FRAME);
-        for ((output, first), overlap) in output.iter_mut().zip(first).zip(&self.overlap) {
-            *output = first + overlap;
-        }
-        self.overlap.copy_from_slice(second);
     }
 }
 
@@ -105,22 +148,31 @@ mod tests {
     fn what_is_analysed_and_synthesised_is_the_same_one_frame_later() {
         let mut random = fastrand::Rng::with_seed(1);
         let sound: Vec<f32> = (0..20 * FRAME).map(|_| random.f32() - 0.5).collect();
-        let mut scratch = stft().scratch();
-        let mut synthesis = Synthesis::START;
+        let mut synthesis = [Synthesis::START; 2];
+        let mut spectra = [[Complex32::ZERO; BINS]; 2];
         let mut output = [0.0; FRAME];
-        for start in (0..18 * FRAME).step_by(FRAME) {
-            let mut spectrum = stft().analyse(sound[start..].first_chunk().unwrap(), &mut scratch);
-            synthesis.synthesise(&mut spectrum, &mut output, &mut scratch);
-            if start > 0 {
-                assert!(output.iter().zip(&sound[start..]).all(|(a, b)| (a - b).abs() < 1e-6));
+        for start in (0..17 * FRAME).step_by(FRAME) {
+            let starts = [start, start + 77];
+            stft().analyse(starts.map(|start| sound[start..].first_chunk().unwrap()), &mut spectra);
+            for ((synthesis, spectrum), start) in synthesis.iter_mut().zip(&mut spectra).zip(starts) {
+                synthesis.synthesise(spectrum, &mut output);
+                if start >= FRAME {
+                    assert!(output.iter().zip(&sound[start..]).all(|(a, b)| (a - b).abs() < 1e-6));
+                }
             }
         }
     }
 
     #[test]
     fn a_sine_has_its_scale_in_its_bin() {
-        let sine: [f32; WINDOW] = std::array::from_fn(|i| (0.5 * PI * i as f64 / 12.0).sin() as f32);
-        let spectrum = stft().analyse(&sine, &mut stft().scratch());
+        let sine = |bin: usize| -> [f32; WINDOW] {
+            std::array::from_fn(|i| (2.0 * PI * (bin * i) as f64 / WINDOW as f64).sin() as f32)
+        };
+        let mut spectra = [[Complex32::ZERO; BINS]; 2];
+        stft().analyse([&sine(20), &sine(70)], &mut spectra);
+        let [spectrum, other] = spectra;
         assert!((spectrum[20].norm_sqr().sqrt() - 0.602).abs() < 1e-3, "{}", spectrum[20]);
+        assert!((other[70].norm_sqr().sqrt() - 0.602).abs() < 1e-3, "{}", other[70]);
+        assert!(spectrum[70].norm_sqr() < 1e-12 && other[20].norm_sqr() < 1e-12);
     }
 }

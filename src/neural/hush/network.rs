@@ -158,10 +158,10 @@ impl Encoder {
             bins_in: Conv2d::new(t::BINS_IN, None),
             bins_pointwise: pointwise(t::BINS_POINTWISE[0]),
             bins: DepthwiseConv::new(t::BINS_TAPS, pointwise(t::BINS_POINTWISE[1])),
-            bins_out: Linear::new(t::BINS_OUT, CHANNELS),
-            gru_in: Linear::new(t::ENCODER_IN, 1),
+            bins_out: Linear::new(t::BINS_OUT, CHANNELS, [FILTERED / 2, SUMMARY / CHANNELS]),
+            gru_in: Linear::new(t::ENCODER_IN, 1, [SUMMARY, STATE]),
             gru: gru(t::ENCODER),
-            gru_out: Linear::new(t::ENCODER_OUT, 1),
+            gru_out: Linear::new(t::ENCODER_OUT, 1, [STATE, SUMMARY]),
         }
     }
 
@@ -208,9 +208,9 @@ impl MaskDecoder {
     fn new() -> Self {
         let [output, output_bias] = t::MASK_LAST.map(Tensor::to_floats);
         Self {
-            gru_in: Linear::new(t::MASK_IN, 1),
+            gru_in: Linear::new(t::MASK_IN, 1, [SUMMARY, STATE]),
             gru: gru(t::MASK),
-            gru_out: Linear::new(t::MASK_OUT, 1),
+            gru_out: Linear::new(t::MASK_OUT, 1, [STATE, SUMMARY]),
             skips: t::MASK_SKIPS.map(pointwise),
             layers: std::array::from_fn(|i| DepthwiseConv::new(t::MASK_TAPS[i], pointwise(t::MASK_POINTWISE[i]))),
             output,
@@ -255,9 +255,9 @@ struct FilterDecoder {
 impl FilterDecoder {
     fn new() -> Self {
         Self {
-            gru_in: Linear::new(t::FILTER_IN, 8),
+            gru_in: Linear::new(t::FILTER_IN, 8, [SUMMARY / 8, STATE / 8]),
             grus: t::FILTER.map(gru),
-            output: Linear::new(t::FILTER_OUT, 1),
+            output: Linear::new(t::FILTER_OUT, 1, [STATE, FILTERED * 2 * ORDER]),
             skip: pointwise(t::FILTER_SKIP),
         }
     }

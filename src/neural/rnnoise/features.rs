@@ -2,8 +2,10 @@
 
 use std::sync::OnceLock;
 
-use crate::neural::bands::{BandAnalysis, BandLayout, CosineTransform, correlate_between, interpolate_between};
-use crate::neural::stft::{BINS, Spectrum};
+use crate::neural::bands::{
+    BandAnalysis, BandLayout, CosineTransform, Products, Shares, interpolate_between, sum_between,
+};
+use crate::neural::stft::BINS;
 
 /// Bands, about as wide as those of the Bark scale.
 pub(super) const BANDS: usize = 22;
@@ -31,9 +33,14 @@ pub(super) type Bands = [f32; BANDS];
 /// Layout of the bands: up to 20 kHz, nothing above.
 pub(super) struct Layout;
 
+static SHARES: Shares = Shares::between(&CENTRES);
+
 impl BandLayout<BANDS> for Layout {
-    fn correlate(a: &Spectrum, b: &Spectrum) -> Bands {
-        let mut sums = correlate_between(&CENTRES, a, b);
+    const POWER: f32 = 1.0;
+
+    fn sum(products: &Products) -> Bands {
+        let mut sums = [0.0; BANDS];
+        sum_between(&mut sums, &CENTRES, &SHARES, products);
         // Only half of the first and the last band exists.
         sums[0] *= 2.0;
         sums[BANDS - 1] *= 2.0;
@@ -41,7 +48,9 @@ impl BandLayout<BANDS> for Layout {
     }
 
     fn interpolate(bands: &Bands) -> [f32; BINS] {
-        interpolate_between(&CENTRES, bands)
+        let mut bins = [0.0; BINS];
+        interpolate_between(&mut bins, &CENTRES, &SHARES, bands);
+        bins
     }
 }
 

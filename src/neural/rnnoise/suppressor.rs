@@ -2,48 +2,61 @@
 
 use super::features::{Bands, Cepstra, Layout, cosines};
 use super::network::State as NetworkState;
+use super::weights::{Weights, weights};
 use crate::neural::analyser::Analysis;
-use crate::neural::bands::{BandAnalysis, BandLayout};
+use crate::neural::bands::{AnalysisProducts, BandAnalysis};
 use crate::neural::stft::Spectrum;
 
 /// Slowest decay of a band gain, as a factor from frame to frame.
 const GAIN_DECAY: f32 = 0.6;
 
 /// RNNoise 0.1 for one stream. Weights and tables are shared by all.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct RnNoise {
+    weights: &'static Weights,
+    state: State,
+}
+
+/// All that is remembered of a stream.
+#[derive(Clone, Debug)]
+struct State {
     cepstra: Cepstra,
     network: NetworkState,
     gains: Bands,
 }
 
-impl RnNoise {
+impl State {
     const START: Self =
         Self { cepstra: Cepstra::START, network: NetworkState::ZERO, gains: [0.0; super::features::BANDS] };
+}
 
+impl RnNoise {
     /// RNNoise at the start of a stream. The first one in a program allocates.
     pub fn new() -> Self {
         cosines();
-        Self::START
+        Self { weights: weights(), state: State::START }
     }
 
-    /// Spectrum of a frame without noise, and its speech probability, 0 to 1. A silent frame passes unchanged.
-    pub fn process(&mut self, analysis: &Analysis) -> (Spectrum, f32) {
-        let mut bands = BandAnalysis::new::<Layout>(analysis.spectrum, analysis.pitch_spectrum);
-        let Some(features) = self.cepstra.features(&bands, analysis.period) else { return (bands.spectrum, 0.0) };
-        let (mut gains, probability) = self.network.run(&features);
-        bands.filter_pitch::<Layout>(&gains);
-        for (gain, last) in gains.iter_mut().zip(&mut self.gains) {
-            *gain = gain.max(GAIN_DECAY * *last);
-            *last = *gain;
+    /// Takes the noise out of a frame: writes its spectrum, returns its speech probability, 0 to 1. A silent frame passes
+    /// unchanged.
+    pub fn process(&mut self, analysis: &Analysis, products: &AnalysisProducts, output: &mut Spectrum) -> f32 {
+        let state = &mut self.state;
+        let bands = BandAnalysis::new::<Layout>(products);
+        let Some(features) = state.cepstra.features(&bands, analysis.period) else {
+            *output = *analysis.spectrum();
+            return 0.0;
+        };
+        let (gains, probability) = state.network.run(self.weights, &features);
+        for (gain, last) in gains.iter().zip(&mut state.gains) {
+            *last = gain.max(GAIN_DECAY * *last);
         }
-        Layout::apply(&mut bands.spectrum, &gains);
-        (bands.spectrum, probability)
+        bands.filter::<Layout>(output, analysis, &gains, &state.gains);
+        probability
     }
 
     /// Returns to the start of a stream. Realtime safe.
     pub fn reset(&mut self) {
-        *self = Self::START;
+        self.state = State::START;
     }
 }
 
@@ -51,7 +64,7 @@ impl RnNoise {
 mod tests {
     use super::*;
     use crate::neural::analyser::Analyser;
-    use crate::neural::stft::{FRAME, Scratch, Synthesis, stft};
+    use crate::neural::stft::{FRAME, Synthesis};
     use crate::testing::fixture;
 
     /// RNNoise from samples to samples.
@@ -59,19 +72,25 @@ mod tests {
         analyser: Analyser,
         rnnoise: RnNoise,
         synthesis: Synthesis,
-        scratch: Scratch,
+        analysis: Analysis,
     }
 
     impl Stream {
         fn new() -> Self {
-            let scratch = stft().scratch();
-            Self { analyser: Analyser::START, rnnoise: RnNoise::new(), synthesis: Synthesis::START, scratch }
+            Self {
+                analyser: Analyser::START,
+                rnnoise: RnNoise::new(),
+                synthesis: Synthesis::START,
+                analysis: Analysis::SILENCE,
+            }
         }
 
         fn process(&mut self, output: &mut [f32; FRAME], input: &[f32; FRAME]) -> f32 {
-            let analysis = self.analyser.analyse(input, &mut self.scratch);
-            let (mut spectrum, probability) = self.rnnoise.process(&analysis);
-            self.synthesis.synthesise(&mut spectrum, output, &mut self.scratch);
+            self.analyser.analyse(input, &mut self.analysis);
+            let mut spectrum = *Analysis::SILENCE.spectrum();
+            let products = AnalysisProducts::new(&self.analysis);
+            let probability = self.rnnoise.process(&self.analysis, &products, &mut spectrum);
+            self.synthesis.synthesise(&mut spectrum, output);
             probability
         }
     }
@@ -91,17 +110,26 @@ mod tests {
     }
 
     #[test]
-    fn it_is_nnnoiseless_to_the_bit() {
+    fn it_is_within_60_db_of_nnnoiseless() {
         let mut ours = Stream::new();
         let mut theirs = nnnoiseless::DenoiseState::new();
         let (mut out, mut wanted) = ([0.0; FRAME], [0.0; FRAME]);
         let mut spoken = 0;
+        let (mut signal, mut error, mut furthest) = (0.0f64, 0.0f64, 0.0f32);
         for (index, block) in blocks().iter().enumerate() {
             let probability = ours.process(&mut out, block);
-            assert_eq!(theirs.process_frame(&mut wanted, block).to_bits(), probability.to_bits(), "frame {index}");
-            assert!(out.iter().zip(&wanted).all(|(a, b)| a.to_bits() == b.to_bits()), "frame {index}");
+            let difference = (theirs.process_frame(&mut wanted, block) - probability).abs();
+            assert!(difference < 0.01, "frame {index}: the probability is {difference} off");
+            furthest = furthest.max(difference);
+            for (found, wanted) in out.iter().zip(&wanted) {
+                signal += f64::from(*wanted).powi(2);
+                error += f64::from(found - wanted).powi(2);
+            }
             spoken += u32::from(probability > 0.9);
         }
+        let distance_db = 10.0 * (signal / error).log10();
+        println!("{distance_db:.1} dB, probability {furthest:.5}");
+        assert!(distance_db > 60.0, "{distance_db:.1} dB");
         assert!(spoken > 200, "{spoken}");
     }
 
@@ -125,8 +153,7 @@ mod tests {
         let fresh = run(&mut stream, &blocks[..300]);
         for _ in 0..10 {
             stream.rnnoise.reset();
-            let Stream { analyser, synthesis, .. } = Stream::new();
-            (stream.analyser, stream.synthesis) = (analyser, synthesis);
+            stream = Stream { rnnoise: stream.rnnoise, ..Stream::new() };
             assert!(run(&mut stream, &blocks[..300]) == fresh);
         }
     }

@@ -1,75 +1,183 @@
-//! Weights of RNNoise, read where they lie in the program.
+//! Layers of RNNoise.
 //!
 //! `weights.rnn` is the file of that name in the crate nnnoiseless 0.5.2 (see `NOTICE`). Layer after layer it holds the
 //! number of inputs, the number of outputs, the activation, and then signed 8-bit integers in units of 1/256: a row of
 //! input weights for each input, for recurrent layers a row of recurrent weights for each output, and the biases.
 
-use super::activation::Activation;
+use std::sync::OnceLock;
+
+use super::features::{BANDS, FEATURES};
+use crate::neural::kernels;
+use crate::neural::matrix::Matrix;
+
+/// Value of one step of a weight.
+const UNIT: f32 = 1.0 / 256.0;
+
+/// Outputs of the first layer.
+pub(super) const INPUT: usize = 24;
+
+/// Outputs of the recurrent layers: voice activity, noise, gains.
+pub(super) const VAD: usize = 24;
+pub(super) const NOISE: usize = 48;
+pub(super) const GAINS: usize = 96;
+
+/// Activation function of a layer.
+#[derive(Clone, Copy, Debug)]
+enum Activation {
+    Tanh,
+    Sigmoid,
+    Relu,
+}
+
+impl Activation {
+    fn apply(self, values: &mut [f32]) {
+        match self {
+            Self::Tanh => kernels::tanh(values),
+            Self::Sigmoid => kernels::sigmoid(values),
+            Self::Relu => kernels::rectify(values),
+        }
+    }
+}
 
 /// Fully connected layer.
 pub(super) struct Dense {
-    pub inputs: usize,
-    pub outputs: usize,
-    pub activation: Activation,
-    pub weights: &'static [u8],
-    pub bias: &'static [u8],
+    weights: Matrix,
+    bias: Box<[f32]>,
+    activation: Activation,
 }
 
-/// Gated recurrent unit. A row holds the weights of the update gate, the reset gate and the candidate.
-pub(super) struct Gru {
-    pub inputs: usize,
-    pub outputs: usize,
-    pub activation: Activation,
-    pub input_weights: &'static [u8],
-    pub recurrent_weights: &'static [u8],
-    pub bias: &'static [u8],
+impl Dense {
+    /// `output = activation(weights · input + bias)`.
+    pub fn run(&self, output: &mut [f32], input: &[f32]) {
+        output.copy_from_slice(&self.bias);
+        self.weights.add(output, input);
+        self.activation.apply(output);
+    }
+}
+
+/// Gated recurrent unit whose reset gate acts on the state before the matrix (Cho et al., 2014).
+pub(super) struct Gru<const STATE: usize> {
+    /// Outputs for the update gate, the reset gate and the candidate.
+    input: Matrix,
+    /// Outputs for both gates.
+    gates: Matrix,
+    candidate: Matrix,
+    bias: Box<[f32]>,
+    activation: Activation,
+}
+
+impl<const STATE: usize> Gru<STATE> {
+    /// Moves `state` on by one input.
+    pub fn step(&self, state: &mut [f32; STATE], input: &[f32]) {
+        let mut sums = [[0.0; STATE]; 3];
+        sums.as_flattened_mut().copy_from_slice(&self.bias);
+        self.input.add(sums.as_flattened_mut(), input);
+        let [gates @ .., candidate] = &mut sums;
+        self.gates.add(gates.as_flattened_mut(), state);
+        kernels::sigmoid(gates.as_flattened_mut());
+        let [update, reset] = gates;
+        kernels::multiply(reset, state);
+        self.candidate.add(candidate, reset);
+        self.activation.apply(candidate);
+        kernels::interpolate(state, candidate, update);
+    }
 }
 
 /// All layers.
 pub(super) struct Weights {
     pub input: Dense,
-    pub vad: Gru,
-    pub noise: Gru,
-    pub gains: Gru,
+    pub vad: Gru<VAD>,
+    pub noise: Gru<NOISE>,
+    pub gains: Gru<GAINS>,
     pub gain_output: Dense,
     pub vad_output: Dense,
 }
 
-/// Weights of RNNoise 0.1, shared by all streams.
-pub(super) static WEIGHTS: Weights = {
-    let file = include_bytes!("weights.rnn");
-    let (input, rest) = dense(file);
-    let (vad, rest) = gru(rest);
-    let (noise, rest) = gru(rest);
-    let (gains, rest) = gru(rest);
-    let (gain_output, rest) = dense(rest);
-    let (vad_output, rest) = dense(rest);
-    assert!(rest.is_empty());
-    Weights { input, vad, noise, gains, gain_output, vad_output }
-};
-
-const fn dense(bytes: &'static [u8]) -> (Dense, &'static [u8]) {
-    let (inputs, outputs, activation, rest) = header(bytes);
-    let (weights, rest) = rest.split_at(inputs * outputs);
-    let (bias, rest) = rest.split_at(outputs);
-    (Dense { inputs, outputs, activation, weights, bias }, rest)
+/// Weights of RNNoise 0.1, shared by all streams: 0.1 MB. Allocates at the first call in a program.
+pub(super) fn weights() -> &'static Weights {
+    static WEIGHTS: OnceLock<Weights> = OnceLock::new();
+    WEIGHTS.get_or_init(|| {
+        let mut file = Reader(include_bytes!("weights.rnn"));
+        let weights = Weights {
+            input: file.dense(Inputs { plain: 0, features: FEATURES }, INPUT),
+            vad: file.gru(Inputs::plain(INPUT)),
+            noise: file.gru(Inputs { plain: INPUT + VAD, features: FEATURES }),
+            gains: file.gru(Inputs { plain: VAD + NOISE, features: FEATURES }),
+            gain_output: file.dense(Inputs::plain(GAINS), BANDS),
+            vad_output: file.dense(Inputs::plain(VAD), 1),
+        };
+        debug_assert!(file.0.is_empty());
+        weights
+    })
 }
 
-const fn gru(bytes: &'static [u8]) -> (Gru, &'static [u8]) {
-    let (inputs, outputs, activation, rest) = header(bytes);
-    let (input_weights, rest) = rest.split_at(3 * inputs * outputs);
-    let (recurrent_weights, rest) = rest.split_at(3 * outputs * outputs);
-    let (bias, rest) = rest.split_at(3 * outputs);
-    (Gru { inputs, outputs, activation, input_weights, recurrent_weights, bias }, rest)
+/// What is left of the file.
+struct Reader(&'static [u8]);
+
+impl Reader {
+    fn bytes(&mut self, count: usize) -> &'static [u8] {
+        let (now, rest) = self.0.split_at(count);
+        self.0 = rest;
+        now
+    }
+
+    fn header(&mut self, [inputs, outputs]: [usize; 2]) -> Activation {
+        let header = self.bytes(3);
+        debug_assert!(usize::from(header[0]) == inputs && usize::from(header[1]) == outputs);
+        match header[2] {
+            0 => Activation::Tanh,
+            1 => Activation::Sigmoid,
+            _ => Activation::Relu,
+        }
+    }
+
+    fn bias(&mut self, count: usize) -> Box<[f32]> {
+        self.bytes(count).iter().map(|&bias| f32::from(bias as i8) * UNIT).collect()
+    }
+
+    fn dense(&mut self, inputs: Inputs, outputs: usize) -> Dense {
+        let activation = self.header([inputs.count(), outputs]);
+        let weights = matrix(self.bytes(inputs.count() * outputs), inputs, outputs, 0..outputs);
+        Dense { weights, bias: self.bias(outputs), activation }
+    }
+
+    fn gru<const STATE: usize>(&mut self, inputs: Inputs) -> Gru<STATE> {
+        let activation = self.header([inputs.count(), STATE]);
+        let width = 3 * STATE;
+        let input = matrix(self.bytes(inputs.count() * width), inputs, width, 0..width);
+        let recurrent = self.bytes(STATE * width);
+        let gates = matrix(recurrent, Inputs::plain(STATE), width, 0..2 * STATE);
+        let candidate = matrix(recurrent, Inputs::plain(STATE), width, 2 * STATE..width);
+        Gru { input, gates, candidate, bias: self.bias(width), activation }
+    }
 }
 
-const fn header(bytes: &'static [u8]) -> (usize, usize, Activation, &'static [u8]) {
-    let (header, rest) = bytes.split_at(3);
-    let activation = match header[2] {
-        0 => Activation::Tanh,
-        1 => Activation::Sigmoid,
-        2 => Activation::Relu,
-        _ => panic!("unknown activation"),
+/// Inputs of a layer.
+#[derive(Clone, Copy)]
+struct Inputs {
+    /// Outputs of other layers.
+    plain: usize,
+    /// Features behind them. They are large, so they come twice: rounded to 16 bits, and what that took.
+    features: usize,
+}
+
+impl Inputs {
+    fn plain(plain: usize) -> Self {
+        Self { plain, features: 0 }
+    }
+
+    fn count(self) -> usize {
+        self.plain + self.features
+    }
+}
+
+/// Matrix of some columns of `bytes`, which hold a row of `width` weights for each input.
+fn matrix(bytes: &[u8], inputs: Inputs, width: usize, columns: std::ops::Range<usize>) -> Matrix {
+    let Inputs { plain, features } = inputs;
+    let weight = |output: usize, input: usize| {
+        let row = if input < inputs.count() { input } else { input - features };
+        bytes[row * width + columns.start + output] as i8
     };
-    (header[0] as usize, header[1] as usize, activation, rest)
+    let blocks: Vec<usize> = [plain, features, features].into_iter().filter(|&inputs| inputs > 0).collect();
+    Matrix::new(columns.len(), &blocks, weight, |_, _| UNIT)
 }

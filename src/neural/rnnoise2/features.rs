@@ -2,8 +2,10 @@
 
 use std::sync::OnceLock;
 
-use crate::neural::bands::{BandAnalysis, BandLayout, CosineTransform, correlate_between, interpolate_between};
-use crate::neural::stft::{BINS, Spectrum};
+use crate::neural::bands::{
+    BandAnalysis, BandLayout, CosineTransform, Products, Shares, interpolate_between, sum_between,
+};
+use crate::neural::stft::BINS;
 
 /// Bands, equally wide on the ERB scale from 100 Hz to 17.8 kHz.
 pub(super) const BANDS: usize = 32;
@@ -26,9 +28,15 @@ pub(super) type Bands = [f32; BANDS];
 /// Layout of the bands: up to 20 kHz, nothing above.
 pub(super) struct Layout;
 
+static SHARES: Shares = Shares::between(&CENTRES);
+
 impl BandLayout<BANDS> for Layout {
-    fn correlate(a: &Spectrum, b: &Spectrum) -> Bands {
-        let sums = correlate_between(&CENTRES, a, b);
+    // Spectra have half the scale.
+    const POWER: f32 = 0.25;
+
+    fn sum(products: &Products) -> Bands {
+        let mut sums = [0.0; BANDS + 2];
+        sum_between(&mut sums, &CENTRES, &SHARES, products);
         let mut bands: Bands = std::array::from_fn(|band| sums[band + 1]);
         // The outer bands take in what lies beyond their centres, and are half as wide again.
         bands[0] = (sums[0] + sums[1]) * 2.0 / 3.0;
@@ -37,8 +45,9 @@ impl BandLayout<BANDS> for Layout {
     }
 
     fn interpolate(bands: &Bands) -> [f32; BINS] {
-        let mut bins = interpolate_between(&CENTRES[1..=BANDS], bands);
+        let mut bins = [0.0; BINS];
         bins[..CENTRES[1]].fill(bands[0]);
+        interpolate_between(&mut bins, &CENTRES[1..=BANDS], &SHARES, bands);
         bins[CENTRES[BANDS]..CENTRES[BANDS + 1]].fill(bands[BANDS - 1]);
         bins
     }

@@ -4,14 +4,11 @@ use super::features::{BANDS, Bands, Layout, cosines, features};
 use super::network::State as NetworkState;
 use super::weights::{Weights, weights};
 use crate::neural::analyser::Analysis;
-use crate::neural::bands::{BandAnalysis, BandLayout};
+use crate::neural::bands::{AnalysisProducts, BandAnalysis};
 use crate::neural::stft::Spectrum;
 
 /// Slowest decay of a band gain, as a factor from frame to frame.
 const GAIN_DECAY: f32 = 0.6;
-
-/// Scale of the spectra that the network was trained with, relative to [`Analysis`].
-const SCALE: f32 = 0.5;
 
 /// RNNoise 0.2 for one stream. Weights and tables are shared by all.
 #[derive(Clone)]
@@ -39,27 +36,30 @@ impl RnNoise2 {
         Self { weights: weights(), state: State::START }
     }
 
-    /// Spectrum of the frame before this one without noise, and its speech probability, 0 to 1. Where this frame is
-    /// silent, the one before passes unchanged.
-    pub fn process(&mut self, analysis: &Analysis) -> (Spectrum, f32) {
+    /// Takes the noise out of the frame `last`, with what the frame behind it tells: writes the spectrum of `last`, returns
+    /// its speech probability, 0 to 1. Where the frame behind it is silent, `last` passes unchanged.
+    pub fn process(
+        &mut self,
+        last: &Analysis,
+        newest: &Analysis,
+        newest_products: &AnalysisProducts,
+        output: &mut Spectrum,
+    ) -> f32 {
         let state = &mut self.state;
-        let half = |spectrum: &Spectrum| spectrum.map(|bin| bin * SCALE);
-        let newest = BandAnalysis::new::<Layout>(half(&analysis.spectrum), half(&analysis.pitch_spectrum));
-        let mut bands = std::mem::replace(&mut state.last, newest);
-        let newest = &state.last;
-        let mut probability = 0.0;
-        if let Some(features) = features(newest, analysis.period) {
-            let (mut gains, speech) = state.network.run(self.weights, &features);
-            probability = speech;
-            bands.filter_pitch::<Layout>(&gains);
-            for (band, (gain, last)) in gains.iter_mut().zip(&mut state.gains).enumerate() {
-                *gain = gain.max(GAIN_DECAY * *last);
-                // Where the energy rises, the decay begins lower, so that the onset of a noise does not leak.
-                *last = (*gain * (bands.energies[band] + 1e-3) / (newest.energies[band] + 1e-3)).min(1.0);
-            }
-            Layout::apply(&mut bands.spectrum, &gains);
+        let bands = std::mem::replace(&mut state.last, BandAnalysis::new::<Layout>(newest_products));
+        let Some(features) = features(&state.last, newest.period) else {
+            *output = *last.spectrum();
+            return 0.0;
+        };
+        let (network_gains, probability) = state.network.run(self.weights, &features);
+        let mut gains = network_gains;
+        for (band, (gain, last)) in gains.iter_mut().zip(&mut state.gains).enumerate() {
+            *gain = gain.max(GAIN_DECAY * *last);
+            // Where the energy rises, the decay begins lower, so that the onset of a noise does not leak.
+            *last = (*gain * (bands.energies[band] + 1e-3) / (state.last.energies[band] + 1e-3)).min(1.0);
         }
-        (bands.spectrum.map(|bin| bin / SCALE), probability)
+        bands.filter::<Layout>(output, last, &network_gains, &gains);
+        probability
     }
 
     /// Returns to the start of a stream. Realtime safe.
@@ -72,7 +72,7 @@ impl RnNoise2 {
 mod tests {
     use super::*;
     use crate::neural::analyser::Analyser;
-    use crate::neural::stft::{FRAME, Scratch, Synthesis, stft};
+    use crate::neural::stft::{FRAME, Synthesis};
     use crate::testing::fixture;
 
     /// RNNoise from samples to samples.
@@ -80,21 +80,29 @@ mod tests {
         analyser: Analyser,
         rnnoise: RnNoise2,
         synthesis: Synthesis,
-        scratch: Scratch,
+        /// Of the last frame and the one before.
+        analyses: [Analysis; 2],
     }
 
     impl Stream {
         fn new() -> Self {
-            let scratch = stft().scratch();
-            Self { analyser: Analyser::START, rnnoise: RnNoise2::new(), synthesis: Synthesis::START, scratch }
+            Self {
+                analyser: Analyser::START,
+                rnnoise: RnNoise2::new(),
+                synthesis: Synthesis::START,
+                analyses: [Analysis::SILENCE; 2],
+            }
         }
 
         /// A frame of full scale 1 without noise, 20 ms late, and its speech probability.
         fn process(&mut self, input: &[f32; FRAME]) -> ([f32; FRAME], f32) {
-            let analysis = self.analyser.analyse(&input.map(|sample| sample * 32_768.0), &mut self.scratch);
-            let (mut spectrum, probability) = self.rnnoise.process(&analysis);
+            self.analyses.swap(0, 1);
+            let [newest, last] = &mut self.analyses;
+            self.analyser.analyse(&input.map(|sample| sample * 32_768.0), newest);
+            let mut spectrum = *Analysis::SILENCE.spectrum();
+            let probability = self.rnnoise.process(last, newest, &AnalysisProducts::new(newest), &mut spectrum);
             let mut output = [0.0; FRAME];
-            self.synthesis.synthesise(&mut spectrum, &mut output, &mut self.scratch);
+            self.synthesis.synthesise(&mut spectrum, &mut output);
             (output.map(|sample| sample / 32_768.0), probability)
         }
     }
@@ -144,16 +152,12 @@ mod tests {
     #[test]
     fn a_reset_stream_is_a_new_one() {
         let frames = frames("speech_room");
-        let analysed = |stream: &mut RnNoise2| -> Vec<_> {
-            let (mut analyser, mut scratch) = (Analyser::START, stft().scratch());
-            let mut process = |frame| stream.process(&analyser.analyse(frame, &mut scratch));
-            frames[..80].iter().map(&mut process).collect()
-        };
-        let mut rnnoise = RnNoise2::new();
-        let fresh = analysed(&mut rnnoise);
+        let mut stream = Stream::new();
+        let fresh = run(&mut stream, &frames[..80]);
         for _ in 0..3 {
-            rnnoise.reset();
-            assert!(analysed(&mut rnnoise) == fresh);
+            stream.rnnoise.reset();
+            stream = Stream { rnnoise: stream.rnnoise, ..Stream::new() };
+            assert!(run(&mut stream, &frames[..80]) == fresh);
         }
     }
 }

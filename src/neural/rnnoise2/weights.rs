@@ -7,8 +7,10 @@
 use std::sync::OnceLock;
 
 use super::features::{BANDS, FEATURES};
-use crate::neural::int8::Int8Product;
+use crate::dsp::kernels::dot;
 use crate::neural::kernels;
+use crate::neural::matrix::Matrix;
+use crate::neural::products::Instructions;
 
 /// Outputs of the first convolution.
 pub(super) const CONV1: usize = 128;
@@ -25,7 +27,11 @@ const MATRICES: [(usize, usize); 7] = {
     [(CONV_FRAMES * CONV1, STATE), gru, gru, gru, gru, gru, gru]
 };
 
-static MODEL: &[u8] = include_bytes!("weights.bin");
+/// The file, on a cache line, so that no group of weights lies on two.
+#[repr(align(64))]
+struct Model([u8; include_bytes!("weights.bin").len()]);
+
+static MODEL: Model = Model(*include_bytes!("weights.bin"));
 
 /// Layer whose weights and inputs are 8-bit integers. Inputs are −1 to 1, in steps of 1/127.
 pub(super) struct Int8Layer {
@@ -34,33 +40,74 @@ pub(super) struct Int8Layer {
     offsets: Box<[i32]>,
     scales: Box<[f32]>,
     bias: Box<[f32]>,
-    product: Int8Product,
+    product: Instructions,
 }
 
 impl Int8Layer {
     /// `output = weights · input + bias`. There are at most [`STATE`] inputs and three times as many outputs.
     pub fn run(&self, output: &mut [f32], input: &[f32]) {
-        let (mut bytes, mut sums) = ([0; STATE], [0; 3 * STATE]);
-        let (bytes, sums) = (&mut bytes[..input.len()], &mut sums[..output.len()]);
+        let mut bytes = [0; STATE];
+        let bytes = &mut bytes[..input.len()];
         kernels::quantise_to_bytes(bytes, input);
+        self.run_bytes(output, bytes);
+    }
+
+    /// As [`Int8Layer::run`], for inputs that are rounded to bytes.
+    pub fn run_bytes(&self, output: &mut [f32], bytes: &[u8]) {
+        let mut sums = [0; 3 * STATE];
+        let sums = &mut sums[..output.len()];
         sums.copy_from_slice(&self.offsets);
-        self.product.add(sums, self.weights, bytes);
+        self.product.add_bytes(sums, self.weights, bytes);
         kernels::scale_sums(output, sums, &self.scales, &self.bias);
     }
 }
 
-/// Layer of floats.
-pub(super) struct FloatLayer {
-    /// A row for each input.
-    weights: Box<[f32]>,
+/// Layer whose weights and inputs are rounded to 16 bits: those that the C library has as floats.
+pub(super) struct WordLayer {
+    /// For each part of the inputs the upper and the lower bytes of its weights.
+    parts: Box<[[Matrix; 2]]>,
+    inputs: usize,
     bias: Box<[f32]>,
 }
 
-impl FloatLayer {
+impl WordLayer {
+    /// Layer of these weights, a row for each input, with so many inputs in each of its parts. Allocates.
+    fn new(weights: &[f32], inputs: usize, bias: Box<[f32]>) -> Self {
+        let width = bias.len();
+        let part = |weights: &[f32]| {
+            let row = |output: usize| weights[output..].iter().step_by(width);
+            let peaks = (0..width).map(|output| row(output).fold(1e-20f32, |peak, weight| peak.max(weight.abs())));
+            let units: Box<[f32]> = peaks.map(|peak| peak / 32_512.0).collect();
+            let word = |output: usize, input: usize| (weights[input * width + output] / units[output]).round() as i32;
+            let upper = |output: usize, input: usize| ((word(output, input) + 128) >> 8) as i8;
+            let lower = |output: usize, input: usize| word(output, input) as i8;
+            [
+                Matrix::new(width, &[inputs], upper, |output, _| 256.0 * units[output]),
+                Matrix::new(width, &[inputs], lower, |output, _| units[output]),
+            ]
+        };
+        Self { parts: weights.chunks_exact(inputs * width).map(part).collect(), inputs, bias }
+    }
+
     /// `output = weights · input + bias`.
     pub fn run(&self, output: &mut [f32], input: &[f32]) {
         output.copy_from_slice(&self.bias);
-        kernels::add_float_rows(output, &self.weights, input);
+        for (part, input) in self.parts.iter().zip(input.chunks_exact(self.inputs)) {
+            part.iter().for_each(|bytes| bytes.add(output, input));
+        }
+    }
+}
+
+/// Output of a single float.
+pub(super) struct SingleOutput {
+    weights: Box<[f32]>,
+    bias: f32,
+}
+
+impl SingleOutput {
+    /// `weights · input + bias`.
+    pub fn run(&self, input: &[f32]) -> f32 {
+        dot(&self.weights, input) + self.bias
     }
 }
 
@@ -72,30 +119,57 @@ pub(super) struct Gru {
     diagonals: Box<[f32]>,
 }
 
+/// What a state gives to the update gate, the reset gate and the candidate, where it was computed ahead.
+#[derive(Clone, Debug)]
+pub(super) struct StateProduct {
+    sums: [[f32; STATE]; 3],
+    is_ahead: bool,
+}
+
+impl StateProduct {
+    pub const ZERO: Self = Self { sums: [[0.0; STATE]; 3], is_ahead: false };
+}
+
 impl Gru {
     /// Moves `state` on by one input.
-    pub fn step(&self, state: &mut [f32; STATE], input: &[f32; STATE]) {
-        let (mut from_input, mut from_state) = ([0.0; 3 * STATE], [0.0; 3 * STATE]);
-        self.input.run(&mut from_input, input);
-        self.state.run(&mut from_state, state);
-        for (sums, diagonal) in from_state.as_chunks_mut::<STATE>().0.iter_mut().zip(self.diagonals.chunks_exact(STATE))
-        {
-            kernels::add_products(sums, diagonal, state);
+    ///
+    /// The weights of all layers are more than most caches hold. So where there is memory for the product, the matrix of the
+    /// state is used twice in every other step, for the state before and for the one after: the next step finds its product
+    /// ready.
+    pub fn step(&self, state: &mut [f32; STATE], input: &[f32; STATE], product: Option<&mut StateProduct>) {
+        let mut once = StateProduct::ZERO;
+        let keeps = product.is_some();
+        let StateProduct { sums, is_ahead } = product.unwrap_or(&mut once);
+        let mut from_input = [[0.0; STATE]; 3];
+        if !*is_ahead {
+            self.multiply_state(sums, state);
         }
-        kernels::gru_step(state, &from_input, &from_state);
+        self.input.run(from_input.as_flattened_mut(), input);
+        kernels::gru_step(state, from_input.as_flattened(), sums.as_flattened());
+        *is_ahead = keeps && !*is_ahead;
+        if *is_ahead {
+            self.multiply_state(sums, state);
+        }
+    }
+
+    fn multiply_state(&self, product: &mut [[f32; STATE]; 3], state: &[f32; STATE]) {
+        self.state.run(product.as_flattened_mut(), state);
+        for (product, diagonal) in product.iter_mut().zip(self.diagonals.chunks_exact(STATE)) {
+            kernels::add_products(product, diagonal, state);
+        }
     }
 }
 
 /// All layers.
 pub(super) struct Weights {
-    pub conv1: FloatLayer,
+    pub conv1: WordLayer,
     pub conv2: Int8Layer,
     pub grus: [Gru; 3],
-    pub gains: FloatLayer,
-    pub vad: FloatLayer,
+    pub gains: WordLayer,
+    pub vad: SingleOutput,
 }
 
-/// Weights of RNNoise 0.2, shared by all streams: 2.8 MB where they lie in the program, and 0.4 MB of floats. Allocates
+/// Weights of RNNoise 0.2, shared by all streams: 2.8 MB where they lie in the program, and 0.2 MB. Allocates
 /// at the first call in a program.
 pub(super) fn weights() -> &'static Weights {
     static WEIGHTS: OnceLock<Weights> = OnceLock::new();
@@ -104,9 +178,9 @@ pub(super) fn weights() -> &'static Weights {
 
 impl Weights {
     fn new() -> Self {
-        let mut model = Reader(MODEL);
+        let mut model = Reader(&MODEL.0);
         let matrices = MATRICES.map(|(inputs, outputs)| model.bytes(inputs * outputs));
-        let product = Int8Product::new();
+        let product = Instructions::new();
         let layers: [Int8Layer; MATRICES.len()] = std::array::from_fn(|i| {
             let (inputs, outputs) = MATRICES[i];
             Int8Layer {
@@ -123,13 +197,11 @@ impl Weights {
             state,
             diagonals: model.floats(3 * STATE),
         });
-        let mut layer = |inputs: usize, outputs| FloatLayer {
-            weights: model.floats(inputs * outputs),
-            bias: model.floats(outputs),
-        };
-        let conv1 = layer(CONV_FRAMES * FEATURES, CONV1);
-        let gains = layer(4 * STATE, BANDS);
-        let vad = layer(4 * STATE, 1);
+        let conv1 = model.floats(CONV_FRAMES * FEATURES * CONV1);
+        let conv1 = WordLayer::new(&conv1, CONV_FRAMES * FEATURES, model.floats(CONV1));
+        let gains = model.floats(4 * STATE * BANDS);
+        let gains = WordLayer::new(&gains, STATE, model.floats(BANDS));
+        let vad = SingleOutput { weights: model.floats(4 * STATE), bias: model.floats(1)[0] };
         debug_assert!(model.0.is_empty());
         Self { conv1, conv2, grus, gains, vad }
     }

@@ -7,16 +7,73 @@
 
 use realfft::num_complex::Complex32;
 
+use crate::dsp::kernels;
 #[cfg(feature = "hush")]
 use crate::dsp::weighted_power::WeightedPower;
-use crate::neural::stft::{BINS, Spectrum};
+use crate::neural::stft::Spectrum;
+
+/// Largest gain of the median of three networks: two that add up to more than the input are wrong.
+const MAX_GAIN: f32 = 1.2;
 
 /// Power of a spectrum below which it is digital silence, which teaches nothing; at the scale of 16-bit PCM.
 const SILENCE: f32 = 0.04;
 
-/// Power of a spectrum.
-pub(super) fn power(spectrum: &Spectrum) -> f32 {
-    spectrum.iter().map(Complex32::norm_sqr).sum()
+kernels! {
+    /// Power of a spectrum.
+    fn power(spectrum: &Spectrum) -> f32 {
+        let (blocks, rest) = spectrum.as_chunks::<16>();
+        let mut sums = [[0.0f32; 2]; 16];
+        for block in blocks {
+            for (sum, bin) in sums.iter_mut().zip(block) {
+                sum[0] += bin.re * bin.re;
+                sum[1] += bin.im * bin.im;
+            }
+        }
+        let rest: f32 = rest.iter().map(Complex32::norm_sqr).sum();
+        rest + sums.iter().map(|[re, im]| re + im).sum::<f32>()
+    }
+
+    /// Mixes `weight` of `other` into a spectrum, in the bins where it is louder.
+    fn blend_louder(spectrum: &mut Spectrum, other: &Spectrum, weight: f32) {
+        if weight > 0.0 {
+            for (bin, other) in spectrum.iter_mut().zip(other) {
+                if other.norm_sqr() > bin.norm_sqr() {
+                    *bin += (other - *bin) * weight;
+                }
+            }
+        }
+    }
+
+    /// Weighted mean of two spectra.
+    fn weighted_mean(mean: &mut Spectrum, spectra: [&Spectrum; 2], weights: [f32; 2]) {
+        for ((mean, a), b) in mean.iter_mut().zip(spectra[0]).zip(spectra[1]) {
+            mean.re = a.re * weights[0] + b.re * weights[1];
+            mean.im = a.im * weights[0] + b.im * weights[1];
+        }
+    }
+
+    /// Mixes `share` of the median of three gains into a spectrum; the first counts `makeup` times.
+    fn blend_median(spectrum: &mut Spectrum, input: &Spectrum, others: [&Spectrum; 3], makeup: f32, share: f32) {
+        let powers = |bin: usize| others.map(|other| other[bin].re * other[bin].re + other[bin].im * other[bin].im);
+        for (bin, (value, input)) in spectrum.iter_mut().zip(input).enumerate() {
+            let [a, b, c] = powers(bin);
+            let a = a * makeup * makeup;
+            let median = a.min(b).max(a.max(b).min(c));
+            let gain = (median / (input.re * input.re + input.im * input.im + SILENCE * 1e-6)).sqrt().min(MAX_GAIN);
+            value.re += (input.re * gain - value.re) * share;
+            value.im += (input.im * gain - value.im) * share;
+        }
+    }
+
+    /// Mixes `share` of `other` into a spectrum.
+    fn blend(spectrum: &mut Spectrum, other: &Spectrum, share: f32) {
+        if share > 0.0 {
+            for (bin, other) in spectrum.iter_mut().zip(other) {
+                bin.re += (other.re - bin.re) * share;
+                bin.im += (other.im - bin.im) * share;
+            }
+        }
+    }
 }
 
 /// Whether a spectrum of this power is digital silence.
@@ -68,12 +125,14 @@ impl Vote {
     /// Power, relative to the input level, at which both are taken to agree at first: −20 dB.
     const PRIOR: f32 = 0.01;
 
-    /// Largest gain of the median: two networks that add up to more than the input are wrong.
-    const MAX_GAIN: f32 = 1.2;
-
     /// Spectrum of the frame `input` by the vote of Hush, RNNoise 0.2 and RNNoise 0.1.
-    pub fn spectrum(&mut self, input: &Spectrum, [hush, second, first]: [&Spectrum; 3]) -> Spectrum {
-        let input_power = power(input);
+    pub fn decide(
+        &mut self,
+        output: &mut Spectrum,
+        input: &Spectrum,
+        input_power: f32,
+        [hush, second, first]: [&Spectrum; 3],
+    ) {
         if !is_silent(input_power) {
             self.learn(input_power, [hush, second, first].map(power));
         }
@@ -82,17 +141,10 @@ impl Vote {
         let makeup = loss.sqrt().clamp(1.0, Self::MAX_MAKEUP);
         let difference_db = ratio_db(self.powers[0] * makeup * makeup, self.powers[1]);
         let doubt = position_in(Self::DOUBT_DB, difference_db.abs());
-        std::array::from_fn(|bin| {
-            let hush = hush[bin] * makeup;
-            let mean = second[bin] + (hush - second[bin]) * Self::HUSH;
-            if doubt == 0.0 {
-                return mean;
-            }
-            let [a, b, c] = [hush, second[bin], first[bin]].map(|value| value.norm_sqr());
-            let median = a.min(b).max(a.max(b).min(c));
-            let gain = (median / (input[bin].norm_sqr() + SILENCE * 1e-6)).sqrt().min(Self::MAX_GAIN);
-            mean * (1.0 - doubt) + input[bin] * (gain * doubt)
-        })
+        weighted_mean(output, [hush, second], [makeup * Self::HUSH, 1.0 - Self::HUSH]);
+        if doubt > 0.0 {
+            blend_median(output, input, [hush, second, first], makeup, doubt);
+        }
     }
 
     fn learn(&mut self, input: f32, [hush, second, first]: [f32; 3]) {
@@ -183,17 +235,6 @@ impl Guard {
     }
 }
 
-/// Mixes `weight` of `other` into a spectrum, in the bins where it is louder.
-pub(super) fn blend_louder(spectrum: &mut Spectrum, other: &Spectrum, weight: f32) {
-    if weight > 0.0 {
-        for (bin, other) in spectrum.iter_mut().zip(other) {
-            if other.norm_sqr() > bin.norm_sqr() {
-                *bin += (other - *bin) * weight;
-            }
-        }
-    }
-}
-
 /// Noise floor: minimum of the smoothed input power over the last 3 s.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct NoiseFloor {
@@ -225,18 +266,10 @@ impl NoiseFloor {
     }
 }
 
-/// Mixes `share` of `other` into a spectrum.
-pub(super) fn blend(spectrum: &mut Spectrum, other: &Spectrum, share: f32) {
-    if share > 0.0 {
-        for bin in 0..BINS {
-            spectrum[bin] += (other[bin] - spectrum[bin]) * share;
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::neural::stft::BINS;
 
     /// Weights of RNNoise 0.1 in 3 s of syllables (sound for so many frames of 30), of which it keeps all and the guarded
     /// network `passed`; the noise lies this much under the speech.
@@ -285,7 +318,9 @@ mod tests {
         let [input, kept, dropped] = [4.0, 3.0, 0.3].map(|value| [Complex32::new(0.0, value); BINS]);
         let after = |hush: &Spectrum, second: &Spectrum, first: &Spectrum| {
             let mut vote = Vote::default();
-            (0..100).map(|_| vote.spectrum(&input, [hush, second, first])[7].im).last().unwrap()
+            let mut output = input;
+            (0..100).for_each(|_| vote.decide(&mut output, &input, power(&input), [hush, second, first]));
+            output[7].im
         };
         assert!((after(&kept, &kept, &dropped) - 3.0).abs() < 1e-4);
         assert!((after(&dropped, &kept, &kept) - 3.0).abs() < 1e-4, "Hush is voted down");

@@ -31,6 +31,29 @@ const SCALE: f32 = 1.0 / 65_536.0;
 /// Floor of a power, −100 dB.
 const SILENCE: f32 = 1e-10;
 
+/// Spectrum without noise: the bins that Hush sees, and the gain of those above.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct HushOutput {
+    low: [Complex32; BINS],
+    high_gain: f32,
+}
+
+impl HushOutput {
+    pub const SILENCE: Self = Self { low: [Complex32::ZERO; BINS], high_gain: 1.0 };
+
+    /// Output that is the input.
+    pub fn unchanged(input: &Spectrum) -> Self {
+        Self { low: std::array::from_fn(|bin| input[bin]), high_gain: 1.0 }
+    }
+
+    /// Whole spectrum, for that of the input.
+    pub fn spectrum(&self, input: &Spectrum) -> Spectrum {
+        let mut spectrum = input.map(|bin| bin * self.high_gain);
+        spectrum[..BINS].copy_from_slice(&self.low);
+        spectrum
+    }
+}
+
 /// Hush for one stream of 48 kHz.
 pub(super) struct FullBandHush {
     hush: Hush,
@@ -50,22 +73,18 @@ impl FullBandHush {
 
     /// Spectrum without noise. Bands above 8 kHz suffer less where the speech probability is high: of an "s" the network
     /// sees only the lower edge.
-    pub fn process(&mut self, spectrum: &Spectrum, speech_probability: f32) -> Spectrum {
-        let mut output = *spectrum;
-        let Some((low, high)) = output.split_first_chunk_mut::<BINS>() else { return output };
-        low.iter_mut().for_each(|bin| *bin *= SCALE);
+    pub fn process(&mut self, spectrum: &Spectrum, speech_probability: f32) -> HushOutput {
+        let mut low: [Complex32; BINS] = std::array::from_fn(|bin| spectrum[bin] * SCALE);
         let power = 4.0 * low.iter().map(Complex32::norm_sqr).sum::<f32>();
         self.level.add(power, 1.0 / LEVEL_FRAMES);
         let level_db = 10.0 * (self.level.power() + SILENCE).log10();
         let sensitivity = db_to_gain((BEST_LEVEL_DB - level_db).clamp(-MAX_CUT_DB, MAX_BOOST_DB));
-        let mask = self.hush.process(low, sensitivity);
+        let mask = self.hush.process(&mut low, sensitivity);
         low.iter_mut().for_each(|bin| *bin /= SCALE);
 
         let tops = mask[BANDS - HIGHEST_BANDS.len()..].iter().zip(HIGHEST_BANDS);
         let top = tops.map(|(gain, width)| gain * width).sum::<f32>() / HIGHEST_BANDS.iter().sum::<f32>();
-        let top = top.powf(1.0 - 0.5 * speech_probability);
-        high.iter_mut().for_each(|bin| *bin *= top);
-        output
+        HushOutput { low, high_gain: top.powf(1.0 - 0.5 * speech_probability) }
     }
 }
 
@@ -117,12 +136,13 @@ mod tests {
 
     #[test]
     fn silence_and_any_level_give_finite_spectra() {
-        let mut scratch = stft().scratch();
+        let mut spectra = [[Complex32::ZERO; 481]; 2];
         for level in [0.0, 1e-3, 1.0, 2e6] {
             let mut hush = FullBandHush::new();
             for block in fixture("speech_noisy").as_chunks::<960>().0.iter().take(50) {
-                let spectrum = stft().analyse(&block.map(|sample| sample * level * 32_768.0), &mut scratch);
-                let output = hush.process(&spectrum, 0.5);
+                let sound = block.map(|sample| sample * level * 32_768.0);
+                stft().analyse([&sound, &sound], &mut spectra);
+                let output = hush.process(&spectra[0], 0.5).spectrum(&spectra[0]);
                 assert!(output.iter().all(|bin| bin.re.is_finite() && bin.im.is_finite()), "{level}");
             }
         }

@@ -9,13 +9,14 @@ use realfft::num_complex::Complex32;
 use super::arbiter::Vote;
 use super::arbiter::{Guard, Heard, NoiseFloor, blend, blend_louder, is_silent, power};
 #[cfg(feature = "hush")]
-use super::full_band::FullBandHush;
+use super::full_band::{FullBandHush, HushOutput};
 use super::settings::Engine;
 use crate::dsp::kernels;
-use crate::neural::analyser::Analyser;
+use crate::neural::analyser::{Analyser, Analysis};
+use crate::neural::bands::AnalysisProducts;
 use crate::neural::rnnoise::RnNoise;
 use crate::neural::rnnoise2::RnNoise2;
-use crate::neural::stft::{BINS, FRAME, Scratch, Spectrum, Synthesis, stft};
+use crate::neural::stft::{BINS, FRAME, Spectrum, Synthesis};
 
 /// Samples of a block: 10 ms at 48 kHz.
 pub(super) const BLOCK: usize = FRAME;
@@ -43,14 +44,16 @@ pub(super) struct Suppressor {
     #[cfg(feature = "hush")]
     hush: FullBandHush,
     state: State,
-    scratch: Scratch,
 }
 
 /// What is remembered of a stream besides the networks.
 struct State {
     analyser: Analyser,
     synthesis: Synthesis,
-    last: Waiting,
+    /// Analyses of the newest frame and the last, in turn, and which is the newest.
+    analyses: [Analysis; 2],
+    newest: usize,
+    waiting: Waiting,
     noise: NoiseFloor,
     standard: Guard,
     #[cfg(feature = "hush")]
@@ -63,12 +66,13 @@ struct State {
     lead_in: usize,
 }
 
-/// Frame that waits for RNNoise 0.2.
+/// What the networks made of the last frame, which waits for RNNoise 0.2.
 struct Waiting {
-    input: Spectrum,
+    /// Power of the input.
+    power: f32,
     first: Spectrum,
     #[cfg(feature = "hush")]
-    hush: Spectrum,
+    hush: HushOutput,
     speech_probability: f32,
 }
 
@@ -80,11 +84,13 @@ impl State {
         Self {
             analyser: Analyser::START,
             synthesis: Synthesis::START,
-            last: Waiting {
-                input: silence,
+            analyses: [Analysis::SILENCE; 2],
+            newest: 0,
+            waiting: Waiting {
+                power: 0.0,
                 first: silence,
                 #[cfg(feature = "hush")]
-                hush: silence,
+                hush: HushOutput::SILENCE,
                 speech_probability: 0.0,
             },
             noise: NoiseFloor::START,
@@ -109,7 +115,6 @@ impl Suppressor {
             #[cfg(feature = "hush")]
             hush: FullBandHush::new(),
             state: State::new(engine),
-            scratch: stft().scratch(),
         }
     }
 
@@ -142,68 +147,91 @@ impl Suppressor {
 
     /// Replaces a block by the one two before it without noise; returns the speech probability of that, 0 to 1.
     pub fn process(&mut self, block: &mut [f32; BLOCK]) -> f32 {
-        let light_alone = self.is_light_alone();
-        #[cfg(feature = "hush")]
-        let best = self.runs(Engine::Best);
-        let state = &mut self.state;
         let mut input = [0.0; BLOCK];
         kernels::copy_scaled(&mut input, block, SCALE);
         kernels::limit(&mut input, MAX_INPUT * SCALE);
+        let state = &mut self.state;
+        state.newest = 1 - state.newest;
+        state.analyser.analyse(&input, &mut state.analyses[state.newest]);
+        let products = AnalysisProducts::new(&state.analyses[state.newest]);
 
-        let analysis = state.analyser.analyse(&input, &mut self.scratch);
-        let (first, speech_probability) = self.first.process(&analysis);
-        let newest = Waiting {
-            input: analysis.spectrum,
-            first,
-            #[cfg(feature = "hush")]
-            hush: if best { self.hush.process(&analysis.spectrum, speech_probability) } else { analysis.spectrum },
-            speech_probability,
+        let probability = if self.is_light_alone() {
+            let state = &mut self.state;
+            state.synthesis.synthesise(&mut state.waiting.first, block);
+            state.waiting.speech_probability
+        } else {
+            let mut output = [Complex32::ZERO; BINS];
+            let probability = self.arbitrate(&products, &mut output);
+            self.state.synthesis.synthesise(&mut output, block);
+            probability
         };
-        let second = (!light_alone).then(|| self.second.process(&analysis));
-        let last = std::mem::replace(&mut state.last, newest);
+        self.prepare_next(&products);
 
-        let mut probability = last.speech_probability;
-        let mut output = last.first;
-        if let Some((mut second, speech)) = second {
-            // RNNoise 0.2 hears far more of a voice than 0.1, a whisper too, and takes less noise for one.
-            probability = speech;
-            state.advance(self.engine);
-            let input = power(&last.input);
-            let silent = is_silent(input);
-            let heard = Heard {
-                input,
-                noise: if silent { 0.0 } else { state.noise.add(input) },
-                kept: power(&last.first),
-                speech_probability: last.speech_probability,
-            };
-            let guard = |guard: &mut Guard, spectrum: &mut Spectrum| {
-                if !silent {
-                    let weight = guard.weight(&heard, power(spectrum));
-                    blend_louder(spectrum, &last.first, weight);
-                }
-            };
-            #[cfg(feature = "hush")]
-            let best = best.then(|| {
-                let mut best = state.vote.spectrum(&last.input, [&last.hush, &second, &last.first]);
-                guard(&mut state.best, &mut best);
-                best
-            });
-            guard(&mut state.standard, &mut second);
-            blend(&mut output, &second, 1.0 - state.shares[Engine::Light as usize]);
-            #[cfg(feature = "hush")]
-            if let Some(best) = best {
-                blend(&mut output, &best, state.shares[Engine::Best as usize]);
-            }
-        }
-
-        state.synthesis.synthesise(&mut output, block, &mut self.scratch);
         kernels::scale(block, 1.0 / SCALE);
-        if state.lead_in > 0 {
+        if self.state.lead_in > 0 {
             // The first window reaches back to before the sound began.
             block.fill(0.0);
-            state.lead_in -= 1;
+            self.state.lead_in -= 1;
         }
         probability
+    }
+
+    /// Spectrum of the last frame as it is heard; returns its speech probability.
+    fn arbitrate(&mut self, products: &AnalysisProducts, output: &mut Spectrum) -> f32 {
+        #[cfg(feature = "hush")]
+        let best = self.runs(Engine::Best);
+        let state = &mut self.state;
+        let [newest, last] = [state.newest, 1 - state.newest].map(|index| &state.analyses[index]);
+        let waiting = &state.waiting;
+        // RNNoise 0.2 hears far more of a voice than 0.1, a whisper too, and takes less noise for one.
+        let probability = self.second.process(last, newest, products, output);
+        let silent = is_silent(waiting.power);
+        let heard = Heard {
+            input: waiting.power,
+            noise: if silent { 0.0 } else { state.noise.add(waiting.power) },
+            kept: power(&waiting.first),
+            speech_probability: waiting.speech_probability,
+        };
+        let guard = |guard: &mut Guard, spectrum: &mut Spectrum| {
+            if !silent {
+                let weight = guard.weight(&heard, power(spectrum));
+                blend_louder(spectrum, &waiting.first, weight);
+            }
+        };
+        #[cfg(feature = "hush")]
+        let best = best.then(|| {
+            let hush = waiting.hush.spectrum(last.spectrum());
+            let mut best = [Complex32::ZERO; BINS];
+            state.vote.decide(&mut best, last.spectrum(), waiting.power, [&hush, output, &waiting.first]);
+            guard(&mut state.best, &mut best);
+            best
+        });
+        guard(&mut state.standard, output);
+        advance(&mut state.shares, self.engine);
+        blend(output, &waiting.first, state.shares[Engine::Light as usize]);
+        #[cfg(feature = "hush")]
+        if let Some(best) = best {
+            blend(output, &best, state.shares[Engine::Best as usize]);
+        }
+        probability
+    }
+
+    /// Takes the noise out of the newest frame by all networks that do not wait for another.
+    fn prepare_next(&mut self, products: &AnalysisProducts) {
+        #[cfg(feature = "hush")]
+        let best = self.runs(Engine::Best);
+        let State { analyses, newest, waiting, .. } = &mut self.state;
+        let newest = &analyses[*newest];
+        waiting.power = products.power.iter().sum();
+        waiting.speech_probability = self.first.process(newest, products, &mut waiting.first);
+        #[cfg(feature = "hush")]
+        {
+            waiting.hush = if best {
+                self.hush.process(newest.spectrum(), waiting.speech_probability)
+            } else {
+                HushOutput::unchanged(newest.spectrum())
+            };
+        }
     }
 
     /// Returns to the start of a stream. Realtime safe.
@@ -216,13 +244,11 @@ impl Suppressor {
     }
 }
 
-impl State {
-    /// Moves the shares on by one frame towards `engine` alone.
-    fn advance(&mut self, engine: Engine) {
-        for (index, share) in self.shares.iter_mut().enumerate() {
-            let step = if index == engine as usize { FADE } else { -FADE };
-            *share = (*share + step).clamp(0.0, 1.0);
-        }
+/// Moves the shares on by one frame towards `engine` alone.
+fn advance(shares: &mut [f32; ENGINES], engine: Engine) {
+    for (index, share) in shares.iter_mut().enumerate() {
+        let step = if index == engine as usize { FADE } else { -FADE };
+        *share = (*share + step).clamp(0.0, 1.0);
     }
 }
 
@@ -232,7 +258,7 @@ mod tests {
 
     #[test]
     fn a_stream_takes_little_memory() {
-        let bytes = size_of::<Suppressor>() + size_of_val(&*stft().scratch());
+        let bytes = size_of::<Suppressor>();
         println!("{bytes} bytes");
         assert!(bytes < 64_000, "{bytes} bytes");
     }
