@@ -3,7 +3,7 @@
 //! Inputs of large matrices are rounded to 16 bits of their own largest magnitude, so that the sums are of integers:
 //! exact, the same on every machine, and twice as fast as with floating point.
 
-// RNNoise needs few of them.
+// Each network needs some of them.
 #![cfg_attr(not(feature = "hush"), allow(dead_code))]
 
 use crate::dsp::kernels;

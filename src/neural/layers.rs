@@ -1,5 +1,8 @@
 //! Layers: weights only, shared by all streams. The state of a recurrent layer is handed in.
 
+// The echo suppressor needs few of them.
+#![cfg_attr(not(feature = "hush"), allow(dead_code))]
+
 use super::kernels;
 use super::weights::Tensor;
 
@@ -164,6 +167,30 @@ impl Linear {
     pub fn run_rectified(&self, input: &[f32], output: &mut [f32]) {
         self.run(input, output);
         rectify(output);
+    }
+}
+
+/// Fully connected layer with biases.
+pub struct Dense<const INPUT: usize, const OUTPUT: usize> {
+    /// A row for each output.
+    weights: Tensor,
+    bias: [f32; OUTPUT],
+}
+
+impl<const INPUT: usize, const OUTPUT: usize> Dense<INPUT, OUTPUT> {
+    /// Layer of these weights and biases. Scales of the weights must belong to blocks of [`kernels::BLOCK`]. Allocates
+    /// for a moment.
+    pub fn new(weights: Tensor, bias: Tensor) -> Self {
+        let mut biases = [0.0; OUTPUT];
+        biases.copy_from_slice(&bias.to_floats());
+        Self { weights, bias: biases }
+    }
+
+    /// `weights · input + bias`.
+    pub fn run(&self, input: &[f32; INPUT]) -> [f32; OUTPUT] {
+        let mut output = self.bias;
+        add_product(&mut output, &self.weights, input);
+        output
     }
 }
 

@@ -9,7 +9,9 @@ use super::echo_path::EchoPath;
 use super::far_end::EchoReference;
 use super::far_history::{FarHistory, LOUD, PARTITIONS};
 use super::lag_trial::LagTrial;
+use super::near_end::NearEnd;
 use super::noise_floor::ABOVE;
+use super::powers::Powers;
 use super::residual_echo::ResidualEcho;
 use super::settings::{EchoCancel, EchoCancelReading, Suppression};
 use super::spectrum::{BINS, Bins, PADDED, Spectrum};
@@ -44,9 +46,6 @@ const UNCAPPED: u32 = 25;
 /// Share of the energy that a filter in the right place leaves at most.
 const WORKS: f32 = 0.25;
 
-/// Blocks of doubt after a change of the delay.
-const DOUBT: u32 = 25;
-
 /// Canceller of the echo of one far end, in all channels of a microphone.
 pub struct Canceller {
     far: FarHistory,
@@ -69,8 +68,6 @@ pub struct Canceller {
     quiet: u32,
     /// Blocks of the far end without a sign of its echo.
     unheard: u32,
-    /// Blocks for which it is not known yet where the echo is.
-    doubt: u32,
     transparent: bool,
     /// Whether the sound passes unchanged.
     idle: bool,
@@ -79,6 +76,7 @@ pub struct Canceller {
     left_energy: f32,
     channels: Box<[Channel]>,
     residual: ResidualEcho,
+    near_end: NearEnd,
     suppressor: Suppressor,
     statistics: Statistics,
     device: Transform,
@@ -125,13 +123,13 @@ impl Canceller {
             expected: f32::MAX,
             quiet: u32::MAX,
             unheard: 0,
-            doubt: 0,
             transparent: false,
             idle: true,
             near_energy: 0.0,
             left_energy: 0.0,
             channels: (0..microphone.channels()).map(channel).collect(),
             residual: ResidualEcho::NEW,
+            near_end: NearEnd::new(),
             suppressor: Suppressor::NEW,
             statistics: Statistics::default(),
             device: Transform::new(block),
@@ -150,7 +148,7 @@ impl Canceller {
         (self.lag, self.located, self.quiet) = (0, false, u32::MAX);
         self.trial = LagTrial::default();
         (self.settled, self.expected) = (0, f32::MAX);
-        (self.unheard, self.doubt, self.transparent) = (0, 0, false);
+        (self.unheard, self.transparent) = (0, false);
         self.idle = true;
         (self.near_energy, self.left_energy) = (0.0, 0.0);
         (self.far_power, self.near_power, self.return_gain) = ([1e-6; PADDED], [1e-6; PADDED], [1.0; PADDED]);
@@ -160,6 +158,7 @@ impl Canceller {
             channel.echo.reset();
         }
         self.residual = ResidualEcho::NEW;
+        self.near_end.reset();
         self.suppressor = Suppressor::NEW;
         self.statistics = Statistics::default();
         self.mono.fill(0.0);
@@ -234,8 +233,6 @@ impl Canceller {
         let heard = works
             || self.search.clear().is_some_and(|lag| self.located && (self.lag..=self.lag + SLACK + 1).contains(&lag));
         self.unheard = if heard { 0 } else { self.unheard.saturating_add(u32::from(self.far.is_loud())) };
-        let elsewhere = self.changes.clear().is_some_and(|lag| !(self.lag..=self.lag + SLACK + 1).contains(&lag));
-        self.doubt = if !self.located || elsewhere && !works { DOUBT } else { self.doubt.saturating_sub(1) };
         let is_transparent = self.unheard > UNHEARD[usize::from(self.located)];
         if is_transparent && !self.transparent {
             self.search.reset();
@@ -361,34 +358,29 @@ impl Canceller {
         }
         let active = self.is_active();
         let share = 1.0 / channels.len() as f32;
-        let (mut left, mut echo, mut uncertainty) = ([0.0; PADDED], [0.0; PADDED], [0.0; PADDED]);
-        let mut own = [0.0; PADDED];
+        let (mut powers, mut uncertainty) = (Powers::ZERO, [0.0; PADDED]);
         for (channel, block) in self.channels.iter_mut().zip(&*channels) {
             if self.idle {
                 channel.taken.fill(0.0);
             }
-            channel.echo.analyse(&channel.taken, &mut self.device);
-            for (sum, bin) in echo.iter_mut().zip(self.device.bins().iter().take(BINS)) {
-                *sum += share * bin.norm_sqr();
-            }
             channel.left.analyse(block, &mut self.device);
-            for (sum, bin) in left.iter_mut().zip(self.device.bins().iter().take(BINS)) {
-                *sum += share * bin.norm_sqr();
-            }
             channel.bins.copy_from_slice(self.device.bins());
-            channel.path.uncertainty(&self.far, self.lag, &mut own);
-            uncertainty.iter_mut().zip(&own).for_each(|(sum, own)| *sum += share * own);
+            channel.echo.analyse(&channel.taken, &mut self.device);
+            channel.path.uncertainty(&self.far, self.lag, &mut uncertainty);
+            powers.add(share, &channel.bins, self.device.bins(), &uncertainty);
         }
-        let above = BINS.min(channels[0].len() + 1)..;
-        left[ABOVE] = self.channels.iter().map(|channel| mean(&channel.bins[above.clone()])).sum::<f32>() * share;
-        self.residual.update(&left, &echo, &uncertainty, active);
-        if self.doubt > 0 {
-            self.residual.doubt(&left);
-            self.suppressor.doubt();
+        self.residual.update(&powers, active);
+        if active {
+            self.near_end.listen(&powers, self.far.power(self.lag + MARGIN), &self.residual);
         }
-        self.suppressor.update(&left, &self.residual, settings.suppression, active);
+        let left = &powers.left;
+        if !self.located {
+            self.residual.doubt(left);
+            self.near_end.doubt();
+        }
+        self.suppressor.update(left, &self.residual, &self.near_end, settings.suppression, active);
         let gains = self.suppressor.gains();
-        let high = suppressor::high_gain(&left, &echo, gains);
+        let high = suppressor::high_gain(left, &powers.echo, gains);
         for (channel, block) in self.channels.iter_mut().zip(channels) {
             let (low, above) = channel.bins.split_at_mut(BINS.min(block.len() + 1));
             for (index, bin) in low.iter_mut().enumerate() {
@@ -403,6 +395,12 @@ impl Canceller {
             }
             channel.left.synthesise(&channel.bins, &mut self.device, block);
         }
+    }
+
+    /// What the network heard in the last block, or zeros.
+    #[cfg(test)]
+    pub fn take_powers(&mut self) -> [f32; crate::neural::echo::FEATURES] {
+        self.near_end.take_powers()
     }
 
     pub fn reading(&self) -> EchoCancelReading {
@@ -437,9 +435,4 @@ fn hinted_lag(settings: &EchoCancel) -> usize {
 /// Mean power of a sample in all channels.
 fn mean_power(channels: &[&mut [f32]]) -> f32 {
     channels.iter().map(|channel| energy(channel) / channel.len() as f32).sum::<f32>() / channels.len() as f32
-}
-
-/// Mean power of some bins.
-fn mean(bins: &[Complex32]) -> f32 {
-    bins.iter().map(Complex32::norm_sqr).sum::<f32>() / bins.len().max(1) as f32
 }
