@@ -200,8 +200,12 @@ impl Canceller {
 
     /// Whether the far end spoke in the last block, and the near end did not.
     pub fn is_far_end_alone(&self) -> bool {
-        let echoes = (self.lag..self.lag + PARTITIONS).any(|lag| self.far.level(lag) > LOUD);
-        self.is_active() && echoes && self.suppressor.is_alone()
+        self.is_active() && self.is_loud() && self.suppressor.is_alone()
+    }
+
+    /// Whether something of the far end that the filter spans is loud.
+    fn is_loud(&self) -> bool {
+        (self.lag..self.lag + PARTITIONS).any(|lag| self.far.level(lag) > LOUD)
     }
 
     /// Moves on over a time in which the microphone did not hear, in blocks.
@@ -371,7 +375,8 @@ impl Canceller {
         }
         self.residual.update(&powers, active);
         if active {
-            self.near_end.listen(&powers, self.far.power(self.lag + MARGIN), &self.residual);
+            let far = self.far.power(self.lag + MARGIN);
+            self.near_end.listen(&powers, far, &self.residual, !self.is_loud());
         }
         let left = &powers.left;
         if !self.located {

@@ -9,9 +9,9 @@ use crate::neural::echo::{BANDS, Estimate, FEATURES, GROUPS, State};
 /// Probabilities below which there is no near end, and above which it is certain.
 const CERTAIN: [f32; 2] = [0.2, 0.8];
 
-/// Bound of the residual echo, as a power over the one that is estimated without the network: 20 dB. The near end beside a
-/// far end that can hardly be heard is not touched.
-const MAX_CORRECTION: f32 = 100.0;
+/// Bound of the residual echo of a faint far end, as a power over the one that is estimated without the network: 10 dB. The
+/// near end beside it is hardly touched.
+const MAX_FAINT: f32 = 10.0;
 
 /// First of the residual echo's bands in what the network hears.
 const RESIDUAL: usize = 4 * BANDS;
@@ -50,17 +50,21 @@ impl NearEnd {
         std::mem::replace(&mut self.powers, [0.0; FEATURES])
     }
 
-    /// Takes in the powers of a frame, of the far end whose echo may be in it, and of the residual echo.
-    pub fn listen(&mut self, powers: &Powers, far: &Bins, residual: &ResidualEcho) {
+    /// Takes in the powers of a frame, of the far end whose echo may be in it, and of the residual echo; `faint` where the
+    /// far end is.
+    pub fn listen(&mut self, powers: &Powers, far: &Bins, residual: &ResidualEcho, faint: bool) {
         let groups: [&Bins; GROUPS] =
             [&powers.left, &powers.echo, &powers.microphone, far, &residual.powers(), &powers.uncertainty];
         for (sums, bins) in self.powers.chunks_exact_mut(BANDS).zip(groups) {
             sums.copy_from_slice(&bands::sums(bins));
         }
         let Estimate { gains, presence } = self.network.run(&self.powers);
-        for (band, gain) in gains.into_iter().enumerate() {
-            let share = MAX_CORRECTION * self.powers[RESIDUAL + band] / (self.powers[band] + 1e-9);
-            self.bands[band] = gain.max((1.0 - share).max(0.0).sqrt());
+        self.bands = gains;
+        if faint {
+            for (band, gain) in self.bands.iter_mut().enumerate() {
+                let share = MAX_FAINT * self.powers[RESIDUAL + band] / (self.powers[band] + 1e-9);
+                *gain = gain.max((1.0 - share).max(0.0).sqrt());
+            }
         }
         self.gains = bands::interpolate(&self.bands);
         self.presence = ((presence - CERTAIN[0]) / (CERTAIN[1] - CERTAIN[0])).clamp(0.0, 1.0);

@@ -15,7 +15,7 @@ struct Strength {
     floor: [f32; 2],
 }
 
-const FULL: Strength = Strength { over: [16.0, 0.4], floor: [0.0016, 0.1] };
+const FULL: Strength = Strength { over: [16.0, 0.7], floor: [0.0016, 0.1] };
 const LIGHT: Strength = Strength { over: [3.0, 0.185], floor: [0.18, 0.35] };
 
 /// Over-estimation of distortion, which grows faster than the echo, where it is suppressed.
