@@ -46,6 +46,9 @@ const UNCAPPED: u32 = 25;
 /// Share of the energy that a filter in the right place leaves at most.
 const WORKS: f32 = 0.25;
 
+/// Blocks of doubt after a change of the delay.
+const DOUBT: u32 = 25;
+
 /// Canceller of the echo of one far end, in all channels of a microphone.
 pub struct Canceller {
     far: FarHistory,
@@ -68,6 +71,8 @@ pub struct Canceller {
     quiet: u32,
     /// Blocks of the far end without a sign of its echo.
     unheard: u32,
+    /// Blocks for which it is not known yet where the echo is.
+    doubt: u32,
     transparent: bool,
     /// Whether the sound passes unchanged.
     idle: bool,
@@ -123,6 +128,7 @@ impl Canceller {
             expected: f32::MAX,
             quiet: u32::MAX,
             unheard: 0,
+            doubt: 0,
             transparent: false,
             idle: true,
             near_energy: 0.0,
@@ -148,7 +154,7 @@ impl Canceller {
         (self.lag, self.located, self.quiet) = (0, false, u32::MAX);
         self.trial = LagTrial::default();
         (self.settled, self.expected) = (0, f32::MAX);
-        (self.unheard, self.transparent) = (0, false);
+        (self.unheard, self.doubt, self.transparent) = (0, 0, false);
         self.idle = true;
         (self.near_energy, self.left_energy) = (0.0, 0.0);
         (self.far_power, self.near_power, self.return_gain) = ([1e-6; PADDED], [1e-6; PADDED], [1.0; PADDED]);
@@ -237,6 +243,8 @@ impl Canceller {
         let heard = works
             || self.search.clear().is_some_and(|lag| self.located && (self.lag..=self.lag + SLACK + 1).contains(&lag));
         self.unheard = if heard { 0 } else { self.unheard.saturating_add(u32::from(self.far.is_loud())) };
+        let elsewhere = self.changes.clear().is_some_and(|lag| !(self.lag..=self.lag + SLACK + 1).contains(&lag));
+        self.doubt = if !self.located || elsewhere && !works { DOUBT } else { self.doubt.saturating_sub(1) };
         let is_transparent = self.unheard > UNHEARD[usize::from(self.located)];
         if is_transparent && !self.transparent {
             self.search.reset();
@@ -379,8 +387,10 @@ impl Canceller {
             self.near_end.listen(&powers, far, &self.residual, !self.is_loud());
         }
         let left = &powers.left;
-        if !self.located {
+        if self.doubt > 0 {
             self.residual.doubt(left);
+        }
+        if !self.located {
             self.near_end.doubt();
         }
         self.suppressor.update(left, &self.residual, &self.near_end, settings.suppression, active);

@@ -74,6 +74,11 @@ impl ResidualEcho {
         self.power[bin].max(over * self.distorted[bin])
     }
 
+    /// Smoothed power of what is left.
+    pub fn left(&self) -> &Bins {
+        &self.left
+    }
+
     /// Power of the residual echo in the last block, distortion as it was estimated.
     pub fn powers(&self) -> Bins {
         let mut powers = [0.0; PADDED];

@@ -1,7 +1,7 @@
 //! Suppressor of the residual echo: a gain for each bin.
 
 use super::near_end::NearEnd;
-use super::noise_floor::NoiseFloor;
+use super::noise_floor::{self, NoiseFloor};
 use super::residual_echo::ResidualEcho;
 use super::settings::Suppression;
 use super::spectrum::{BINS, Bins, PADDED};
@@ -20,6 +20,14 @@ const LIGHT: Strength = Strength { over: [3.0, 0.185], floor: [0.18, 0.35] };
 
 /// Over-estimation of distortion, which grows faster than the echo, where it is suppressed.
 const OVER_DISTORTION: f32 = 8.0;
+
+/// Logarithm of what is left over what is expected, above which there may be a near end, and further until it is certain.
+const PRESENT: f32 = 0.85;
+const SURE: f32 = 0.3;
+
+/// Bins from 300 Hz to 5.1 kHz, which tell of a near end, and bins in each band.
+const SPEECH: std::ops::Range<usize> = 6..102;
+const BAND: usize = 32;
 
 /// Smoothing of the presence for each block, up and down.
 const UP: f32 = 0.542;
@@ -55,19 +63,35 @@ pub struct Suppressor {
     noise: NoiseFloor,
     /// Presence of the near end, 0 to 1.
     near: f32,
+    /// Presence as the power tells it.
+    surplus: f32,
 }
 
 impl Suppressor {
-    pub const NEW: Self = Self { gains: [1.0; PADDED], out: [0.0; PADDED], noise: NoiseFloor::NEW, near: 1.0 };
+    pub const NEW: Self =
+        Self { gains: [1.0; PADDED], out: [0.0; PADDED], noise: NoiseFloor::NEW, near: 1.0, surplus: 1.0 };
 
     /// Gains of the last block.
     pub fn gains(&self) -> &Bins {
         &self.gains
     }
 
-    /// Whether there seems to be no near end.
+    /// Whether there seems to be no near end: by the power, because the network takes a loudspeaker that is driven hard for
+    /// a near end at times, which the residual echo estimates well.
     pub fn is_alone(&self) -> bool {
-        self.near < 0.3
+        self.surplus < 0.3
+    }
+
+    /// Certainty that more is left than residual echo and noise, over a few bands.
+    fn surplus_of(&self, residual: &ResidualEcho) -> f32 {
+        let mut surplus = 0.0;
+        for band in SPEECH.step_by(BAND) {
+            let bins = band..band + BAND;
+            let left: f32 = residual.left()[bins.clone()].iter().sum();
+            let expected = bins.map(|bin| residual.power(bin, 1.0) + noise_floor::BIAS * self.noise.power()[bin]);
+            surplus += (1.0 + left / (expected.sum::<f32>() + 1e-9)).ln();
+        }
+        ((surplus * BAND as f32 / SPEECH.len() as f32 - PRESENT) / SURE).clamp(0.0, 1.0)
     }
 
     /// Power of the noise floor.
@@ -91,7 +115,7 @@ impl Suppressor {
     ) {
         self.noise.update(left);
         if !active {
-            self.near = 1.0;
+            (self.near, self.surplus) = (1.0, 1.0);
             for (bin, &left) in left[..BINS].iter().enumerate() {
                 self.gains[bin] = (self.gains[bin] * RISE + 0.01).min(1.0);
                 self.out[bin] = left;
@@ -99,8 +123,8 @@ impl Suppressor {
             return;
         }
         let strength = if suppression == Suppression::Full { FULL } else { LIGHT };
-        let smoothing = if near_end.presence() > self.near { UP } else { DOWN };
-        self.near = smoothing * self.near + (1.0 - smoothing) * near_end.presence();
+        self.near = smoothed(self.near, near_end.presence());
+        self.surplus = smoothed(self.surplus, self.surplus_of(residual));
         let correction = near_end.correction(left, residual);
         let between = |two: [f32; 2]| (two[0], (two[1] / two[0]).ln());
         let (over, floor) = (between(strength.over), between(strength.floor));
@@ -129,4 +153,10 @@ pub fn high_gain(left: &Bins, echo: &Bins, gains: &Bins) -> f32 {
         after += gains[bin] * gains[bin] * left[bin];
     }
     (after / before).sqrt().min(1.0)
+}
+
+/// Presence, smoothed from block to block.
+fn smoothed(last: f32, now: f32) -> f32 {
+    let smoothing = if now > last { UP } else { DOWN };
+    smoothing * last + (1.0 - smoothing) * now
 }
