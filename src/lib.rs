@@ -74,7 +74,6 @@
 
 mod core;
 mod dsp;
-#[cfg(feature = "denoise")]
 mod neural;
 mod stages;
 #[cfg(test)]

@@ -1,20 +1,25 @@
 //! Neural networks: layers, their quantised weights, and a folder for each network with its data and licence.
 //!
-//! All of them work on spectra of the same windows, 20 ms every 10 ms. Weights are shared by all streams. What is
+//! All of them work on spectra of 20 ms, every 10 ms. Weights are shared by all streams. What is
 //! remembered of a stream is a value of its own, and is reset in place.
 
+#[cfg(feature = "denoise")]
 pub mod analyser;
+#[cfg(feature = "denoise")]
 pub mod bands;
+pub mod echo;
 #[cfg(feature = "hush")]
 pub mod hush;
 mod kernels;
-#[cfg(feature = "hush")]
 mod layers;
 mod matrix;
+#[cfg(feature = "denoise")]
 mod pitch;
 mod products;
+#[cfg(feature = "denoise")]
 pub mod rnnoise;
+#[cfg(feature = "denoise")]
 pub mod rnnoise2;
+#[cfg(feature = "denoise")]
 pub mod stft;
-#[cfg(feature = "hush")]
 mod weights;

@@ -2,7 +2,7 @@
 //!
 //! Inputs of large matrices are rounded to integers, so that the sums are exact and the same on every machine.
 
-// RNNoise needs few of them.
+// Each network needs some of them.
 #![cfg_attr(not(feature = "hush"), allow(dead_code))]
 
 use super::products::TILE;

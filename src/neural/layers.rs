@@ -1,5 +1,8 @@
 //! Layers: weights only, shared by all streams. The state of a recurrent layer is handed in.
 
+// The echo suppressor needs few of them.
+#![cfg_attr(not(feature = "hush"), allow(dead_code))]
+
 use super::kernels::{gru_step, multiply};
 use super::matrix::{MAX_INPUTS, Matrix};
 use super::weights::Tensor;
@@ -179,6 +182,28 @@ impl Linear {
     pub fn run_rectified(&self, input: &[f32], output: &mut [f32]) {
         self.run(input, output);
         rectify(output);
+    }
+}
+
+/// Fully connected layer with biases.
+pub struct Dense<const INPUT: usize, const OUTPUT: usize> {
+    weights: Matrix,
+    bias: [f32; OUTPUT],
+}
+
+impl<const INPUT: usize, const OUTPUT: usize> Dense<INPUT, OUTPUT> {
+    /// Layer of these weights, a row for each output, and biases. Allocates.
+    pub fn new(weights: Tensor, bias: Tensor) -> Self {
+        let mut biases = [0.0; OUTPUT];
+        biases.copy_from_slice(&bias.to_floats());
+        Self { weights: matrix([OUTPUT, INPUT], weights), bias: biases }
+    }
+
+    /// `weights · input + bias`.
+    pub fn run(&self, input: &[f32; INPUT]) -> [f32; OUTPUT] {
+        let mut output = self.bias;
+        self.weights.add(&mut output, input);
+        output
     }
 }
 

@@ -5,6 +5,8 @@
 //! its last: one that does not fit into the second cache comes as fast as the third gives it.
 
 #![allow(unsafe_code, reason = "vector instructions that the compiler does not find by itself")]
+// RNNoise 0.2 alone has matrices of bytes.
+#![cfg_attr(not(feature = "denoise"), allow(dead_code))]
 
 /// Outputs of a block of [`Instructions::add_bytes`], and inputs of a group in it: the bytes that one instruction sums up.
 const BYTE_ROWS: usize = 8;

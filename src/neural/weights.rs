@@ -16,6 +16,23 @@ impl Tensor {
         Self { weights, scales, block }
     }
 
+    /// Part of a model that holds integers up to byte `scales`, and behind them scales: `length` weights from byte `at` on,
+    /// and the scales from the one numbered `scale_at` on.
+    pub const fn of(
+        model: &'static [u8],
+        scales: usize,
+        at: usize,
+        length: usize,
+        scale_at: usize,
+        block: usize,
+    ) -> Self {
+        let (weights, scales) = model.split_at(scales);
+        let (weights, _) = weights.split_at(at).1.split_at(length);
+        let (scales, _) = scales.as_chunks::<4>();
+        let (scales, _) = scales.split_at(scale_at).1.split_at(length.div_ceil(block));
+        Self::new(weights, scales, block)
+    }
+
     /// Integers, each in two's complement.
     pub fn weights(&self) -> &'static [u8] {
         self.weights

@@ -1,5 +1,6 @@
 //! Acoustic echo cancellation.
 
+mod bands;
 mod canceller;
 mod clock_drift;
 mod comfort_noise;
@@ -11,13 +12,17 @@ mod far_history;
 mod kalman;
 mod kernels;
 mod lag_trial;
+mod near_end;
 mod noise_floor;
+mod powers;
 mod processor;
 mod residual_echo;
 mod settings;
 mod spectrum;
 mod statistics;
 mod suppressor;
+#[cfg(test)]
+mod training;
 mod transform;
 mod weighted_overlap_add;
 

@@ -13,11 +13,7 @@ const SCALES: usize = 2_282_176;
 
 /// Tensor of `length` weights from byte `at` on, and of scales from the one numbered `scale_at` on.
 const fn tensor(at: usize, length: usize, scale_at: usize, block: usize) -> Tensor {
-    let (weights, scales) = MODEL.split_at(SCALES);
-    let (weights, _) = weights.split_at(at).1.split_at(length);
-    let (scales, _) = scales.as_chunks::<4>();
-    let (scales, _) = scales.split_at(scale_at).1.split_at(length.div_ceil(block));
-    Tensor::new(weights, scales, block)
+    Tensor::of(MODEL, SCALES, at, length, scale_at, block)
 }
 
 // A convolution has weights and biases, a recurrent unit an input matrix, a recurrent matrix and the biases of both.

@@ -9,7 +9,9 @@ use super::echo_path::EchoPath;
 use super::far_end::EchoReference;
 use super::far_history::{FarHistory, LOUD, PARTITIONS};
 use super::lag_trial::LagTrial;
+use super::near_end::NearEnd;
 use super::noise_floor::ABOVE;
+use super::powers::Powers;
 use super::residual_echo::ResidualEcho;
 use super::settings::{EchoCancel, EchoCancelReading, Suppression};
 use super::spectrum::{BINS, Bins, PADDED, Spectrum};
@@ -79,6 +81,7 @@ pub struct Canceller {
     left_energy: f32,
     channels: Box<[Channel]>,
     residual: ResidualEcho,
+    near_end: NearEnd,
     suppressor: Suppressor,
     statistics: Statistics,
     device: Transform,
@@ -132,6 +135,7 @@ impl Canceller {
             left_energy: 0.0,
             channels: (0..microphone.channels()).map(channel).collect(),
             residual: ResidualEcho::NEW,
+            near_end: NearEnd::new(),
             suppressor: Suppressor::NEW,
             statistics: Statistics::default(),
             device: Transform::new(block),
@@ -160,6 +164,7 @@ impl Canceller {
             channel.echo.reset();
         }
         self.residual = ResidualEcho::NEW;
+        self.near_end.reset();
         self.suppressor = Suppressor::NEW;
         self.statistics = Statistics::default();
         self.mono.fill(0.0);
@@ -201,8 +206,12 @@ impl Canceller {
 
     /// Whether the far end spoke in the last block, and the near end did not.
     pub fn is_far_end_alone(&self) -> bool {
-        let echoes = (self.lag..self.lag + PARTITIONS).any(|lag| self.far.level(lag) > LOUD);
-        self.is_active() && echoes && self.suppressor.is_alone()
+        self.is_active() && self.is_loud() && self.suppressor.is_alone()
+    }
+
+    /// Whether something of the far end that the filter spans is loud.
+    fn is_loud(&self) -> bool {
+        (self.lag..self.lag + PARTITIONS).any(|lag| self.far.level(lag) > LOUD)
     }
 
     /// Moves on over a time in which the microphone did not hear, in blocks.
@@ -361,34 +370,32 @@ impl Canceller {
         }
         let active = self.is_active();
         let share = 1.0 / channels.len() as f32;
-        let (mut left, mut echo, mut uncertainty) = ([0.0; PADDED], [0.0; PADDED], [0.0; PADDED]);
-        let mut own = [0.0; PADDED];
+        let (mut powers, mut uncertainty) = (Powers::ZERO, [0.0; PADDED]);
         for (channel, block) in self.channels.iter_mut().zip(&*channels) {
             if self.idle {
                 channel.taken.fill(0.0);
             }
-            channel.echo.analyse(&channel.taken, &mut self.device);
-            for (sum, bin) in echo.iter_mut().zip(self.device.bins().iter().take(BINS)) {
-                *sum += share * bin.norm_sqr();
-            }
             channel.left.analyse(block, &mut self.device);
-            for (sum, bin) in left.iter_mut().zip(self.device.bins().iter().take(BINS)) {
-                *sum += share * bin.norm_sqr();
-            }
             channel.bins.copy_from_slice(self.device.bins());
-            channel.path.uncertainty(&self.far, self.lag, &mut own);
-            uncertainty.iter_mut().zip(&own).for_each(|(sum, own)| *sum += share * own);
+            channel.echo.analyse(&channel.taken, &mut self.device);
+            channel.path.uncertainty(&self.far, self.lag, &mut uncertainty);
+            powers.add(share, &channel.bins, self.device.bins(), &uncertainty);
         }
-        let above = BINS.min(channels[0].len() + 1)..;
-        left[ABOVE] = self.channels.iter().map(|channel| mean(&channel.bins[above.clone()])).sum::<f32>() * share;
-        self.residual.update(&left, &echo, &uncertainty, active);
+        self.residual.update(&powers, active);
+        if active {
+            let far = self.far.power(self.lag + MARGIN);
+            self.near_end.listen(&powers, far, &self.residual, !self.is_loud());
+        }
+        let left = &powers.left;
         if self.doubt > 0 {
-            self.residual.doubt(&left);
-            self.suppressor.doubt();
+            self.residual.doubt(left);
         }
-        self.suppressor.update(&left, &self.residual, settings.suppression, active);
+        if !self.located {
+            self.near_end.doubt();
+        }
+        self.suppressor.update(left, &self.residual, &self.near_end, settings.suppression, active);
         let gains = self.suppressor.gains();
-        let high = suppressor::high_gain(&left, &echo, gains);
+        let high = suppressor::high_gain(left, &powers.echo, gains);
         for (channel, block) in self.channels.iter_mut().zip(channels) {
             let (low, above) = channel.bins.split_at_mut(BINS.min(block.len() + 1));
             for (index, bin) in low.iter_mut().enumerate() {
@@ -403,6 +410,12 @@ impl Canceller {
             }
             channel.left.synthesise(&channel.bins, &mut self.device, block);
         }
+    }
+
+    /// What the network heard in the last block, or zeros.
+    #[cfg(test)]
+    pub fn take_powers(&mut self) -> [f32; crate::neural::echo::FEATURES] {
+        self.near_end.take_powers()
     }
 
     pub fn reading(&self) -> EchoCancelReading {
@@ -437,9 +450,4 @@ fn hinted_lag(settings: &EchoCancel) -> usize {
 /// Mean power of a sample in all channels.
 fn mean_power(channels: &[&mut [f32]]) -> f32 {
     channels.iter().map(|channel| energy(channel) / channel.len() as f32).sum::<f32>() / channels.len() as f32
-}
-
-/// Mean power of some bins.
-fn mean(bins: &[Complex32]) -> f32 {
-    bins.iter().map(Complex32::norm_sqr).sum::<f32>() / bins.len().max(1) as f32
 }

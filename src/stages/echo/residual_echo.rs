@@ -1,6 +1,7 @@
 //! Power of the echo that the linear filter leaves.
 
 use super::distortion::Distortion;
+use super::powers::Powers;
 use super::spectrum::{BINS, Bins, PADDED};
 
 /// Smoothing of the powers that are compared, and of their means.
@@ -68,18 +69,25 @@ impl ResidualEcho {
         distorted: [0.0; PADDED],
     };
 
-    /// Smoothed power of what the filter leaves.
-    pub fn left(&self) -> &Bins {
-        &self.left
-    }
-
     /// Power of the residual echo of a bin in the last block, that of distortion over-estimated by a factor.
     pub fn power(&self, bin: usize, over: f32) -> f32 {
         self.power[bin].max(over * self.distorted[bin])
     }
 
-    /// Takes in the powers of what the filter leaves and of the echo it takes out; `learn` while the far end plays.
-    pub fn update(&mut self, left: &Bins, echo: &Bins, uncertainty: &Bins, learn: bool) {
+    /// Smoothed power of what is left.
+    pub fn left(&self) -> &Bins {
+        &self.left
+    }
+
+    /// Power of the residual echo in the last block, distortion as it was estimated.
+    pub fn powers(&self) -> Bins {
+        let mut powers = [0.0; PADDED];
+        powers[..BINS].iter_mut().enumerate().for_each(|(bin, power)| *power = self.power(bin, 1.0));
+        powers
+    }
+
+    /// Takes in the powers of a block; `learn` while the far end plays.
+    pub fn update(&mut self, Powers { left, echo, uncertainty, .. }: &Powers, learn: bool) {
         for bin in 0..BINS {
             self.left[bin] += POWER_SMOOTHING * (left[bin] - self.left[bin]);
             self.echo[bin] += POWER_SMOOTHING * (echo[bin] - self.echo[bin]);
