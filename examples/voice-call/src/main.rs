@@ -1,0 +1,45 @@
+//! The program: `voice-call serve` and `voice-call join`.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+use voice_call::config::{Config, ServeArgs};
+use voice_call::serve::{ServeError, bind, serve, signal};
+use voice_call::state::Server;
+
+/// A voice call between browsers and Rust.
+#[derive(Parser)]
+#[command(version)]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serves the page, signalling and media
+    Serve(ServeArgs),
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let filter = EnvFilter::try_from_env("VOICE_CALL_LOG").unwrap_or_else(|_| EnvFilter::new("voice_call=info,warn"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let result = match Args::parse().command {
+        Command::Serve(args) => run_server(args).await,
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("voice-call: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run_server(args: ServeArgs) -> Result<(), ServeError> {
+    let listener = bind(args.listen).await?;
+    let server = Server::start(Config::from(args)).await?;
+    serve(listener, server, signal()).await
+}
