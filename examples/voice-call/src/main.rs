@@ -1,5 +1,6 @@
 //! The program: `voice-call serve` and `voice-call join`.
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -25,7 +26,8 @@ enum Command {
 #[tokio::main]
 async fn main() -> ExitCode {
     let filter = EnvFilter::try_from_env("VOICE_CALL_LOG").unwrap_or_else(|_| EnvFilter::new("voice_call=info,warn"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let is_terminal = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(is_terminal).init();
     let result = match Args::parse().command {
         Command::Serve(args) => run_server(args).await,
     };
