@@ -3,7 +3,7 @@
 # TURN and through the server, a bad network, a server that dies, two servers with one Redis. Some six minutes, and the build.
 #
 # usage: examples/voice-call/test.sh [PART...]
-#   PART   some of: unit direct relay server switches degraded restart shared errors phone (default: all)
+#   PART   some of: unit direct relay server switches degraded restart native shared errors phone (default: all)
 #
 # Needs chromium, coturn, redis-server and node with playwright-core: scripts/setup.sh --call. What is missing is said,
 # and left out. For DNSMOS: a Python with scripts/score/requirements.txt, as $VOICE_CALL_PYTHON or target/score/bin/python.
@@ -12,7 +12,7 @@ set -euo pipefail
 cd "$(dirname "$0")"
 root=$(cd ../.. && pwd)
 
-parts=${*:-unit direct relay server switches degraded restart shared errors phone}
+parts=${*:-unit direct relay server switches degraded restart native shared errors phone}
 out=$PWD/target/call-test
 rm -rf "$out"
 mkdir -p "$out"

@@ -30,6 +30,8 @@ export class Statistics {
       silentConcealed: inbound?.silentConcealedSamples ?? 0,
       samples: inbound?.totalSamplesReceived ?? 0,
       discarded: inbound?.packetsDiscarded ?? 0,
+      jitterBufferDelay: inbound?.jitterBufferDelay ?? 0,
+      jitterBufferEmitted: inbound?.jitterBufferEmittedCount ?? 0,
       localCandidate: pair && (await candidateType(pc, pair.localCandidateId)),
     };
     this.#before = { now, sent, received };

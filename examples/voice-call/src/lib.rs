@@ -10,6 +10,7 @@
 
 pub mod adaptation;
 pub mod config;
+pub mod join;
 pub mod limits;
 pub mod media;
 pub mod rest;

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 use voice_call::config::{Config, ServeArgs};
+use voice_call::join::{JoinArgs, join};
 use voice_call::serve::{ServeError, bind, serve, signal};
 use voice_call::state::Server;
 
@@ -21,6 +22,8 @@ struct Args {
 enum Command {
     /// Serves the page, signalling and media
     Serve(ServeArgs),
+    /// Takes part in a call, with WAV files or (feature `device`) microphone and loudspeaker
+    Join(JoinArgs),
 }
 
 #[tokio::main]
@@ -29,7 +32,8 @@ async fn main() -> ExitCode {
     let is_terminal = std::io::stderr().is_terminal();
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(is_terminal).init();
     let result = match Args::parse().command {
-        Command::Serve(args) => run_server(args).await,
+        Command::Serve(args) => run_server(args).await.map_err(|error| error.to_string()),
+        Command::Join(args) => join(args, signal()).await.map_err(|error| error.to_string()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

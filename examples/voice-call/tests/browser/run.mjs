@@ -3,7 +3,7 @@
 
 import { spawn } from "node:child_process";
 import { openSync } from "node:fs";
-import { writeFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import { openPage, sleep } from "./page.mjs";
 
 const env = process.env;
@@ -118,6 +118,8 @@ async function throughServer(a, b) {
     const [name, was] = [["Ann", "Bob"][index], before[index]];
     const concealed = (now.concealed - was.concealed - (now.silentConcealed - was.silentConcealed)) / (now.samples - was.samples);
     check(`clean network, 60 s, ${name}: no packet discarded`, now.discarded === was.discarded, now.discarded - was.discarded);
+    const buffered = (now.jitterBufferDelay - was.jitterBufferDelay) / (now.jitterBufferEmitted - was.jitterBufferEmitted);
+    facts[index ? "bob" : "ann"].bufferedMs = buffered * 1000;
     check(`clean network, 60 s, ${name}: concealed <= 1 %`, concealed <= 0.01, `${(concealed * 100).toFixed(2)} %`);
   });
   await a.page.screenshot({ path: `${OUT}/call.png`, fullPage: true });
@@ -197,6 +199,27 @@ async function shared(a, b) {
   await killServer(servers[0]);
 }
 
+/** A native participant instead of the second page. */
+async function native(a, clean) {
+  for (const [how, ...more] of [["directly"], ["through the server", "--through-server"]]) {
+    const output = `${OUT}/native.wav`;
+    await a.join(URL, `native-${more.length}`, "Ann");
+    await a.state("alone");
+    const log = openSync(`${OUT}/join.log`, "a");
+    const args = ["join", URL, `native-${more.length}`, "--name", "Rust", "--input", clean, "--repeat", "--output", output, "--seconds", "8"];
+    const participant = spawn(env.VOICE_CALL, [...args, ...more], { stdio: ["ignore", log, log] });
+    const ended = new Promise((done) => participant.on("exit", done));
+    await a.state(`In a call, ${how}`);
+    const level = await loudest(a);
+    check(`native participant, ${how}: the page hears it`, level > -45, `${level.toFixed(0)} dBFS`);
+    check(`native participant, ${how}: ends well`, (await ended) === 0);
+    const wav = await readFile(output);
+    const samples = new Int16Array(wav.buffer.slice(wav.byteOffset + 44, wav.byteOffset + wav.length - (wav.length % 2)));
+    const peak = 20 * Math.log10(samples.reduce((max, sample) => Math.max(max, Math.abs(sample)), 1) / 32768);
+    check(`native participant, ${how}: it hears the page`, peak > -30, `peak ${peak.toFixed(0)} dBFS in ${(samples.length / 48000).toFixed(1)} s`);
+  }
+}
+
 async function errors(noisy) {
   const phone = { viewport: { width: 390, height: 844 }, deviceScaleFactor: 2, colorScheme: "dark" };
   const alert = (participant) => participant.page.waitForSelector("#alert:not([hidden])").then(() => participant.page.textContent("#alert-text"));
@@ -231,7 +254,7 @@ async function main() {
   let server = await startServer(URL);
   // The recorder is a script that the page's policy would not run; the pages of `onPhone` have that policy.
   const [a, b] = await both(openPage(noisy, { bypassCSP: true }), openPage(clean, { bypassCSP: true }));
-  const parts = (env.VOICE_CALL_PARTS ?? "direct relay server switches degraded restart shared errors phone").split(" ");
+  const parts = (env.VOICE_CALL_PARTS ?? "direct relay server switches degraded restart native shared errors phone").split(" ");
   if (parts.includes("direct")) await directly(a, b);
   if (parts.includes("direct") && parts.includes("restart")) server = await restarted(a, b, server, "directly");
   if (parts.includes("relay")) await relayed(a, b);
@@ -239,6 +262,7 @@ async function main() {
   if (parts.includes("switches")) await switches(a, b);
   if (parts.includes("degraded")) await degraded(a, b);
   if (parts.includes("server") && parts.includes("restart")) server = await restarted(a, b, server, "through the server");
+  if (parts.includes("native")) await native(a, clean);
   if (parts.includes("errors")) await errors(noisy);
   if (parts.includes("phone")) await onPhone(noisy, clean);
   await killServer(server);

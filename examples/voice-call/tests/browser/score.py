@@ -55,7 +55,7 @@ if "ann" in facts:
         spoken, heard = read(f"{speaker}.spoken"), read(f"{listener}.heard")
         lead = facts[listener]["heardAt"] - facts[speaker]["spokenAt"]
         median, longest = delay_ms(spoken, heard, lead)
-        check(f"mouth to ear, {speaker} to {listener}, <= 200 ms", median <= 200, f"{median:.0f} ms, at most {longest:.0f}")
+        check(f"mouth to ear, {speaker} to {listener}, <= 200 ms", median <= 200, f"{median:.0f} ms, at most {longest:.0f}; in Chromium's jitter buffer {facts[listener]['bufferedMs']:.0f}")
 
     try:
         from scipy.signal import resample_poly
