@@ -1,13 +1,14 @@
 //! The program: `voice-call serve` and `voice-call join`.
 
 use std::io::IsTerminal;
+use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 use voice_call::config::{Config, ServeArgs};
 use voice_call::join::{JoinArgs, join};
-use voice_call::serve::{ServeError, bind, serve, signal};
+use voice_call::serve::{ServeError, bind, health, serve, signal};
 use voice_call::state::Server;
 
 /// A voice call between browsers and Rust.
@@ -22,6 +23,12 @@ struct Args {
 enum Command {
     /// Serves the page, signalling and media
     Serve(ServeArgs),
+    /// Asks a server on this machine whether it lives
+    Health {
+        /// Its address
+        #[arg(default_value = "127.0.0.1:8080")]
+        address: SocketAddr,
+    },
     /// Takes part in a call, with WAV files or (feature `device`) microphone and loudspeaker
     Join(JoinArgs),
 }
@@ -33,6 +40,7 @@ async fn main() -> ExitCode {
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(is_terminal).init();
     let result = match Args::parse().command {
         Command::Serve(args) => run_server(args).await.map_err(|error| error.to_string()),
+        Command::Health { address } => health(address).await.map_err(|error| error.to_string()),
         Command::Join(args) => join(args, signal()).await.map_err(|error| error.to_string()),
     };
     match result {

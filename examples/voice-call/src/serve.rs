@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 use tracing::info;
 
 use crate::rest::router;
@@ -63,6 +64,26 @@ pub async fn serve(
         result = graceful.into_future() => result.map_err(|error| ServeError::Listen { address, error }),
         () = overdue => Ok(()),
     }
+}
+
+/// Asks a server on this machine whether it lives: for container engines whose image has no other program.
+///
+/// # Errors
+/// [`ServeError::Listen`] where there is no answer, or another one.
+pub async fn health(address: SocketAddr) -> Result<(), ServeError> {
+    let ask = async {
+        let mut stream = TcpStream::connect(address).await?;
+        stream.write_all(b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await?;
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer).await?;
+        match &answer {
+            b"HTTP/1.1 200" => Ok(()),
+            _ => Err(std::io::Error::other("the server is not well")),
+        }
+    };
+    let answer = tokio::time::timeout(GRACE, ask).await;
+    let result = answer.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()));
+    result.map_err(|error| ServeError::Listen { address, error })
 }
 
 /// Ends with SIGINT or SIGTERM.

@@ -50,7 +50,10 @@ impl Sound {
         match self {
             Self::Files(files) => files.finish(),
             #[cfg(feature = "device")]
-            Self::Device(_) => Ok(()),
+            Self::Device(card) => {
+                drop(card);
+                Ok(())
+            }
         }
     }
 }

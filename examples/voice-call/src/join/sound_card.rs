@@ -58,7 +58,9 @@ fn capture<S: SizedSample + DeviceSample>(
         .build_input_stream(
             config,
             // A bad buffer is left out; the next one goes on.
-            move |samples: &[S], _: &_| drop(microphone.callback(samples)),
+            move |samples: &[S], _: &_| {
+                let _ = microphone.callback(samples);
+            },
             |error| warn!("microphone: {error}"),
             None,
         )
@@ -73,7 +75,9 @@ fn play<S: SizedSample + DeviceSample>(
     device
         .build_output_stream(
             config,
-            move |samples: &mut [S], _: &_| drop(loudspeaker.callback(samples)),
+            move |samples: &mut [S], _: &_| {
+                let _ = loudspeaker.callback(samples);
+            },
             |error| warn!("loudspeaker: {error}"),
             None,
         )
