@@ -60,7 +60,7 @@ impl SimulatedNetwork {
         }
         let late = Duration::from_secs_f32(self.condition.jitter_ms * self.random.f32() / 1e3);
         self.flying.push((now + late, datagram));
-        self.flying.sort_by(|a, b| b.0.cmp(&a.0));
+        self.flying.sort_by_key(|(due, _)| std::cmp::Reverse(*due));
     }
 
     /// Next datagram that has arrived.

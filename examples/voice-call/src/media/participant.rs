@@ -128,7 +128,7 @@ impl Participant {
     /// # Errors
     /// Those of the stages.
     pub fn speak(&mut self, bus: &mut MixBus) -> voxframe::Result<()> {
-        bus.add(self.place, self.voice.next()?)
+        bus.add(self.place, self.voice.pull()?)
     }
 
     /// Sends the next frame of what the others say.
@@ -185,7 +185,7 @@ impl Participant {
         );
         self.voice.follow(advice)?;
         self.voice.set_profile(profile)?;
-        let (send, receive) = (self.connection.send.state(), self.connection.receive.state());
+        let (send, receive) = (self.connection.send.state().into(), self.connection.receive.state().into());
         Ok(ServerMessage::Connection { peer: SERVER.into(), send, receive })
     }
 

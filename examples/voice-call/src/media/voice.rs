@@ -47,7 +47,7 @@ impl Voice {
     ///
     /// # Errors
     /// Those of the stages.
-    pub fn next(&mut self) -> Result<&mut Frame> {
+    pub fn pull(&mut self) -> Result<&mut Frame> {
         let frame = self.output.pull();
         self.cleaner.process(frame)?.ok_or(Error::Internal { stage: "Voice" })
     }
@@ -140,7 +140,7 @@ mod tests {
             if index == 200 {
                 ann.set_profile(ProfileKind::LowLatency).unwrap();
             }
-            let heard = ann.next().unwrap();
+            let heard = ann.pull().unwrap();
             assert_eq!(heard.samples().len(), 480);
             loudest = loudest.max(heard.samples().iter().fold(0.0, |max, sample| max.max(sample.abs())));
             packets += u32::from(bob.encode(heard).unwrap().is_some());

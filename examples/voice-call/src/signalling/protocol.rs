@@ -238,9 +238,9 @@ pub enum ServerMessage {
         /// User, or [`SERVER`].
         peer: String,
         /// From the client to the peer.
-        send: DirectionState,
+        send: Box<DirectionState>,
         /// From the peer to the client.
-        receive: DirectionState,
+        receive: Box<DirectionState>,
     },
     /// Levels of the users' voices behind the cleaning, five times a second.
     Levels {

@@ -213,6 +213,7 @@ impl Joined {
             Some(report) => connection.receive.report(at, &report),
             None => connection.receive.poll(at),
         };
-        Ok(ServerMessage::Connection { peer, send: connection.send.state(), receive: connection.receive.state() })
+        let (send, receive) = (connection.send.state().into(), connection.receive.state().into());
+        Ok(ServerMessage::Connection { peer, send, receive })
     }
 }

@@ -34,6 +34,13 @@ async function killServer(server) {
   await sleep(0.2);
 }
 
+/** Processor time that a server has used, in s; 0 where that cannot be read. */
+async function cpuSeconds(server) {
+  const stat = await readFile(`/proc/${server.pid}/stat`, "utf8").catch(() => "");
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  return (Number(fields[11]) + Number(fields[12])) / 100 || 0;
+}
+
 async function network(room, condition) {
   const answer = await fetch(`${URL}/api/rooms/${room}/network`, {
     method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(condition),
@@ -102,15 +109,17 @@ async function relayed(a, b) {
   await checkHeard("through TURN and the server", a, b);
 }
 
-async function throughServer(a, b) {
+async function throughServer(a, b, server) {
   await both(a.join(URL, "mixed", "Ann"), b.join(URL, "mixed", "Bob"));
   await both(a.state("In a call, directly"), b.state("In a call, directly"));
   await switchTo(a, b, "In a call, through the server");
   await checkHeard("through the server", a, b);
   await sleep(5);
-  const before = await counters(a, b);
+  const [before, cpu] = [await counters(a, b), await cpuSeconds(server)];
   await both(a.record(), b.record());
   await sleep(60);
+  const used = (await cpuSeconds(server)) - cpu;
+  console.log(`     the server uses ${((used / 60) * 10 / 2).toFixed(2)} ms of a core for each participant and 10 ms`);
   const [first, second] = await both(a.stopRecording(`${OUT}/ann`), b.stopRecording(`${OUT}/bob`));
   const after = await counters(a, b);
   Object.assign(facts, { ann: first, bob: second });
@@ -123,6 +132,11 @@ async function throughServer(a, b) {
     check(`clean network, 60 s, ${name}: concealed <= 1 %`, concealed <= 0.01, `${(concealed * 100).toFixed(2)} %`);
   });
   await a.page.screenshot({ path: `${OUT}/call.png`, fullPage: true });
+  await a.page.click("#mute");
+  await sleep(1.5);
+  const level = await loudest(b, 2);
+  check("through the server: nobody hears a muted user, or oneself", level < -60, `${level.toFixed(0)} dBFS`);
+  await a.page.click("#mute");
 }
 
 /** Profiles by hand, on a clean network: no click at the switches. */
@@ -258,7 +272,7 @@ async function main() {
   if (parts.includes("direct")) await directly(a, b);
   if (parts.includes("direct") && parts.includes("restart")) server = await restarted(a, b, server, "directly");
   if (parts.includes("relay")) await relayed(a, b);
-  if (parts.includes("server")) await throughServer(a, b);
+  if (parts.includes("server")) await throughServer(a, b, server);
   if (parts.includes("switches")) await switches(a, b);
   if (parts.includes("degraded")) await degraded(a, b);
   if (parts.includes("server") && parts.includes("restart")) server = await restarted(a, b, server, "through the server");
