@@ -29,7 +29,7 @@ export VOICE_CALL=$PWD/target/release/voice-call VOICE_CALL_OUT=$out
 if have redis-server; then
     redis-server --port 8379 --bind 127.0.0.1 --save '' --appendonly no --dir "$out" >"$out/redis.log" 2>&1 &
     pids+=($!)
-    export VOICE_CALL_REDIS=redis://127.0.0.1:8379/
+    export VOICE_CALL_TEST_REDIS=redis://127.0.0.1:8379/
 else
     echo 'skip: no redis-server (scripts/setup.sh --call)'
 fi

@@ -11,6 +11,9 @@ const parameters = new URLSearchParams(location.search);
 /** Pages with `?relay` use TURN servers only. */
 const relayOnly = parameters.has("relay");
 
+/** Time between two reports: what adapts can follow no sooner. */
+const STATISTICS_MS = 500;
+
 const signalling = new Signalling(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/ws`);
 const call = {
   /** Wanted: { room, name, session }. */
@@ -25,6 +28,8 @@ const call = {
   muted: false,
   context: null,
   ownLevel: null,
+  /** Whether the browser cleans the present track. */
+  isCleaned: null,
   serverLevels: new Map(),
   speaker: null,
 };
@@ -43,13 +48,16 @@ const TROUBLE = {
 
 /** Whether the browser cleans the voice: through the server voxframe does, and twice would harm. */
 function isCleanedHere() {
-  return call.mode === "p2p" && $("profile").value !== "low-latency";
+  const advised = [...call.peers.values()].map(({ states }) => states?.send.profile);
+  const profile = $("profile").value || (advised.includes("low-latency") ? "low-latency" : "balanced");
+  return call.mode === "p2p" && profile !== "low-latency";
 }
 
 async function openMicrophone() {
   if (!navigator.mediaDevices) throw new DOMException("no secure context", "SecurityError");
   const deviceId = $("microphone").value;
   const cleaned = isCleanedHere();
+  call.isCleaned = cleaned;
   const audio = { echoCancellation: true, noiseSuppression: cleaned, autoGainControl: cleaned, channelCount: 1 };
   if (deviceId) audio.deviceId = { exact: deviceId };
   const stream = await navigator.mediaDevices.getUserMedia({ audio });
@@ -144,6 +152,9 @@ signalling.addEventListener("open", () => {
 });
 
 signalling.addEventListener("lost", ({ detail: { seconds, tries } }) => {
+  call.serverLevels.clear();
+  call.speaker = null;
+  view.showStale(true);
   view.showState("wait", `The server does not answer. Trying again in ${seconds} s (${tries} of 5) …`);
 });
 
@@ -223,7 +234,10 @@ const handlers = {
   connection({ peer, send, receive }) {
     const known = call.peers.get(peer);
     if (!known) return;
+    view.showStale(false);
     known.states = { send, receive };
+    if (call.isCleaned !== isCleanedHere()) changeMicrophone();
+    showPeople();
     known.connection.follow(send);
   },
   levels({ levels, speaker }) {
@@ -312,7 +326,7 @@ let levelsAt = 0;
 
 function showMode() {
   const isServer = call.mode === "server";
-  $("mode").textContent = isServer ? "Switch to direct" : "Switch to through the server";
+  $("mode").textContent = isServer ? "Talk directly" : "Talk through the server";
   $("mode-help").textContent = isServer
     ? "Through the server: voices are cleaned and mixed there."
     : "Directly: sound goes from browser to browser, and the server does not hear it.";
@@ -327,7 +341,11 @@ function showPeople() {
   if (states.includes("failed")) view.showState("bad", "No connection");
   else if (states.some((state) => state !== "connected")) view.showState("wait", "Connecting …");
   else if (states.length === 0 || (call.mode === "server" && others.length === 0)) view.showState("good", "In the room, alone");
-  else view.showState("good", call.mode === "server" ? "In a call, through the server" : "In a call, directly");
+  else {
+    const way = call.mode === "server" ? "through the server" : "directly";
+    const isPoor = [...call.peers.values()].some(({ states }) => [states?.send, states?.receive].some((state) => state?.quality === "poor"));
+    view.showState(isPoor ? "bad" : "good", `In a call, ${way}${isPoor ? ": poor connection" : ""}`);
+  }
 }
 
 function showLevels(now = 0) {
@@ -351,7 +369,7 @@ async function readStatistics() {
     signalling.send({ type: "stats", peer, send, receive });
   }
   const all = [...call.peers].filter(([, { states }]) => states);
-  if (all.length === 0) return;
+  if (all.length === 0 || !signalling.isOpen) return;
   view.showQuality(all.flatMap(([peer, { states, shown }]) => [
     { name: nameOf(peer), direction: "sent", state: states.send, bps: shown?.sentBps },
     { name: nameOf(peer), direction: "received", state: states.receive, bps: shown?.receivedBps },
@@ -413,4 +431,4 @@ $("room").value = parameters.get("room") ?? "";
 $("name").value = parameters.get("name") ?? "";
 listMicrophones();
 showLevels();
-setInterval(() => readStatistics().catch((error) => console.warn("statistics:", error)), 1000);
+setInterval(() => readStatistics().catch((error) => console.warn("statistics:", error)), STATISTICS_MS);

@@ -1,6 +1,6 @@
 // Statistics of a connection: from getStats to the reports that the server takes, and to what the page shows.
 
-/** Reads one connection, each second. */
+/** Reads one connection, twice a second. */
 export class Statistics {
   #before = null;
 

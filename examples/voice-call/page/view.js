@@ -87,6 +87,12 @@ export function showQuality(rows) {
   }));
 }
 
+/** Whether the table and the decisions are those of a moment ago, because the server is away. */
+export function showStale(isStale) {
+  $("quality").classList.toggle("stale", isStale);
+  $("decisions").classList.toggle("stale", isStale);
+}
+
 let decisions = new Map();
 
 /** Decisions: [{ title, quality, reason, reasons }]; what has changed goes into the log. */
@@ -123,7 +129,7 @@ export function clear() {
 
 const points = [];
 
-/** A point of the chart, each second: { loss, rtt, jitter, quality, kbps }. */
+/** A point of the chart: { loss, rtt, jitter, quality, kbps }. */
 export function addPoint(point) {
   points.push({ at: performance.now() / 1000, ...point, quality: QUALITIES.indexOf(point.quality) });
   while (points[0].at < performance.now() / 1000 - CHART_S - 2) points.shift();

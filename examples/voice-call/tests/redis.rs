@@ -1,4 +1,4 @@
-//! Rooms of two servers that share a Redis: skipped, and said so, where `VOICE_CALL_REDIS` names none.
+//! Rooms of two servers that share a Redis: skipped, and said so, where `VOICE_CALL_TEST_REDIS` names none.
 
 mod common;
 
@@ -9,8 +9,8 @@ use serde_json::json;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn servers_share_their_rooms() {
-    let Ok(url) = std::env::var("VOICE_CALL_REDIS") else {
-        println!("skipped: VOICE_CALL_REDIS is not set");
+    let Ok(url) = std::env::var("VOICE_CALL_TEST_REDIS") else {
+        println!("skipped: VOICE_CALL_TEST_REDIS is not set");
         return;
     };
     let args = ["--redis", &url, "--users", "3"];

@@ -31,6 +31,7 @@ pub struct Participant {
     sent: (Option<f32>, Option<f32>),
     start: Instant,
     heard: Instant,
+    adapted: Instant,
     next_timeout: Instant,
 }
 
@@ -58,6 +59,7 @@ impl Participant {
             sent: (None, None),
             start: now,
             heard: now,
+            adapted: now,
             next_timeout: now,
         };
         Ok((participant, answer))
@@ -152,11 +154,17 @@ impl Participant {
         self.connection.send.wish(profile);
     }
 
-    /// Adapts both directions, each second; the message about it.
+    /// When it was adapted last.
+    pub fn adapted(&self) -> Instant {
+        self.adapted
+    }
+
+    /// Adapts both directions; the message about it.
     ///
     /// # Errors
     /// Those of the stages and the encoder.
     pub fn adapt(&mut self, now: Instant) -> voxframe::Result<ServerMessage> {
+        self.adapted = now;
         let at = now.saturating_duration_since(self.start);
         let (page_sends, page_receives) = (self.page.0.take(), self.page.1.take());
         let buffer = self.voice.downlink.jitter_buffer.reading();

@@ -24,9 +24,9 @@ const FRAME: Duration = Duration::from_millis(10);
 /// Time by which the sound may be late before it is given up and begins anew: as long as the far ends' buffers bear.
 const MAX_LATE: Duration = Duration::from_millis(200);
 
-/// Time between two reports on levels, and on connections.
+/// Time between two reports on levels; longest time between two on a connection, whose page says nothing.
 const LEVELS: Duration = Duration::from_millis(200);
-const ADAPT: Duration = Duration::from_secs(1);
+const ADAPT: Duration = Duration::from_millis(1500);
 
 /// Time for which an empty room stays.
 const EMPTY: Duration = Duration::from_secs(10);
@@ -65,7 +65,7 @@ impl MediaRoom {
     /// Runs until nobody has been there for a while.
     pub fn run(&mut self) {
         let mut now = Instant::now();
-        let (mut frame, mut levels, mut adapt, mut occupied) = (now, now, now, now);
+        let (mut frame, mut levels, mut occupied) = (now, now, now);
         loop {
             let wake = self.participants.iter().map(Participant::next_timeout).chain(self.network.next_arrival());
             let wake = wake.min().map_or(frame, |wake| wake.min(frame));
@@ -89,11 +89,8 @@ impl MediaRoom {
             }
             if now >= levels {
                 self.report_levels();
+                self.adapt_overdue(now);
                 levels = now + LEVELS;
-            }
-            if now >= adapt {
-                self.adapt(now);
-                adapt = now + ADAPT;
             }
             self.pass_datagrams(now);
             self.participants.retain(|participant| !participant.is_gone(now));
@@ -144,6 +141,7 @@ impl MediaRoom {
             MediaCommand::Stats { user, send, receive } => {
                 if let Some(index) = find(&mut self.participants, &user) {
                     self.participants[index].stats(send, receive);
+                    self.adapt(index, now);
                 }
             }
             MediaCommand::Profile { user, profile } => {
@@ -214,19 +212,26 @@ impl MediaRoom {
         });
     }
 
-    fn adapt(&mut self, now: Instant) {
+    /// Adapts a connection with what its page has just said, and tells it.
+    fn adapt(&mut self, index: usize, now: Instant) {
+        let participant = &mut self.participants[index];
+        let before = participant.profile();
+        let result = participant.adapt(now);
+        let (user, after) = (participant.user.clone(), participant.profile());
+        debug!("{}: {user}: {after}, {:.0} ms in the server", self.name, participant.latency_ms());
+        if after != before {
+            info!("{}: {user}: {before} to {after}", self.name);
+        }
+        match result {
+            Ok(message) => self.tell(To::User(user), message),
+            Err(error) => warn!("{}: {user}: {error}", self.name),
+        }
+    }
+
+    fn adapt_overdue(&mut self, now: Instant) {
         for index in 0..self.participants.len() {
-            let participant = &mut self.participants[index];
-            let before = participant.profile();
-            let result = participant.adapt(now);
-            let (user, after) = (participant.user.clone(), participant.profile());
-            debug!("{}: {user}: {after}, {:.0} ms in the server", self.name, participant.latency_ms());
-            if after != before {
-                info!("{}: {user}: {before} to {after}", self.name);
-            }
-            match result {
-                Ok(message) => self.tell(To::User(user), message),
-                Err(error) => warn!("{}: {user}: {error}", self.name),
+            if now.saturating_duration_since(self.participants[index].adapted()) > ADAPT {
+                self.adapt(index, now);
             }
         }
     }

@@ -120,7 +120,7 @@ pub enum ClientMessage {
         /// Whether it is.
         muted: bool,
     },
-    /// Statistics of the connection to a user or the server, each second.
+    /// Statistics of the connection to a user or the server, once or twice a second.
     Stats {
         /// User, or [`SERVER`].
         peer: String,

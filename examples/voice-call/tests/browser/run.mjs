@@ -157,15 +157,15 @@ async function degraded(a, b) {
   const states = async () => Object.values(await a.statistics())[0];
   const log = [];
   const watch = async (seconds) => {
-    for (const end = Date.now() + seconds * 1000; Date.now() < end; await sleep(0.5)) log.push({ at: Date.now() / 1000, ...(await states()) });
+    for (const end = Date.now() + seconds * 1000; Date.now() < end; await sleep(0.25)) log.push({ at: Date.now() / 1000, ...(await states()) });
   };
   const start = Date.now() / 1000;
   await network("mixed", { loss: 0.1, jitter_ms: 50 });
   await watch(20);
   await a.page.screenshot({ path: `${OUT}/poor.png`, fullPage: true });
   const worst = log.at(-1);
-  const end = Date.now() / 1000;
   await network("mixed", {});
+  const end = Date.now() / 1000;
   await watch(15);
   await writeFile(`${OUT}/degraded.json`, JSON.stringify(log));
   for (const direction of ["send", "receive"]) {
@@ -198,8 +198,8 @@ async function restarted(a, b, server, how) {
 }
 
 async function shared(a, b) {
-  if (!env.VOICE_CALL_REDIS) return console.log("skip two servers: no Redis");
-  const more = ["--redis", env.VOICE_CALL_REDIS];
+  if (!env.VOICE_CALL_TEST_REDIS) return console.log("skip two servers: no Redis");
+  const more = ["--redis", env.VOICE_CALL_TEST_REDIS];
   const servers = [await startServer(URL, ...more), await startServer(SECOND, ...more)];
   await both(a.join(URL, "shared", "Ann"), b.join(SECOND, "shared", "Bob"));
   await both(a.state("In a call, directly"), b.state("In a call, directly"));
