@@ -231,11 +231,12 @@ const handlers = {
   async candidate({ from, candidate }) {
     if (candidate && call.mode === "p2p") await (call.peers.get(from) ?? connect(from, false)).connection.onCandidate(candidate);
   },
-  connection({ peer, send, receive }) {
+  connection({ peer, send, receive, serverMs }) {
     const known = call.peers.get(peer);
     if (!known) return;
     view.showStale(false);
     known.states = { send, receive };
+    known.serverMs = serverMs;
     if (call.isCleaned !== isCleanedHere()) changeMicrophone();
     showPeople();
     known.connection.follow(send);

@@ -194,16 +194,11 @@ impl Participant {
         self.voice.follow(advice)?;
         self.voice.set_profile(profile)?;
         let (send, receive) = (self.connection.send.state().into(), self.connection.receive.state().into());
-        Ok(ServerMessage::Connection { peer: SERVER.into(), send, receive })
+        Ok(ServerMessage::Connection { peer: SERVER.into(), send, receive, server_ms: Some(self.voice.latency_ms()) })
     }
 
     /// Profile of the cleaning.
     pub fn profile(&self) -> ProfileKind {
         self.voice.profile()
-    }
-
-    /// Delay in the server: see [`Voice::latency_ms`].
-    pub fn latency_ms(&self) -> f64 {
-        self.voice.latency_ms()
     }
 }

@@ -5,7 +5,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::UnboundedSender;
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 use voxframe::Format;
 use voxframe::call::MixBus;
 
@@ -218,7 +218,6 @@ impl MediaRoom {
         let before = participant.profile();
         let result = participant.adapt(now);
         let (user, after) = (participant.user.clone(), participant.profile());
-        debug!("{}: {user}: {after}, {:.0} ms in the server", self.name, participant.latency_ms());
         if after != before {
             info!("{}: {user}: {before} to {after}", self.name);
         }

@@ -241,6 +241,8 @@ pub enum ServerMessage {
         send: Box<DirectionState>,
         /// From the peer to the client.
         receive: Box<DirectionState>,
+        /// Delay in the server in ms, from a packet that arrives to a packet with the same sound; none directly.
+        server_ms: Option<f64>,
     },
     /// Levels of the users' voices behind the cleaning, five times a second.
     Levels {

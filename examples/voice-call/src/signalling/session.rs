@@ -214,6 +214,6 @@ impl Joined {
             None => connection.receive.poll(at),
         };
         let (send, receive) = (connection.send.state().into(), connection.receive.state().into());
-        Ok(ServerMessage::Connection { peer, send, receive })
+        Ok(ServerMessage::Connection { peer, send, receive, server_ms: None })
     }
 }

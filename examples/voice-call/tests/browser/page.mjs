@@ -62,7 +62,7 @@ export class Participant {
   /** Statistics of all connections: { peer: { send, receive, shown, kind } }. */
   async statistics() {
     return this.page.evaluate(() =>
-      Object.fromEntries([...window.voiceCall.peers].map(([peer, { states, shown }]) => [peer, { ...states, shown }])));
+      Object.fromEntries([...window.voiceCall.peers].map(([peer, { states, shown, serverMs }]) => [peer, { ...states, shown, serverMs }])));
   }
 
   /** Begins to record what is heard and what is spoken, with the time of each block. */

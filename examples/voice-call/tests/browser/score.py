@@ -55,7 +55,12 @@ if "ann" in facts:
         spoken, heard = read(f"{speaker}.spoken"), read(f"{listener}.heard")
         lead = facts[listener]["heardAt"] - facts[speaker]["spokenAt"]
         median, longest = delay_ms(spoken, heard, lead)
-        check(f"mouth to ear, {speaker} to {listener}, <= 200 ms", median <= 200, f"{median:.0f} ms, at most {longest:.0f}; in Chromium's jitter buffer {facts[listener]['bufferedMs']:.0f}")
+        check(f"mouth to ear, {speaker} to {listener}, <= 200 ms", median <= 200, f"{median:.0f} ms, at most {longest:.0f}")
+        # WebAudio's own queues, which grow on a busy machine, are in both recordings. Without them: device buffer, packet
+        # and lookahead of Opus, server, jitter buffer of the listener.
+        parts = [10, 26.5, facts["serverMs"], facts[listener]["bufferedMs"]]
+        figures = " + ".join(f"{part:.0f}" for part in parts)
+        check(f"the same by its parts, {speaker} to {listener}, <= 200 ms", sum(parts) <= 200, f"{figures} = {sum(parts):.0f} ms")
 
     try:
         from scipy.signal import resample_poly
