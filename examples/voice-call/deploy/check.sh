@@ -49,14 +49,10 @@ fi
 [ "${1:-}" = --image ] || exit 0
 root=$(cd ../../.. && pwd)
 build=$folder/src
+mkdir -p "$build"
 while read -r -a words; do
-    target=$build/${words[-1]}
-    for source in "${words[@]:0:${#words[@]}-1}"; do
-        case $target in
-            */ | */./) mkdir -p "$target"; cp -r "$root/$source" "$target" ;;
-            *) mkdir -p "$(dirname "$target")"; cp -r "$root/$source" "$target" ;;
-        esac
-    done
+    # What is tracked: the image's .dockerignore leaves out the rest.
+    (cd "$root" && git ls-files -z -- "${words[@]:0:${#words[@]}-1}" | xargs -0 cp --parents -t "$build")
 done < <(sed -n 's/^COPY \([^-]\)/\1/p' Dockerfile)
 CARGO_TARGET_DIR=$root/examples/voice-call/target/image cargo build --release --locked --quiet \
     --manifest-path "$build/examples/voice-call/Cargo.toml"
