@@ -8,13 +8,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, value_parser};
+use common::input::SoundInput;
 use common::ogg_opus::OpusOutput;
 use common::output::{all_different, commit, print};
-use common::wav::WavInput;
 use common::{Of, Result};
 use voxframe::{Processor, Profile};
 
-/// Runs a WAV file through all of a profile, and writes the packets as an Ogg Opus file of the same length.
+/// Runs a WAV, FLAC, MP3 or Ogg Vorbis file through all of a profile, and writes the packets as an Ogg Opus file of the same length.
 #[derive(Parser)]
 struct Args {
     /// PCM of 8 to 32 bits, integers or floats, 1 to 8 channels, 8 to 192 kHz
@@ -39,7 +39,7 @@ fn run(args: &Args) -> Result {
         profile.opus.bitrate_bps = 1000 * kbps;
         profile.stereo_bitrate_bps = 1000 * kbps;
     }
-    let mut input = WavInput::open(&args.input)?;
+    let mut input = SoundInput::open(&args.input)?;
     let mut capture = input.capture()?;
     let (mut uplink, _controls) = profile.uplink(capture.output_format()).of(&args.input)?;
 

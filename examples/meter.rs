@@ -8,14 +8,14 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
+use common::input::SoundInput;
 use common::output::print;
-use common::wav::WavInput;
 use common::{Of, Result};
 use serde_json::json;
 use voxframe::level::SILENCE_DBFS;
 use voxframe::{Capture, Error, Format, LevelMeter, Live, Processor, Stage};
 
-/// Tells RMS, peak and clipping of a WAV file, channel by channel, in dBFS: 0 is the RMS of a full-scale square wave.
+/// Tells RMS, peak and clipping of a WAV, FLAC, MP3 or Ogg Vorbis file, channel by channel, in dBFS: 0 is the RMS of a full-scale square wave.
 #[derive(Parser)]
 struct Args {
     /// PCM of 8 to 32 bits, integers or floats, 1 to 8 channels, 8 to 192 kHz
@@ -30,7 +30,7 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> Result {
-    let mut input = WavInput::open(&args.input)?;
+    let mut input = SoundInput::open(&args.input)?;
     let header = *input.header();
     // Samples are samples: the meter is told a rate that fits frames, so that nothing is resampled.
     let format = Format::mono(48_000)?;

@@ -19,7 +19,7 @@ use voxframe_testkit::network::Network;
 /// Codes a recording, loses packets of it, and fills the gaps.
 #[derive(Parser)]
 struct Args {
-    /// What is spoken, a WAV file
+    /// What is spoken, a WAV, FLAC, MP3 or Ogg Vorbis file
     input: PathBuf,
     /// What is heard: a WAV file, 48 kHz, 16 bit, mono
     output: PathBuf,

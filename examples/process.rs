@@ -8,15 +8,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
+use common::Result;
+use common::input::SoundInput;
+use common::job::{Job, Processing};
 use common::json::JsonOutput;
-use common::ogg_opus::OpusOutput;
 use common::output::{all_different, commit, print};
-use common::report::Report;
-use common::wav::{WavInput, WavOutput};
-use common::{Of, Result};
-use voxframe::{Processor, Profile, Stage};
 
-/// Runs a WAV file through the stages of a profile, and tells what each costs.
+/// Runs a WAV, FLAC, MP3 or Ogg Vorbis file through the stages of a profile, and tells what each costs.
 ///
 /// OUTPUT has exactly the length of INPUT, all delays taken off, at the profile's rate: 16-bit PCM if INPUT holds no
 /// more than 16 bits, else 32-bit floats; mono, or stereo for two channels and more.
@@ -26,12 +24,8 @@ struct Args {
     input: PathBuf,
     /// The WAV file to write
     output: PathBuf,
-    /// low-latency, balanced or high-quality
-    #[arg(long, default_value = "balanced")]
-    profile: Profile,
-    /// Leave the level of the speech as it is: no automatic gain
-    #[arg(long)]
-    keep_level: bool,
+    #[command(flatten)]
+    processing: Processing,
     /// Also write an Ogg Opus file, coded at the rate of OUTPUT (`encode` codes as a call does, at 48 kHz)
     #[arg(long, value_name = "FILE")]
     opus: Option<PathBuf>,
@@ -48,39 +42,14 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> Result {
-    let mut input = WavInput::open(&args.input)?;
-    let mut capture = input.capture()?;
-    let mut profile = args.profile;
-    profile.auto_gain = profile.auto_gain.filter(|_| !args.keep_level);
-    let mut pipeline = profile.prepare(capture.output_format()).of(&args.input)?;
-    let format = pipeline.output_format();
-    let mut encoder = args.profile.encoder(format.channels()).prepare(format).of(&args.input)?;
-
+    let mut input = SoundInput::open(&args.input)?;
     all_different([&args.input, &args.output].into_iter().chain(&args.opus).chain(&args.report))?;
-    let samples = input.samples_at(format.sample_rate_hz());
-    let mut wav = WavOutput::create(&args.output, format, input.fits_16_bits(), samples)?;
-    let mut opus = args.opus.as_ref().map(|path| OpusOutput::create(path, format.channels(), &input)).transpose()?;
+    let job = Job::create(&input, &args.processing, &args.output, args.opus.as_ref())?;
     let json = args.report.as_ref().map(|path| JsonOutput::create(path)).transpose()?;
     if args.check {
         return print(&format!("{}: {}, all is well\n", args.input.display(), input.header()));
     }
-
-    let mut report = Report::new(&args.profile, &input, &capture, &pipeline);
-    let edge = input.feed(&mut capture, |frame| {
-        report.count(frame);
-        let Some(frame) = report.run_stages(&mut pipeline, frame)? else { return Ok(false) };
-        wav.write(frame, samples as i64)?;
-        if let Some(opus) = &mut opus
-            && let Some(packet) = report.encode(&mut encoder, frame)?
-        {
-            opus.write(packet)?;
-        }
-        Ok(wav.samples() == samples && opus.as_ref().is_none_or(OpusOutput::is_full))
-    })?;
-    report.finish(edge, &wav, opus.as_ref());
-
-    let mut outputs = vec![wav.finish()?];
-    outputs.extend(opus.map(OpusOutput::finish).transpose()?);
+    let (report, mut outputs) = job.run(&mut input, || false)?;
     outputs.extend(json.map(|json| json.finish(&report.to_json())).transpose()?);
     commit(outputs)?;
     print(&report.to_string())

@@ -1,6 +1,7 @@
 //! What is measured: each stage and profile, and beside it the bare library on the same sound.
 //!
-//! A case is named `what/format`. `speed.rs` gives all of them to criterion, `guard` counts their instructions and measures pairs of them.
+//! A case is named `what/format`. `speed.rs` gives all of them to criterion, `guard` counts their instructions and measures pairs of
+//! them, `peers` measures them beside other libraries.
 
 mod edges;
 mod opus;
@@ -27,7 +28,7 @@ pub struct Case {
 }
 
 impl Case {
-    fn new<F: FnMut() + 'static>(what: &str, format: Format, build: impl Fn(Format) -> F + 'static) -> Self {
+    pub fn new<F: FnMut() + 'static>(what: &str, format: Format, build: impl Fn(Format) -> F + 'static) -> Self {
         let build = move |format| -> Run {
             let mut once = build(format);
             Box::new(move |times| (0..times).for_each(|_| once()))
@@ -79,24 +80,24 @@ fn interleaved(channels: usize) -> Vec<f32> {
 }
 
 /// Things to be taken one after the other, over and over.
-struct Ring<T> {
-    items: Vec<T>,
+pub struct Ring<T> {
+    pub items: Vec<T>,
     next: usize,
 }
 
 impl<T> Ring<T> {
-    fn new(items: Vec<T>) -> Self {
+    pub fn new(items: Vec<T>) -> Self {
         Self { items, next: 0 }
     }
 
-    fn next(&mut self) -> &mut T {
+    pub fn next(&mut self) -> &mut T {
         self.next = if self.next + 1 < self.items.len() { self.next + 1 } else { 0 };
         &mut self.items[self.next]
     }
 }
 
 /// The recording in frames.
-fn recording(format: Format) -> Ring<Frame> {
+pub fn recording(format: Format) -> Ring<Frame> {
     let mut frames = Vec::new();
     let mut capture = Capture::new(48_000, format.channels(), format).unwrap();
     let keep = |frame: &mut Frame| -> Result<(), Error> {
@@ -127,7 +128,7 @@ fn aligned(frame: &Frame) -> Frame {
 }
 
 /// A processor that works in place, and so is given a copy of each frame.
-fn in_place<P>(mut frames: Ring<Frame>, mut processor: P) -> impl FnMut() + 'static
+pub fn in_place<P>(mut frames: Ring<Frame>, mut processor: P) -> impl FnMut() + 'static
 where
     P: Processor<Input = Frame, Output: Sized> + 'static,
 {

@@ -3,8 +3,10 @@
 mod budget;
 #[path = "../cases/mod.rs"]
 mod cases;
+mod count;
 mod instructions;
 mod times;
+mod turns;
 
 use std::collections::HashMap;
 use std::process::ExitCode;
@@ -18,7 +20,7 @@ type Result<T> = std::result::Result<T, String>;
 /// All cases by name.
 type Cases = HashMap<String, Case>;
 
-const FLAGS: [&str; 6] = ["--bench", "--test", instructions::COUNT, "--ci", "--update", "--times"];
+const FLAGS: [&str; 6] = ["--bench", "--test", count::COUNT, "--ci", "--update", "--times"];
 
 fn main() -> ExitCode {
     match run(std::env::args().skip(1).collect()) {
@@ -39,8 +41,8 @@ fn run(args: Vec<String>) -> Result<()> {
     let cases: Cases = cases::all().into_iter().map(|case| (case.name.clone(), case)).collect();
     // Whatever is no option picks the budgets whose name contains it.
     let filter = names.first().copied().unwrap_or_default();
-    if given(instructions::COUNT) {
-        return instructions::run_counted(find(&cases, filter)?);
+    if given(count::COUNT) {
+        return count::run_counted(find(&cases, filter)?);
     }
     let budget = Budget::read()?;
     let ratios = budget.ratios.iter().map(|ratio| &ratio.name);

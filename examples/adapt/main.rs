@@ -13,8 +13,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
+use common::input::SoundInput;
 use common::output::{all_different, commit, print};
-use common::wav::{WavInput, WavOutput};
+use common::wav::WavOutput;
 use common::{Of, Result};
 use log::Log;
 use network::Network;
@@ -32,7 +33,7 @@ const TAIL_MS: u64 = 1000;
 /// Sends a recording over a network that changes, and adapts to it.
 #[derive(Parser)]
 struct Args {
-    /// What is spoken, a WAV file
+    /// What is spoken, a WAV, FLAC, MP3 or Ogg Vorbis file
     input: PathBuf,
     /// What the far end hears, from the first sample spoken: a WAV file, 48 kHz, 16 bit, mono
     output: PathBuf,
@@ -75,7 +76,7 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> Result {
-    let mut input = WavInput::open(&args.input)?;
+    let mut input = SoundInput::open(&args.input)?;
     let mut network = Network::read(&args.network, args.seed)?;
     all_different([&args.input, &args.network, &args.output].into_iter().chain(&args.plot))?;
     let (rate_hz, channels) = (input.header().sample_rate_hz, input.header().channels);

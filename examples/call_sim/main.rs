@@ -31,7 +31,7 @@ use voxframe_testkit::packet_trace::PacketTrace;
 /// Sends a recording over a simulated network, and tells what arrived.
 #[derive(Parser)]
 struct Args {
-    /// What is spoken, a WAV file
+    /// What is spoken, a WAV, FLAC, MP3 or Ogg Vorbis file
     input: PathBuf,
     /// What the far end hears, from the first packet sent: a WAV file, 48 kHz, 16 bit, mono
     output: PathBuf,

@@ -8,7 +8,7 @@ use voxframe::opus::OpusEncodeProcessor;
 use voxframe::{Capture, Frame, OpusDecode, OpusEncode, Packet, Processor};
 use voxframe_testkit::network::Loss;
 
-use super::wav::WavInput;
+use super::input::SoundInput;
 use super::{Of, Result};
 
 /// Encoder, decoder and a recorded loss.
@@ -59,7 +59,7 @@ pub fn packets(
     encoder: &mut OpusEncodeProcessor,
     mut change: impl FnMut(&mut Frame),
 ) -> Result<(Vec<Packet>, i64)> {
-    let mut input = WavInput::open(path)?;
+    let mut input = SoundInput::open(path)?;
     let header = input.header();
     let mut capture = Capture::new(header.sample_rate_hz, header.channels, encoder.input_format()).of(path)?;
     capture.select(InputSelection::SpeakerDownmix).of(path)?;

@@ -10,6 +10,10 @@ pub mod canvas;
 pub mod chart;
 #[cfg(feature = "opus")]
 pub mod codec;
+mod compressed;
+pub mod input;
+#[cfg(all(feature = "opus", feature = "ogg"))]
+pub mod job;
 pub mod json;
 #[cfg(feature = "ogg")]
 pub mod ogg_opus;
@@ -23,8 +27,14 @@ use std::path::Path;
 use std::process::ExitCode;
 
 /// What went wrong, with which file, for one line on stderr.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Failure(pub String);
+
+impl Failure {
+    pub fn tell(&self) {
+        tell("error", &self.0);
+    }
+}
 
 pub type Result<T = (), E = Failure> = std::result::Result<T, E>;
 
@@ -61,8 +71,8 @@ impl Display for Failure {
 pub fn exit(result: Result) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(Failure(what)) => {
-            tell("error", &what);
+        Err(failure) => {
+            failure.tell();
             ExitCode::FAILURE
         }
     }

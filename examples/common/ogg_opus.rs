@@ -8,8 +8,8 @@ use voxframe::Packet;
 use voxframe::ogg::{OggDamage, OggError, OggHead, OggReader, OggWriter};
 use voxframe_testkit::file_kind::file_kind;
 
+use super::input::SoundInput;
 use super::output::Output;
-use super::wav::WavInput;
 use super::{Of, Result, note};
 
 /// An Ogg Opus file being read.
@@ -83,7 +83,7 @@ pub struct OpusOutput {
 
 impl OpusOutput {
     /// For all of `input`, encoded with this many channels.
-    pub fn create(path: &Path, channels: usize, input: &WavInput) -> Result<Self> {
+    pub fn create(path: &Path, channels: usize, input: &SoundInput) -> Result<Self> {
         let (output, file) = Output::create(path)?;
         let head = OggHead { channels, input_rate_hz: input.header().sample_rate_hz, ..OggHead::default() };
         let ogg = OggWriter::new(file, head).of(path)?;

@@ -3,8 +3,12 @@
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::{Failure, Of, Result};
+
+/// Number in the next temporary name, for all threads.
+static NEXT: AtomicU32 = AtomicU32::new(0);
 
 /// A file under a temporary name beside its final one: [`commit`] renames it, dropping it removes it.
 #[derive(Debug)]
@@ -24,8 +28,9 @@ impl Output {
             return Err("is there already, and is not a file").of(path);
         }
         target.file_name().ok_or("is not the name of a file").of(path)?;
-        for attempt in 0..100 {
-            let temporary = target.with_file_name(format!(".voxframe-{}-{attempt}.part", std::process::id()));
+        for _ in 0..100 {
+            let number = NEXT.fetch_add(1, Ordering::Relaxed);
+            let temporary = target.with_file_name(format!(".voxframe-{}-{number}.part", std::process::id()));
             match File::options().read(true).write(true).create_new(true).open(&temporary) {
                 Ok(file) => return Ok((Self { path: path.to_owned(), target, temporary }, BufWriter::new(file))),
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}

@@ -7,8 +7,9 @@ use serde_json::{Value, json};
 use voxframe::{Capture, Frame, Packet, Pipeline, Processor, Profile, level};
 
 use super::Result;
+use super::input::SoundInput;
 use super::ogg_opus::OpusOutput;
-use super::wav::{WavInput, WavOutput};
+use super::wav::WavOutput;
 
 /// All about a run.
 pub struct Report {
@@ -46,7 +47,7 @@ impl Step {
 }
 
 impl Report {
-    pub fn new(profile: &Profile, input: &WavInput, capture: &Capture, pipeline: &Pipeline) -> Self {
+    pub fn new(profile: &Profile, input: &SoundInput, capture: &Capture, pipeline: &Pipeline) -> Self {
         let mut steps = vec![Step::new("capture", capture.output_format().ms(capture.latency()))];
         steps.extend(pipeline.stages().map(|(name, stage)| Step::new(name, stage.output_format().ms(stage.latency()))));
         Self {

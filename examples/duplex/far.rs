@@ -6,11 +6,11 @@ use std::path::Path;
 use voxframe::{Capture, Format, Frame};
 
 use crate::common::Result;
-use crate::common::wav::WavInput;
+use crate::common::input::SoundInput;
 
-/// A WAV file that is pulled, and silent at its end.
+/// A sound file that is pulled, and silent at its end.
 pub struct FarInput {
-    wav: WavInput,
+    wav: SoundInput,
     capture: Capture,
     /// Frames that are read, but not pulled yet.
     frames: VecDeque<Frame>,
@@ -21,7 +21,7 @@ pub struct FarInput {
 
 impl FarInput {
     pub fn open(path: &Path) -> Result<Self> {
-        let wav = WavInput::open(path)?;
+        let wav = SoundInput::open(path)?;
         let capture = wav.capture()?;
         let silence = Frame::new(capture.output_format());
         let current = silence.clone();

@@ -13,9 +13,10 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::{Parser, ValueEnum};
+use common::input::SoundInput;
 use common::json::JsonOutput;
 use common::output::{all_different, commit, print};
-use common::wav::{WavInput, WavOutput};
+use common::wav::WavOutput;
 use common::{Of, Result};
 use far::FarInput;
 use log::Log;
@@ -73,7 +74,7 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> Result {
-    let mut mic = WavInput::open(&args.mic)?;
+    let mut mic = SoundInput::open(&args.mic)?;
     let mut far = FarInput::open(&args.far)?;
     let mut capture = mic.capture()?;
     let format = capture.output_format();

@@ -8,7 +8,7 @@ use voxframe::spectrum::Spectrum;
 use voxframe::{Capture, Denoise, Format, Live, Processor, Stage, level};
 use voxframe_testkit::wav::Header;
 
-use crate::common::wav::WavInput;
+use crate::common::input::SoundInput;
 use crate::common::{Of, Result};
 
 /// Everything is looked at in mono at this rate.
@@ -43,7 +43,7 @@ pub const BIN_HZ: f64 = RATE_HZ as f64 / FFT_SIZE as f64;
 
 impl Track {
     pub fn load(path: &Path) -> Result<Self> {
-        let mut wav = WavInput::open(path)?;
+        let mut wav = SoundInput::open(path)?;
         let Header { sample_rate_hz, channels, .. } = *wav.header();
         let length = wav.samples_at(RATE_HZ);
         let mut samples = Vec::new();

@@ -20,9 +20,9 @@ use common::{Of, Result};
 /// The two must begin at the same moment, as what the example `process` writes does; rates and lengths may differ.
 #[derive(Parser)]
 struct Args {
-    /// The recording as it was, a WAV file
+    /// The recording as it was, a WAV, FLAC, MP3 or Ogg Vorbis file
     before: PathBuf,
-    /// The same recording processed, a WAV file
+    /// The same recording processed, of the same kinds
     after: PathBuf,
     /// The picture to write, a PNG file
     picture: PathBuf,

@@ -1,6 +1,8 @@
 //! Second-order filter sections in state-variable form (trapezoidal integrators; V. Zavalishin, *The Art of VA Filter
 //! Design*), two in series.
 
+use super::dispatch::kernels;
+
 /// Magnitude below which a state becomes zero, −300 dBFS: long before it would be denormal.
 const FLUSH_BELOW: f64 = 1e-15;
 
@@ -38,29 +40,82 @@ impl SectionParams {
 pub(crate) type CascadeParams = [SectionParams; 2];
 
 /// States of the integrators of both sections, band-pass and low-pass each.
-pub(crate) type CascadeState = [[f64; 2]; 2];
+pub(crate) type CascadeState = [f64; STATES];
 
-/// Two sections in series with constant parameters, in the form that is fastest to run.
+/// Samples of a block, which [`Cascade`] filters at once.
+const BLOCK: usize = 8;
+
+/// Number of states of a cascade.
+const STATES: usize = 4;
+
+/// Two sections in series with constant parameters.
+///
+/// Outputs of a block and the states behind it are products of a matrix with its inputs and the states before it. So the
+/// chain of dependent operations, which takes the time, is as long for a block as it would be for a sample.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Cascade([SectionPair; 2]);
+pub(crate) struct Cascade {
+    sections: [Section; 2],
+    /// What each input of a block adds to the outputs and to the states behind the block.
+    inputs: [Response; BLOCK],
+    /// What each state adds to them.
+    states: [Response; STATES],
+}
+
+/// Outputs of a block, and states behind it.
+type Response = ([f64; BLOCK], [f64; STATES]);
 
 impl Cascade {
     pub fn new(params: &CascadeParams) -> Self {
-        Self(params.map(|params| SectionPair::new(Section::new(params))))
+        let sections = params.map(|params| Section::new(&params));
+        let response = |mut states: [f64; STATES], input: usize| -> Response {
+            let outputs = std::array::from_fn(|i| tick(&sections, &mut states, if i == input { 1.0 } else { 0.0 }));
+            (outputs, states)
+        };
+        let unit = |state: usize| std::array::from_fn(|i| if i == state { 1.0 } else { 0.0 });
+        Self {
+            sections,
+            inputs: std::array::from_fn(|input| response([0.0; STATES], input)),
+            states: std::array::from_fn(|state| response(unit(state), BLOCK)),
+        }
     }
 
     /// Filters in place.
     pub fn process(&self, state: &mut CascadeState, samples: &mut [f32]) {
-        let (Self([one, two]), [mut first, mut second]) = (*self, *state);
-        let mut pairs = samples.chunks_exact_mut(2);
-        for pair in &mut pairs {
-            let output = two.tick(&mut second, one.tick(&mut first, [f64::from(pair[0]), f64::from(pair[1])]));
-            (pair[0], pair[1]) = (output[0] as f32, output[1] as f32);
+        run_cascade(self, state, samples);
+    }
+}
+
+kernels! {
+    /// [`Cascade::process`].
+    fn run_cascade(cascade: &Cascade, state: &mut CascadeState, samples: &mut [f32]) {
+        let Cascade { sections, inputs, states } = cascade;
+        let (blocks, rest) = samples.as_chunks_mut::<BLOCK>();
+        for block in blocks {
+            let (mut outputs, mut after) = ([0.0; BLOCK], [0.0; STATES]);
+            // The first half of the outputs does not know the second half of the inputs.
+            for (index, (&sample, (to_outputs, to_states))) in block.iter().zip(inputs).enumerate() {
+                let sample = f64::from(sample);
+                for i in if index < BLOCK / 2 { 0 } else { BLOCK / 2 }..BLOCK {
+                    outputs[i] += to_outputs[i] * sample;
+                }
+                for i in 0..STATES {
+                    after[i] += to_states[i] * sample;
+                }
+            }
+            for (&before, (to_outputs, to_states)) in state.iter().zip(states) {
+                for i in 0..BLOCK {
+                    outputs[i] += to_outputs[i] * before;
+                }
+                for i in 0..STATES {
+                    after[i] += to_states[i] * before;
+                }
+            }
+            *block = outputs.map(|output| output as f32);
+            *state = after;
         }
-        for sample in pairs.into_remainder() {
-            *sample = two.single.tick(&mut second, one.single.tick(&mut first, f64::from(*sample))) as f32;
+        for sample in rest {
+            *sample = tick(sections, state, f64::from(*sample)) as f32;
         }
-        *state = [first, second];
         flush_denormals(state);
     }
 }
@@ -72,23 +127,28 @@ pub(crate) fn process_interpolated(
     state: &mut CascadeState,
     samples: &mut [f32],
 ) {
-    let [first, second] = &mut *state;
     for (sample, position) in samples.iter_mut().zip(positions) {
-        let [one, two] = [0, 1].map(|i| Section::new(from[i].lerp(&to[i], f64::from(*position))));
-        *sample = two.tick(second, one.tick(first, f64::from(*sample))) as f32;
+        let sections = [0, 1].map(|i| Section::new(&from[i].lerp(&to[i], f64::from(*position))));
+        *sample = tick(&sections, state, f64::from(*sample)) as f32;
     }
     flush_denormals(state);
 }
 
+/// Output of both sections for one sample.
+#[inline(always)]
+fn tick([one, two]: &[Section; 2], [band, low, second_band, second_low]: &mut CascadeState, x: f64) -> f64 {
+    two.tick([second_band, second_low], one.tick([band, low], x))
+}
+
 fn flush_denormals(state: &mut CascadeState) {
-    for value in state.as_flattened_mut() {
+    for value in state {
         if value.abs() < FLUSH_BELOW {
             *value = 0.0;
         }
     }
 }
 
-/// Section in state-space form, which has the shortest chain of dependent operations from sample to sample.
+/// Section in state-space form.
 #[derive(Clone, Copy, Debug)]
 struct Section {
     from_band: [f64; 2],
@@ -101,7 +161,7 @@ struct Section {
 }
 
 impl Section {
-    fn new(SectionParams { g, k, band, low }: SectionParams) -> Self {
+    fn new(&SectionParams { g, k, band, low }: &SectionParams) -> Self {
         let a1 = 1.0 / (1.0 + g * (g + k));
         let a2 = g * a1;
         let a3 = g * a2;
@@ -115,53 +175,31 @@ impl Section {
     }
 
     #[inline(always)]
-    fn tick(&self, state: &mut [f64; 2], x: f64) -> f64 {
-        let [band, low] = *state;
-        *state = self.next_state(*state, x);
-        (self.through * x + self.out[0] * band) + self.out[1] * low
-    }
-
-    #[inline(always)]
-    fn next_state(&self, [band, low]: [f64; 2], x: f64) -> [f64; 2] {
-        [0, 1].map(|i| (self.from_input[i] * x + self.from_low[i] * low) + self.from_band[i] * band)
+    fn tick(&self, [band, low]: [&mut f64; 2], x: f64) -> f64 {
+        let output = (self.through * x + self.out[0] * *band) + self.out[1] * *low;
+        [*band, *low] = [0, 1].map(|i| (self.from_input[i] * x + self.from_low[i] * *low) + self.from_band[i] * *band);
+        output
     }
 }
 
-/// Section unrolled by two samples: the chain from state to state, which takes the time, is as long as for one.
-#[derive(Clone, Copy, Debug)]
-struct SectionPair {
-    single: Section,
-    from_band: [f64; 2],
-    from_low: [f64; 2],
-    from_first: [f64; 2],
-    /// Contributions of the band-pass state, the low-pass state and the first input to the second output.
-    to_second: [f64; 3],
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl SectionPair {
-    fn new(single: Section) -> Self {
-        let (band, low) = (single.next_state([1.0, 0.0], 0.0), single.next_state([0.0, 1.0], 0.0));
-        let out = |[band, low]: [f64; 2]| single.out[0] * band + single.out[1] * low;
-        Self {
-            from_band: single.next_state(band, 0.0),
-            from_low: single.next_state(low, 0.0),
-            from_first: single.next_state(single.from_input, 0.0),
-            to_second: [out(band), out(low), out(single.from_input)],
-            single,
+    #[test]
+    fn a_block_is_what_its_samples_are_one_by_one() {
+        let params = [
+            SectionParams { g: 0.005, k: 1.85, band: -1.85, low: -1.0 },
+            SectionParams { g: 0.005, k: 0.77, band: -0.77, low: -1.0 },
+        ];
+        let mut random = fastrand::Rng::with_seed(1);
+        let input: Vec<f32> = (0..4803).map(|_| random.f32() - 0.3).collect();
+        let (cascade, mut found, mut state) = (Cascade::new(&params), input.clone(), [0.0; STATES]);
+        found.chunks_mut(83).for_each(|frame| cascade.process(&mut state, frame));
+        let (sections, mut state) = (params.map(|params| Section::new(&params)), [0.0; STATES]);
+        for (index, (found, x)) in found.iter().zip(&input).enumerate() {
+            let wanted = tick(&sections, &mut state, f64::from(*x)) as f32;
+            assert!((found - wanted).abs() < 1e-7, "{index}: {found}, not {wanted}");
         }
-    }
-
-    #[inline(always)]
-    fn tick(&self, state: &mut [f64; 2], [x, y]: [f64; 2]) -> [f64; 2] {
-        let [band, low] = *state;
-        let Section { from_input, out, through, .. } = &self.single;
-        *state = [0, 1].map(|i| {
-            let inputs = self.from_first[i] * x + from_input[i] * y;
-            (inputs + self.from_low[i] * low) + self.from_band[i] * band
-        });
-        [
-            (through * x + out[0] * band) + out[1] * low,
-            (through * y + self.to_second[2] * x) + (self.to_second[0] * band + self.to_second[1] * low),
-        ]
     }
 }

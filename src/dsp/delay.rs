@@ -1,6 +1,7 @@
 //! Delay line.
 
 use crate::core::{Format, Frame};
+use crate::dsp::kernels;
 
 /// Delay line of a fixed length for all channels of a frame.
 #[derive(Clone, Debug)]
@@ -29,7 +30,7 @@ impl Delay {
             while !rest.is_empty() {
                 let run = rest.len().min(self.samples - oldest);
                 let (now, later) = rest.split_at_mut(run);
-                now.swap_with_slice(&mut buffer[oldest..oldest + run]);
+                kernels::swap(now, &mut buffer[oldest..oldest + run]);
                 rest = later;
                 oldest = (oldest + run) % self.samples;
             }

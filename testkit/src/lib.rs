@@ -1,5 +1,5 @@
 //! What the tests, benches and examples of voxframe share, one of each: a simulated network, a click metric, a counting
-//! allocator, WAV files, random numbers, running programs. Not published.
+//! allocator, a filter of system calls, WAV files, random numbers, running programs. Not published.
 //!
 //! It knows the core of voxframe only, because a dependency of the tests cannot follow the features they are built with.
 
@@ -12,4 +12,6 @@ pub mod packet_trace;
 pub mod program;
 pub mod random;
 pub mod signal;
+#[cfg(target_os = "linux")]
+pub mod system_calls;
 pub mod wav;

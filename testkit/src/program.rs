@@ -1,6 +1,7 @@
 //! Running programs: the examples, and tools that may be installed.
 
 use std::ffi::OsStr;
+use std::io::Write;
 use std::path::Path;
 use std::process::Command;
 
@@ -33,14 +34,32 @@ impl Run {
     }
 }
 
-/// Runs an example. Cargo builds them for `cargo test`, but not for `cargo test --test one_of_them`.
+/// Runs an example.
 #[track_caller]
 pub fn example(name: &str, args: &[&dyn AsRef<OsStr>]) -> Run {
+    run(&mut example_command(name, args))
+}
+
+/// Runs an example with this on stdin.
+#[track_caller]
+pub fn example_fed(name: &str, args: &[&dyn AsRef<OsStr>], input: &[u8]) -> Run {
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    let mut command = example_command(name, args);
+    command.stdin(reader);
+    std::thread::scope(|scope| {
+        scope.spawn(move || writer.write_all(input).unwrap());
+        run(&mut command)
+    })
+}
+
+/// An example, to be run. Cargo builds them for `cargo test`, but not for `cargo test --test one_of_them`.
+#[track_caller]
+pub fn example_command(name: &str, args: &[&dyn AsRef<OsStr>]) -> Command {
     let tests = std::env::current_exe().unwrap();
     let folder = tests.parent().and_then(Path::parent).unwrap().join("examples");
     let program = folder.join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
     assert!(program.exists(), "{} is not there: build it with `cargo build --examples`", program.display());
-    run(&mut command(program.as_ref(), args))
+    command(program.as_ref(), args)
 }
 
 /// Runs another program, which must work, if it is installed.

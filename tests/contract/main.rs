@@ -3,6 +3,8 @@
 mod cases;
 mod effects;
 mod no_alloc;
+#[cfg(target_os = "linux")]
+mod no_system_calls;
 mod stereo;
 
 use cases::{Case, boxed, cases, formats};

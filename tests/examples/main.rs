@@ -3,6 +3,7 @@
 
 #[cfg(feature = "hush")]
 mod adapt;
+mod batch;
 mod call_sim;
 mod custom_stage;
 mod decode;

@@ -176,8 +176,11 @@ fn bad_files_are_refused_in_one_line_and_leave_nothing() {
         (vec![], "not a WAV file but empty"),
         (b"RIFF".to_vec(), "ends in its first header"),
         (b"RIFF\0\0\0\0AVI LIST".to_vec(), "'AVI '"),
-        (b"fLaC\0\0\0\x22".to_vec(), "FLAC"),
-        (b"ID3\x04".to_vec(), "MP3"),
+        (b"fLaC\0\0\0\x22".to_vec(), ""),
+        (b"ID3\x04".to_vec(), ""),
+        (b"\xff\xfb\x90\x64".to_vec(), ""),
+        (b"OggS\0\x02............................\x01vorbis".to_vec(), ""),
+        (b"OggS\0\x02............................OpusHead".to_vec(), "an Ogg file"),
         (b"Dear diary".to_vec(), "something else"),
         (raw(&|_| ())[..36].to_vec(), "no data chunk"),
         ([&raw(&|_| ())[..12], b"data\x04\0\0\0\0\0\0\0"].concat(), "before their format"),
@@ -193,13 +196,12 @@ fn bad_files_are_refused_in_one_line_and_leave_nothing() {
         (raw(&|wav| wav.bits = 24), "blocks of 2 bytes"),
         (raw(&|wav| wav.bits = 0), "0 bits"),
         (raw(&|wav| (wav.block, wav.bits) = (8, 64)), "64-bit integers"),
-        (raw(&|wav| (wav.tag, wav.block, wav.bits) = (3, 8, 64)), "64-bit floats"),
         (raw(&|wav| wav.tag = 3), "16-bit floats"),
         (raw(&|wav| wav.tag = 2), "Microsoft ADPCM"),
-        (raw(&|wav| wav.tag = 6), "A-law"),
+        (raw(&|wav| wav.tag = 6), "16-bit G.711"),
         (raw(&|wav| wav.tag = 0x1234), "0x1234"),
         (raw(&|wav| wav.tag = 0xfffe), "extensible fmt chunk has only 16 bytes"),
-        (raw(&|wav| (wav.tag, wav.extra) = (0xfffe, guid(7))), "µ-law"),
+        (raw(&|wav| (wav.tag, wav.extra) = (0xfffe, guid(0x11))), "IMA ADPCM"),
         (raw(&|wav| (wav.tag, wav.extra) = (0xfffe, vec![1; 24])), "an unknown encoding"),
     ];
     for (bytes, reason) in cases {
@@ -215,4 +217,42 @@ fn bad_files_are_refused_in_one_line_and_leave_nothing() {
     let missing = folder.file("missing.wav");
     example("process", &[&missing, &out]).refused(&missing, "No such file");
     example("process", &[&folder.0.path(), &out]).refused(folder.0.path(), "not a file");
+}
+
+#[test]
+fn compressed_files_are_read_as_others_read_them() {
+    let folder = Folder::new();
+    let wav = voxframe_testkit::wav::fixture_path("speech_stereo_44100.wav");
+    let sound = wav::read(&wav);
+    for (name, lossless) in [("in.flac", true), ("in.mp3", false), ("in.ogg", false)] {
+        let (input, decoded, out) = (folder.file(name), folder.file("decoded.wav"), folder.file("out.wav"));
+        let encoder = if name == "in.ogg" { "vorbis" } else { "copy" };
+        let codec: &[&dyn AsRef<_>] = if encoder == "copy" { &[] } else { &[&"-c:a", &encoder, &"-strict", &"-2"] };
+        let encode: [&dyn AsRef<_>; 4] = [&"-v", &"error", &"-i", &wav];
+        if tool("ffmpeg", &[&encode[..], codec, &[&input]].concat()).is_none() {
+            return;
+        }
+        tool("ffmpeg", &[&"-v", &"error", &"-y", &"-i", &input, &decoded]).unwrap();
+        let others = wav::read(&decoded);
+        let run = example("meter", &[&input, &"--json"]).ok();
+        let json: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
+        assert_eq!(json["sample_rate_hz"], 44_100, "{name}");
+        let samples = json["samples"].as_u64().unwrap();
+        assert!(samples.abs_diff(others.header.samples) <= if lossless { 0 } else { 1152 }, "{name}: {samples}");
+        for (index, channel) in others.planar().iter().enumerate() {
+            let found = json["channels"][index]["rms_dbfs"].as_f64().unwrap();
+            let wanted = f64::from(level(channel));
+            assert!((found - wanted).abs() < 0.1, "{name}: {found} instead of {wanted} dBFS");
+        }
+        example("process", &[&input, &out]).ok();
+        assert_eq!(samples_in(&out), rescale(samples, 44_100, 48_000), "{name}");
+        if lossless {
+            assert_eq!(others.samples, sound.samples);
+            // Cut in the middle, it is refused, or what is left is read.
+            let bytes = fs::read(&input).unwrap();
+            fs::write(&input, &bytes[..bytes.len() / 2]).unwrap();
+            let run = example("meter", &[&input, &"--json"]);
+            assert!(run.code == Some(0) || run.code == Some(1) && run.stderr.lines().count() == 1, "{run:?}");
+        }
+    }
 }

@@ -1,10 +1,22 @@
 //! Gain smoother: from the gain each sample needs to the gain it gets.
+//!
+//! Each value depends on the one before. So they are taken in groups: what a group makes of itself does not wait for the
+//! group before, and what that adds to it is one step.
 
-/// One in fixed point: sums of such numbers are exact, and cannot drift however long they run.
-const ONE: f64 = 4_294_967_296.0;
+use crate::dsp::kernels;
+
+/// One in fixed point: sums of whole numbers below 2⁵³ are exact, and cannot drift however long they run. The averages of
+/// 20 ms at 192 kHz make 2⁵² of it.
+const ONE: f64 = 1_073_741_824.0;
+
+/// Added and taken off again, it leaves a positive number without its fraction.
+const ROUNDER: f64 = 4_503_599_627_370_496.0;
 
 /// Missing gain (1 − gain) below which the gain becomes 1 at the end of a frame: 0.0001 dB.
 const MIN_MISSING: f64 = 1e-5;
+
+/// Values of a group.
+const GROUP: usize = 8;
 
 /// Smoother whose gain is nowhere higher than the one needed.
 ///
@@ -15,8 +27,8 @@ const MIN_MISSING: f64 = 1e-5;
 #[derive(Clone, Debug)]
 pub(super) struct GainSmoother {
     hold: SlidingMin,
-    /// Release: the share of the missing gain that is left after a sample.
-    release: f64,
+    /// Release: the shares of the missing gain that are left after 1, 2, … samples.
+    release: [f64; GROUP],
     /// Missing gain: 1 − gain.
     missing: f64,
     averages: [MovingSum; 2],
@@ -26,13 +38,14 @@ pub(super) struct GainSmoother {
 }
 
 impl GainSmoother {
-    pub fn new(smoothing: usize, margin: usize, hold: usize) -> Self {
+    /// Smoother for frames of at most so many samples.
+    pub fn new(frame: usize, smoothing: usize, margin: usize, hold: usize) -> Self {
         let lengths = [smoothing / 2 + 1, smoothing - smoothing / 2 + 1];
         let mut smoother = Self {
             hold: SlidingMin::new(smoothing + 1 + 2 * margin + hold),
-            release: 0.0,
+            release: [0.0; GROUP],
             missing: 0.0,
-            averages: lengths.map(MovingSum::new),
+            averages: lengths.map(|length| MovingSum::new(length, frame)),
             scale: 1.0 / (ONE * (lengths[0] * lengths[1]) as f64),
             idle_samples: 0,
         };
@@ -42,37 +55,168 @@ impl GainSmoother {
 
     /// Sets the time in which 63 % of the missing gain comes back, in samples.
     pub fn set_release(&mut self, samples: f64) {
-        self.release = (-1.0 / samples).exp();
+        self.release = std::array::from_fn(|index| (-((index + 1) as f64) / samples).exp());
+    }
+
+    /// Samples for which the lowest gain needed is held.
+    pub fn hold_samples(&self) -> usize {
+        self.hold.length()
     }
 
     /// Whether the gain is 1, and will be as long as nothing less is needed.
     pub fn is_idle(&self) -> bool {
-        self.idle_samples >= self.hold.length() + self.averages[0].length() + self.averages[1].length()
+        self.idle_samples >= self.hold.length() + self.averages[0].length + self.averages[1].length
     }
 
-    /// Replaces gains needed, none above 1, by the smoothed ones.
-    pub fn process(&mut self, gains: &mut [f32]) {
+    /// Replaces gains needed, none above 1, by the smoothed ones; returns the lowest.
+    pub fn process(&mut self, gains: &mut [f32]) -> f32 {
+        self.hold.process(gains);
         let [first, second] = &mut self.averages;
-        for gain in gains.iter_mut() {
-            let held = self.hold.next(*gain);
-            // Counting down to 0 has a shorter chain from sample to sample than counting up to 1, and ends in it.
-            self.missing = (self.missing * self.release).max(1.0 - f64::from(held));
-            let sum = second.next(first.next(((1.0 - self.missing) * ONE) as i64));
-            *gain = (sum as f64 * self.scale) as f32;
-        }
+        let length = gains.len();
+        release(first.next(length), gains, &self.release, &mut self.missing);
+        first.sum_up(second.next(length));
+        // What came in is summed up, so its room is free for what goes out.
+        second.sum_up(first.next(length));
+        scale_to_gains(gains, first.next(length), self.scale);
         if self.missing < MIN_MISSING {
             self.missing = 0.0;
         }
-        self.idle_samples = if gains.iter().all(|gain| *gain == 1.0) { self.idle_samples + gains.len() } else { 0 };
+        let lowest = lowest_gain(gains);
+        self.idle_samples = if lowest == 1.0 { self.idle_samples + length } else { 0 };
+        lowest
     }
 
     pub fn reset(&mut self) {
         self.hold.reset();
         self.missing = 0.0;
         // Unity goes in, the sum of that goes on.
-        self.averages[0].fill(ONE as i64);
-        self.averages[1].fill(ONE as i64 * self.averages[0].length() as i64);
+        self.averages[0].fill(ONE);
+        self.averages[1].fill(ONE * self.averages[0].length as f64);
         self.idle_samples = usize::MAX / 2;
+    }
+}
+
+kernels! {
+    /// Minimum of each value and all before it, `min` among them; returns the last.
+    fn running_min(values: &mut [f32], min: f32) -> f32 {
+        let mut min = min;
+        let (groups, rest) = values.as_chunks_mut::<GROUP>();
+        for group in groups {
+            for i in 1..GROUP {
+                group[i] = group[i].min(group[i - 1]);
+            }
+            for value in &mut *group {
+                *value = value.min(min);
+            }
+            min = group[GROUP - 1];
+        }
+        for value in rest {
+            min = min.min(*value);
+            *value = min;
+        }
+        min
+    }
+
+    /// Lowers each value to that of `to`.
+    fn lower_to(values: &mut [f32], to: &[f32]) {
+        for (value, to) in values.iter_mut().zip(to) {
+            *value = value.min(*to);
+        }
+    }
+
+    /// Lowest value, 1 at most.
+    fn lowest_gain(gains: &[f32]) -> f32 {
+        let (groups, rest) = gains.as_chunks::<GROUP>();
+        let mut lowest = [1.0f32; GROUP];
+        for group in groups {
+            for (lowest, gain) in lowest.iter_mut().zip(group) {
+                *lowest = lowest.min(*gain);
+            }
+        }
+        rest.iter().chain(&lowest).fold(1.0, |min, gain| min.min(*gain))
+    }
+
+    /// Minimum of the values behind each one.
+    fn min_behind(minima: &mut [f32], values: &[f32]) {
+        let mut min = f32::INFINITY;
+        let (groups, rest) = values.as_chunks::<GROUP>();
+        let (minima, last) = minima.split_at_mut(groups.len() * GROUP);
+        for (to, value) in last.iter_mut().zip(rest).rev() {
+            *to = min;
+            min = min.min(*value);
+        }
+        for (to, group) in minima.as_chunks_mut::<GROUP>().0.iter_mut().zip(groups).rev() {
+            let mut behind = *group;
+            for i in (0..GROUP - 1).rev() {
+                behind[i] = behind[i].min(behind[i + 1]);
+            }
+            for i in 0..GROUP - 1 {
+                to[i] = behind[i + 1].min(min);
+            }
+            to[GROUP - 1] = min;
+            min = min.min(behind[0]);
+        }
+    }
+
+    /// Gains in fixed point, rounded down, whose missing part falls exponentially.
+    fn release(to: &mut [f64], held: &[f32], shares: &[f64; GROUP], missing: &mut f64) {
+        let fixed = |missing: f64| {
+            let gain = (1.0 - missing) * ONE;
+            let rounded = (gain + ROUNDER) - ROUNDER;
+            rounded - if rounded > gain { 1.0 } else { 0.0 }
+        };
+        let (groups, rest) = held.as_chunks::<GROUP>();
+        let (to, last) = to.split_at_mut(groups.len() * GROUP);
+        let share = shares[0];
+        for (to, held) in to.as_chunks_mut::<GROUP>().0.iter_mut().zip(groups) {
+            let mut group = held.map(|held| 1.0 - f64::from(held));
+            // Counting down to 0 has a shorter chain from sample to sample than counting up to 1, and ends in it.
+            for i in 1..GROUP {
+                group[i] = group[i].max(group[i - 1] * share);
+            }
+            for i in 0..GROUP {
+                group[i] = group[i].max(*missing * shares[i]);
+            }
+            *missing = group[GROUP - 1];
+            *to = group.map(fixed);
+        }
+        for (to, held) in last.iter_mut().zip(rest) {
+            *missing = (*missing * share).max(1.0 - f64::from(*held));
+            *to = fixed(*missing);
+        }
+    }
+
+    /// Moving sum of `length` values, whose last was `sum`. The values begin `length` before the first sum; returns the
+    /// last.
+    fn moving_sum(sums: &mut [f64], values: &[f64], length: usize, sum: f64) -> f64 {
+        let mut sum = sum;
+        let count = sums.len();
+        let (groups, rest) = sums.as_chunks_mut::<GROUP>();
+        let (gone, come) = (&values[..count], &values[length..][..count]);
+        let (gone, last_gone) = gone.as_chunks::<GROUP>();
+        let (come, last_come) = come.as_chunks::<GROUP>();
+        for ((to, gone), come) in groups.iter_mut().zip(gone).zip(come) {
+            let mut group: [f64; GROUP] = std::array::from_fn(|i| come[i] - gone[i]);
+            for i in 1..GROUP {
+                group[i] += group[i - 1];
+            }
+            for (to, value) in to.iter_mut().zip(group) {
+                *to = sum + value;
+            }
+            sum = to[GROUP - 1];
+        }
+        for ((to, gone), come) in rest.iter_mut().zip(last_gone).zip(last_come) {
+            sum += come - gone;
+            *to = sum;
+        }
+        sum
+    }
+
+    /// `to = from · scale`.
+    fn scale_to_gains(to: &mut [f32], from: &[f64], scale: f64) {
+        for (to, from) in to.iter_mut().zip(from) {
+            *to = (from * scale) as f32;
+        }
     }
 }
 
@@ -80,8 +224,10 @@ impl GainSmoother {
 /// which then always is the end of one block and the beginning of the next.
 #[derive(Clone, Debug)]
 struct SlidingMin {
-    /// The block that is being filled; from `at` on, the suffix minima of the block before.
+    /// The block that is being filled.
     block: Box<[f32]>,
+    /// Of the block before, the minimum of the values behind each one.
+    behind: Box<[f32]>,
     at: usize,
     /// Minimum of the block that is being filled.
     min: f32,
@@ -89,35 +235,32 @@ struct SlidingMin {
 
 impl SlidingMin {
     fn new(length: usize) -> Self {
-        Self { block: vec![1.0; length].into_boxed_slice(), at: 0, min: 1.0 }
+        Self { block: vec![1.0; length].into(), behind: vec![1.0; length].into(), at: 0, min: f32::INFINITY }
     }
 
     fn length(&self) -> usize {
         self.block.len()
     }
 
-    #[inline(always)]
-    fn next(&mut self, value: f32) -> f32 {
-        self.min = self.min.min(value);
-        self.block[self.at] = value;
-        self.at += 1;
-        match self.block.get(self.at) {
-            Some(&suffix_min) => self.min.min(suffix_min),
-            None => {
-                let window_min = self.min;
-                let mut suffix_min = f32::INFINITY;
-                for value in self.block.iter_mut().rev() {
-                    suffix_min = suffix_min.min(*value);
-                    *value = suffix_min;
-                }
+    fn process(&mut self, mut values: &mut [f32]) {
+        while !values.is_empty() {
+            let count = values.len().min(self.length() - self.at);
+            let (now, later) = values.split_at_mut(count);
+            let range = self.at..self.at + count;
+            self.block[range.clone()].copy_from_slice(now);
+            self.min = running_min(now, self.min);
+            lower_to(now, &self.behind[range]);
+            self.at += count;
+            if self.at == self.length() {
+                min_behind(&mut self.behind, &self.block);
                 (self.at, self.min) = (0, f32::INFINITY);
-                window_min
             }
+            values = later;
         }
     }
 
     fn reset(&mut self) {
-        self.block.fill(1.0);
+        self.behind.fill(1.0);
         (self.at, self.min) = (0, f32::INFINITY);
     }
 }
@@ -125,30 +268,31 @@ impl SlidingMin {
 /// Moving sum.
 #[derive(Clone, Debug)]
 struct MovingSum {
-    values: Box<[i64]>,
-    at: usize,
-    sum: i64,
+    length: usize,
+    /// The last `length` values, and those of a frame.
+    values: Box<[f64]>,
+    sum: f64,
 }
 
 impl MovingSum {
-    fn new(length: usize) -> Self {
-        Self { values: vec![0; length].into_boxed_slice(), at: 0, sum: 0 }
+    fn new(length: usize, frame: usize) -> Self {
+        Self { length, values: vec![0.0; length + frame].into_boxed_slice(), sum: 0.0 }
     }
 
-    fn length(&self) -> usize {
-        self.values.len()
+    /// Place for the next values.
+    fn next(&mut self, count: usize) -> &mut [f64] {
+        &mut self.values[self.length..][..count]
     }
 
-    #[inline(always)]
-    fn next(&mut self, value: i64) -> i64 {
-        self.sum += value - std::mem::replace(&mut self.values[self.at], value);
-        self.at = if self.at + 1 == self.values.len() { 0 } else { self.at + 1 };
-        self.sum
+    /// Writes the sum that ends with each of the next values.
+    fn sum_up(&mut self, sums: &mut [f64]) {
+        self.sum = moving_sum(sums, &self.values, self.length, self.sum);
+        self.values.copy_within(sums.len()..sums.len() + self.length, 0);
     }
 
-    fn fill(&mut self, value: i64) {
+    fn fill(&mut self, value: f64) {
         self.values.fill(value);
-        (self.at, self.sum) = (0, value * self.values.len() as i64);
+        self.sum = value * self.length as f64;
     }
 }
 
@@ -188,9 +332,11 @@ mod tests {
             let needed = peaks.iter().flat_map(|&(rest, gain)| (0..=rest).map(move |i| if i == rest { gain } else { 1.0 }));
             let needed: Vec<f32> = needed.collect();
             let mut gains = needed.clone();
-            let mut smoother = GainSmoother::new(smoothing, margin, hold);
+            let mut smoother = GainSmoother::new(80, smoothing, margin, hold);
             smoother.set_release(release);
-            gains.chunks_mut(80).for_each(|frame| smoother.process(frame));
+            gains.chunks_mut(80).for_each(|frame| {
+                smoother.process(frame);
+            });
             let wanted = definition(&needed, smoothing, smoothing + 1 + 2 * margin + hold, release);
             for (i, (found, wanted)) in gains.iter().zip(wanted).enumerate() {
                 prop_assert!((f64::from(*found) - wanted).abs() < 1e-6 + MIN_MISSING, "sample {i}: {found}, not {wanted}");
@@ -206,7 +352,7 @@ mod tests {
 
     #[test]
     fn it_comes_back_to_exactly_one_and_then_rests() {
-        let mut smoother = GainSmoother::new(48, 4, 20);
+        let mut smoother = GainSmoother::new(480, 48, 4, 20);
         smoother.set_release(480.0);
         assert!(smoother.is_idle());
         let mut gains = [1.0f32; 480];

@@ -55,7 +55,8 @@ impl LiveStage for Limiter {
             (smoothing, MARGIN, Some(TruePeakDetector::new(input)))
         };
         let latency = smoothing + margin + detector.as_ref().map_or(0, |_| true_peak::DELAY);
-        let mut smoother = GainSmoother::new(smoothing, margin, input.samples_in_ms(HOLD_MS));
+        let mut smoother =
+            GainSmoother::new(input.samples_per_channel(), smoothing, margin, input.samples_in_ms(HOLD_MS));
         smoother.set_release(release_samples(&self, input));
         Ok(LimiterProcessor {
             format: input,
@@ -116,7 +117,11 @@ impl Processor for LimiterProcessor {
         let after = ceiling(self.ceiling_db);
         let lower = before.min(after);
         let over = match &mut self.detector {
-            Some(detector) => detector.process(frame, lower, &mut self.gains),
+            // A lower peak between two higher ones tells the smoother nothing, as long as the ceiling stays.
+            Some(detector) => {
+                let hold = if before == after { self.smoother.hold_samples() } else { 0 };
+                detector.process(frame, lower, hold, &mut self.gains)
+            }
             None => sample_peaks(frame, lower, &mut self.gains),
         };
         self.delay.process(frame);
@@ -127,7 +132,7 @@ impl Processor for LimiterProcessor {
             if !over {
                 gains.fill(1.0);
             } else if before == after {
-                gains.iter_mut().for_each(|gain| *gain = after / gain.max(after));
+                kernels::gains_for_peaks(gains, after);
             } else {
                 let (mut ceiling, step) = (before, (after / before).powf(1.0 / length as f32));
                 for gain in gains.iter_mut() {
@@ -135,9 +140,8 @@ impl Processor for LimiterProcessor {
                     *gain = ceiling / gain.max(ceiling);
                 }
             }
-            self.smoother.process(gains);
+            self.reading.gain = self.smoother.process(gains);
             frame.channels_mut().for_each(|channel| kernels::multiply(channel, gains));
-            self.reading.gain = gains.iter().fold(1.0, |min, gain| gain.min(min));
         }
         self.reading.lowest_gain = self.reading.lowest_gain.min(self.reading.gain);
         frame.set_position(frame.position() - self.latency as i64);

@@ -1,5 +1,6 @@
 //! True-peak detector: the peaks of the waveform between the samples.
 
+use super::interpolation::{BLOCK, Bound, FilterBank, find_peaks, find_peaks_and_bends};
 use crate::core::{Format, Frame};
 use crate::dsp::kernels;
 
@@ -7,11 +8,11 @@ use crate::dsp::kernels;
 pub(super) const DELAY: usize = LONG;
 
 /// Half the lengths of the two kinds of interpolators, in samples.
-const LONG: usize = 16;
+pub(super) const LONG: usize = 16;
 const SHORT: usize = 6;
 
-/// Samples before a frame that its first peaks need.
-const HISTORY: usize = 2 * LONG - 1;
+/// Samples before a frame: what its first peaks need, and one, so that blocks of samples and of peaks go together.
+const HISTORY: usize = 2 * LONG;
 
 /// Interpolator of ITU-R BS.1770-4, annex 2: the filters for an eighth and three eighths behind a sample. Those for
 /// five and seven eighths are their mirror images.
@@ -46,7 +47,7 @@ const BS_1770: [[f64; 2 * SHORT]; 2] = [
     ],
 ];
 
-/// TruePeakDetector of the true peak beside each sample: the highest that any of the usual meters would show.
+/// Detector of the true peak beside each sample: the highest that any of the usual meters would show.
 ///
 /// Meters differ by some tenths of a dB near half the sampling rate, because each interpolates with a filter of its
 /// own. So this one takes the highest of several: that of BS.1770-4 (four points a sample), one as in libebur128 (12
@@ -54,49 +55,83 @@ const BS_1770: [[f64; 2 * SHORT]; 2] = [
 /// between two points is missed by 0.1 dB at most up to 0.42 of the sampling rate.
 #[derive(Clone, Debug)]
 pub(super) struct TruePeakDetector {
-    long: Box<[f32]>,
-    short: Box<[f32]>,
-    /// Largest gain of any of the filters: by so much a true peak can exceed all samples.
-    bound: f32,
-    /// History and frame of each channel, and room up to a whole number of lanes.
+    long: FilterBank,
+    short: FilterBank,
+    bound: Bound,
+    /// History and frame of each channel, and room up to a whole number of blocks, and two more.
     samples: Box<[f32]>,
+    /// Of each block of samples of one channel: peak and bend.
+    peaks_and_bends: Box<[[f32; 2]]>,
+    /// Of each block of peaks: whether it is interpolated.
+    wanted: Box<[bool]>,
+    /// Of each block of peaks: highest sample of any channel, and below what a peak is hidden by others.
+    highest: Box<[f32]>,
+    hidden: Box<[f32]>,
 }
 
 impl TruePeakDetector {
     pub fn new(format: Format) -> Self {
-        let long: Vec<_> = [1, 2, 3, 4].map(|eighths| kaiser_sinc(f64::from(eighths) / 8.0).to_vec()).into();
-        let short: Vec<_> = [BS_1770[0], BS_1770[1], hann_sinc(0.25), hann_sinc(0.5)].map(|taps| taps.to_vec()).into();
-        let gains = long.iter().chain(&short).map(|taps| taps.iter().map(|tap| tap.abs()).sum::<f64>());
-        let stride = HISTORY + padded(format);
+        let long = [1, 2, 3, 4].map(|eighths| kaiser_sinc(f64::from(eighths) / 8.0).to_vec());
+        let short = [BS_1770[0], BS_1770[1], hann_sinc(0.25), hann_sinc(0.5)].map(|taps| taps.to_vec());
+        let blocks = padded(format) / BLOCK;
         Self {
-            bound: gains.fold(1.0, f64::max) as f32,
-            long: long.iter().flat_map(|taps| even_and_odd(taps)).collect(),
-            short: short.iter().flat_map(|taps| even_and_odd(taps)).collect(),
-            samples: vec![0.0; stride * format.channels()].into_boxed_slice(),
+            bound: Bound::new(long.iter().chain(&short)),
+            long: FilterBank::new(&long),
+            short: FilterBank::new(&short),
+            samples: vec![0.0; stride(format) * format.channels()].into_boxed_slice(),
+            peaks_and_bends: vec![[0.0; 2]; blocks + HISTORY / BLOCK].into_boxed_slice(),
+            wanted: vec![false; blocks].into_boxed_slice(),
+            highest: vec![0.0; blocks].into_boxed_slice(),
+            hidden: vec![0.0; blocks].into_boxed_slice(),
         }
     }
 
     /// Writes the true peaks, all channels together; returns whether any is above `ceiling`. `peaks` has
-    /// [`padded`] length, and begins [`DELAY`] samples before the frame.
-    pub fn process(&mut self, frame: &Frame, ceiling: f32, peaks: &mut [f32]) -> bool {
-        let length = frame.format().samples_per_channel();
-        // Samples below this have no true peak above the ceiling.
-        let threshold = ceiling / self.bound;
-        let mut any = false;
-        for (samples, channel) in self.samples.chunks_exact_mut(HISTORY + peaks.len()).zip(frame.channels()) {
+    /// [`padded`] length, and begins [`DELAY`] samples before the frame. Where a true peak is below the ceiling, or below
+    /// two others at most `hold` samples apart, one on either side, a sample's peak may stand for it.
+    pub fn process(&mut self, frame: &Frame, ceiling: f32, hold: usize, peaks: &mut [f32]) -> bool {
+        let (length, stride) = (frame.format().samples_per_channel(), stride(frame.format()));
+        for (samples, channel) in self.samples.chunks_exact_mut(stride).zip(frame.channels()) {
             samples[HISTORY..HISTORY + length].copy_from_slice(channel);
-            if kernels::peak(samples) > threshold {
-                if !any {
-                    peaks.fill(0.0);
-                    any = true;
-                }
-                kernels::accumulate_peaks(peaks, &samples[LONG - 1..]);
-                kernels::accumulate_true_peaks(peaks, samples, LONG, &self.long, threshold);
-                kernels::accumulate_true_peaks(peaks, &samples[LONG - SHORT..], SHORT, &self.short, threshold);
+        }
+        let any = kernels::peak(&self.samples) > ceiling / self.bound.of_peak();
+        if any {
+            peaks.fill(0.0);
+            for samples in self.samples.chunks_exact(stride) {
+                kernels::accumulate_peaks(peaks, &samples[LONG..]);
             }
+            self.find_hidden(&peaks[..length], hold);
+            for samples in self.samples.chunks_exact(stride) {
+                find_peaks_and_bends(&mut self.peaks_and_bends, samples);
+                let blocks = self.peaks_and_bends.windows(HISTORY / BLOCK + 1).zip(&self.hidden);
+                for (wanted, (reached, hidden)) in self.wanted.iter_mut().zip(blocks) {
+                    *wanted = self.bound.of_block(reached) > hidden.max(ceiling);
+                }
+                self.long.raise_peaks(peaks, &samples[1..], &self.wanted);
+                self.short.raise_peaks(peaks, &samples[1 + LONG - SHORT..], &self.wanted);
+            }
+        }
+        for samples in self.samples.chunks_exact_mut(stride) {
             samples.copy_within(length..length + HISTORY, 0);
         }
         any && kernels::peak(peaks) > ceiling
+    }
+
+    /// Finds below what a peak is hidden by others before and after it, from the peaks of the samples.
+    fn find_hidden(&mut self, peaks: &[f32], hold: usize) {
+        find_peaks(&mut self.highest, peaks);
+        let reach = (hold / BLOCK).max(1);
+        for (hidden, highest) in self.hidden.chunks_mut(reach).zip(self.highest.chunks(reach)) {
+            let (mut before, mut after) = (0.0, 0.0);
+            for (hidden, highest) in hidden.iter_mut().zip(highest) {
+                *hidden = before;
+                before = highest.max(before);
+            }
+            for (hidden, highest) in hidden.iter_mut().zip(highest).rev() {
+                *hidden = hidden.min(after);
+                after = highest.max(after);
+            }
+        }
     }
 
     pub fn reset(&mut self) {
@@ -104,17 +139,14 @@ impl TruePeakDetector {
     }
 }
 
-/// Samples per channel of a frame, up to a whole number of lanes.
+/// Samples per channel of a frame, up to a whole number of blocks.
 pub(super) fn padded(format: Format) -> usize {
-    format.samples_per_channel().next_multiple_of(kernels::LANES)
+    format.samples_per_channel().next_multiple_of(BLOCK)
 }
 
-/// Even part and odd part of a filter, which give its value and that of its mirror image.
-fn even_and_odd(taps: &[f64]) -> Vec<f32> {
-    let mirrored = taps.iter().zip(taps.iter().rev()).take(taps.len() / 2);
-    let even = mirrored.clone().map(|(a, b)| 0.5 * (a + b));
-    let odd = mirrored.map(|(a, b)| 0.5 * (a - b));
-    even.chain(odd).map(|part| part as f32).collect()
+/// Length of a channel in [`TruePeakDetector::samples`].
+fn stride(format: Format) -> usize {
+    HISTORY + padded(format) + 2
 }
 
 fn sinc(x: f64) -> f64 {
@@ -169,7 +201,7 @@ mod tests {
                     let t = std::f64::consts::TAU * (hz * (480 * block + i) as f64 + f64::from(phase) / 32.0);
                     *s = t.sin() as f32;
                 }
-                assert!(detector.process(&frame, 0.9, &mut peaks));
+                assert!(detector.process(&frame, 0.9, 0, &mut peaks));
             }
             let highest = peaks[..480].iter().fold(0.0f32, |a, b| a.max(*b));
             (min, max) = (min.min(highest), max.max(highest));
@@ -193,9 +225,10 @@ mod tests {
             let mut detector = TruePeakDetector::new(format);
             let mut peaks = vec![9.0; padded(format)];
             let mut frame = Frame::new(format);
-            assert!(!detector.process(&frame, 0.1, &mut peaks));
+            assert!(!detector.process(&frame, 0.1, 0, &mut peaks));
             frame.samples_mut()[480 * channel + at] = -2.0;
-            assert!(detector.process(&frame, 0.1, &mut peaks));
+            // So low a ceiling leaves nothing out.
+            assert!(detector.process(&frame, 1e-7, 0, &mut peaks));
             assert_eq!(peaks[at + DELAY], 2.0);
             let far = |i: usize| i.abs_diff(at + DELAY) > DELAY;
             assert!((0..480).all(|i| peaks[i] <= 2.0 && (peaks[i] == 0.0 || !far(i))));
@@ -217,13 +250,50 @@ mod tests {
             for (s, tap) in frame.samples_mut()[100..].iter_mut().zip(&taps) {
                 *s = tap.signum() as f32;
             }
-            assert!(!detector.process(&frame, 1.001 * detector.bound, &mut peaks));
+            assert!(!detector.process(&frame, 1.001 * detector.bound.of_peak(), 0, &mut peaks));
             detector.reset();
-            assert!(detector.process(&frame, 1.001, &mut peaks));
+            assert!(detector.process(&frame, 1.001, 0, &mut peaks));
             highest = peaks.iter().fold(highest, |a, b| a.max(*b));
-            assert!(highest < 1.001 * detector.bound);
+            assert!(highest < 1.001 * detector.bound.of_peak());
         }
-        let bound = TruePeakDetector::new(format).bound;
+        let bound = TruePeakDetector::new(format).bound.of_peak();
         assert!((highest / bound - 1.0).abs() < 1e-3, "{highest} and {bound}");
+    }
+
+    /// Tones of random level and frequency, clicks among them.
+    fn sounds(seed: u64) -> Vec<f32> {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let tones: Vec<[f32; 3]> =
+            (0..5).map(|_| [0.5 * random.f32(), random.f32().powi(4), 6.3 * random.f32()]).collect();
+        let tone = |i: usize| tones.iter().map(|[level, turn, start]| level * (turn * i as f32 + start).sin()).sum();
+        (0..4800).map(|i| if random.u32(..900) == 0 { 2.0 } else { tone(i) }).collect()
+    }
+
+    #[test]
+    fn what_is_left_out_is_below_the_ceiling_or_between_higher_peaks() {
+        let (ceiling, hold) = (0.2, 537);
+        let (mut left_out, mut blocks) = (0, 0);
+        for seed in 0..40 {
+            let sounds = sounds(seed);
+            let format = Format::mono(48_000).unwrap();
+            let run = |ceiling: f32, hold| -> Vec<f32> {
+                let (mut detector, mut peaks) = (TruePeakDetector::new(format), vec![0.0; 480]);
+                let mut frame = Frame::new(format);
+                let frames = sounds.chunks_exact(480).flat_map(|samples| {
+                    frame.samples_mut().copy_from_slice(samples);
+                    detector.process(&frame, ceiling, hold, &mut peaks);
+                    peaks.clone()
+                });
+                frames.collect()
+            };
+            let (all, some) = (run(1e-6, 0), run(ceiling, hold));
+            let held = |peaks: &[f32], end: usize| {
+                peaks[end.saturating_sub(hold - 1)..=end].iter().fold(ceiling, |max, peak| max.max(*peak))
+            };
+            assert!((0..4800).all(|end| held(&all, end) == held(&some, end)), "{seed}");
+            blocks += 600;
+            left_out += all.chunks(8).zip(some.chunks(8)).filter(|(all, some)| all != some).count();
+        }
+        assert!(2 * left_out > blocks, "{left_out} of {blocks}");
     }
 }

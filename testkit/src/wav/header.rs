@@ -23,15 +23,42 @@ pub struct Header {
     pub bytes: u16,
     /// Bits of them that count.
     pub bits: u16,
-    pub float: bool,
+    pub encoding: Encoding,
     /// Samples per channel that are really there.
     pub samples: u64,
+}
+
+/// Encoding of a sample.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Encoding {
+    Integer,
+    Float,
+    /// Logarithmic 8 bits of ITU-T G.711.
+    ALaw,
+    MuLaw,
+}
+
+impl Encoding {
+    fn from_tag(tag: u16) -> Option<Self> {
+        match tag {
+            1 => Some(Self::Integer),
+            3 => Some(Self::Float),
+            6 => Some(Self::ALaw),
+            7 => Some(Self::MuLaw),
+            _ => None,
+        }
+    }
 }
 
 impl std::fmt::Display for Header {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { sample_rate_hz, channels, bits, samples, .. } = *self;
-        let kind = if self.float { "float" } else { "integer" };
+        let kind = match self.encoding {
+            Encoding::Integer => "integer",
+            Encoding::Float => "float",
+            Encoding::ALaw => "A-law",
+            Encoding::MuLaw => "µ-law",
+        };
         let plural = if channels == 1 { "" } else { "s" };
         let seconds = samples as f64 / f64::from(sample_rate_hz);
         write!(f, "{seconds:.3} s, {sample_rate_hz} Hz, {channels} channel{plural}, {bits}-bit {kind}")
@@ -44,7 +71,9 @@ pub fn read(reader: &mut BufReader<File>, notes: &mut Vec<String>) -> Result<Hea
     let mut head = Vec::new();
     reader.by_ref().take(12).read_to_end(&mut head)?;
     let kind = file_kind(&head);
-    if !head.starts_with(b"RIFF") {
+    // RF64 (EBU Tech 3306) and BW64 (ITU-R BS.2088) have their sizes, of 64 bits, in a chunk of their own.
+    let wide = head.starts_with(b"RF64") || head.starts_with(b"BW64");
+    if !head.starts_with(b"RIFF") && !wide {
         return Err(format!("not a WAV file but {kind}").into());
     }
     match head.get(8..12) {
@@ -56,6 +85,7 @@ pub fn read(reader: &mut BufReader<File>, notes: &mut Vec<String>) -> Result<Hea
 
     let mut position = 12;
     let mut format = None;
+    let mut data_bytes = None;
     for _ in 0..MOST_CHUNKS {
         let mut chunk = [0; 8];
         if file_length.saturating_sub(position) < 8 {
@@ -70,6 +100,7 @@ pub fn read(reader: &mut BufReader<File>, notes: &mut Vec<String>) -> Result<Hea
                 let format: Format = format.ok_or("its samples come before their format (the fmt chunk)")?;
                 // Writers that cannot go back leave 0 or the largest number.
                 let most = u64::from(u32::MAX);
+                let promised = data_bytes.filter(|_| promised == most).unwrap_or(promised);
                 let unknown = promised == most || promised == 0 && (riff_end <= position || riff_end > most);
                 let length = if unknown { there } else { promised.min(there) };
                 return format.header(length, promised, unknown, notes);
@@ -80,6 +111,12 @@ pub fn read(reader: &mut BufReader<File>, notes: &mut Vec<String>) -> Result<Hea
                 return Err(what.into());
             }
             b"fmt " => format = Some(Format::read(reader, promised)?),
+            b"ds64" if wide && promised >= 16 => {
+                let mut sizes = [0; 16];
+                reader.read_exact(&mut sizes)?;
+                data_bytes = sizes[8..].first_chunk().map(|bytes| u64::from_le_bytes(*bytes));
+                reader.seek_relative((promised - 16) as i64)?;
+            }
             _ => reader.seek_relative(promised as i64)?,
         }
         position += promised;
@@ -105,7 +142,7 @@ struct Format {
     channels: u16,
     block: u16,
     bits: u16,
-    float: bool,
+    encoding: Encoding,
 }
 
 impl Format {
@@ -130,17 +167,17 @@ impl Format {
             // How many bits are valid; 0 in files that leave it out.
             bits = if le16(&body[18..]) > 0 { le16(&body[18..]) } else { bits };
         }
-        if ![1, 3].contains(&tag) {
-            let name = encoding_name(tag);
-            return Err(format!("{name}: only PCM is read, integers of 8 to 32 bits and floats of 32").into());
-        }
+        let Some(encoding) = Encoding::from_tag(tag) else {
+            let read = "only PCM is read, integers of 8 to 32 bits, floats of 32 and 64, A-law and µ-law";
+            return Err(format!("{}: {read}", encoding_name(tag)).into());
+        };
         let sample_rate_hz = le32(&body[4..]);
-        Ok(Self { sample_rate_hz, channels: le16(&body[2..]), block: le16(&body[12..]), bits, float: tag == 3 })
+        Ok(Self { sample_rate_hz, channels: le16(&body[2..]), block: le16(&body[12..]), bits, encoding })
     }
 
     /// The header of `length` bytes of samples, where the file promised others.
     fn header(self, length: u64, promised: u64, unknown: bool, notes: &mut Vec<String>) -> Result<Header> {
-        let Self { sample_rate_hz, channels, block, bits, float } = self;
+        let Self { sample_rate_hz, channels, block, bits, encoding } = self;
         if !(1..=8).contains(&channels) {
             return Err(format!("{channels} channels: only 1 to 8 are read").into());
         }
@@ -152,10 +189,16 @@ impl Format {
             let what = format!("{bits} bits in each of {channels} channels do not fit its blocks of {block} bytes");
             return Err(format!("contradicts itself: {what}").into());
         }
-        match (float, bytes, bits) {
-            (true, 4, 32) | (false, 1..=4, _) => {}
-            (true, ..) => return Err(format!("{bits}-bit floats: only those of 32 bits are read").into()),
-            (false, ..) => return Err(format!("{bits}-bit integers: only those of up to 32 bits are read").into()),
+        match (encoding, bytes, bits) {
+            (Encoding::Float, 4, 32) | (Encoding::Float, 8, 64) | (Encoding::Integer, 1..=4, _) => {}
+            (Encoding::ALaw | Encoding::MuLaw, 1, 8) => {}
+            (Encoding::Float, ..) => {
+                return Err(format!("{bits}-bit floats: only those of 32 and 64 bits are read").into());
+            }
+            (Encoding::Integer, ..) => {
+                return Err(format!("{bits}-bit integers: only those of up to 32 bits are read").into());
+            }
+            _ => return Err(format!("{bits}-bit G.711: only 8 bits are read").into()),
         }
         let samples = length / u64::from(block);
         if samples == 0 && promised > 0 {
@@ -166,7 +209,7 @@ impl Format {
         } else if !length.is_multiple_of(block.into()) {
             notes.push(format!("the last {} bytes make no sample", length % u64::from(block)));
         }
-        Ok(Header { sample_rate_hz, channels: channels.into(), bytes, bits, float, samples })
+        Ok(Header { sample_rate_hz, channels: channels.into(), bytes, bits, encoding, samples })
     }
 }
 
@@ -174,8 +217,6 @@ fn encoding_name(tag: u16) -> String {
     let name = match tag {
         0x0000 => "an unknown encoding",
         0x0002 => "Microsoft ADPCM",
-        0x0006 => "A-law",
-        0x0007 => "µ-law",
         0x0011 => "IMA ADPCM",
         0x0031 => "GSM 6.10",
         0x0050 => "MPEG audio",

@@ -1,12 +1,12 @@
 //! Samples of a WAV file, a block at a time: memory does not grow with the file.
 
 use std::fs::File;
-use std::io::{BufReader, Seek, SeekFrom};
+use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use hound::{Sample, SampleFormat};
 
-use super::header::{self, Header, Result};
+use super::header::{self, Encoding, Header, Result};
 
 /// Samples per channel that are read at a time.
 const BLOCK: u64 = 4096;
@@ -63,22 +63,47 @@ impl WavReader {
     /// # Errors
     /// Those of reading the file.
     pub fn next_block(&mut self) -> Result<&[f32]> {
-        let Header { bytes, bits, float, channels, .. } = self.header;
+        let Header { bytes, bits, encoding, channels, .. } = self.header;
         let length = self.left.min(BLOCK * channels as u64);
         // Narrower integers stand in the upper bits of their bytes.
         let bits = if bits == 24 { 24 } else { 8 * bytes };
         let scale = 0.5f32.powi(i32::from(bits) - 1);
         self.block.clear();
         for _ in 0..length {
-            let sample = match float {
-                true => f32::read(&mut self.reader, SampleFormat::Float, bytes, bits),
-                false => i32::read(&mut self.reader, SampleFormat::Int, bytes, bits).map(|s| s as f32 * scale),
+            let sample = match encoding {
+                Encoding::Integer => i32::read(&mut self.reader, SampleFormat::Int, bytes, bits)? as f32 * scale,
+                Encoding::Float if bytes == 8 => f64::from_le_bytes(read_bytes(&mut self.reader)?) as f32,
+                Encoding::Float => f32::read(&mut self.reader, SampleFormat::Float, bytes, bits)?,
+                Encoding::ALaw => expand_a_law(read_bytes::<1>(&mut self.reader)?[0]),
+                Encoding::MuLaw => expand_mu_law(read_bytes::<1>(&mut self.reader)?[0]),
             };
-            self.block.push(sample?);
+            self.block.push(sample);
         }
         self.left -= length;
         Ok(&self.block)
     }
+}
+
+fn read_bytes<const N: usize>(reader: &mut impl Read) -> std::io::Result<[u8; N]> {
+    let mut bytes = [0; N];
+    reader.read_exact(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// A-law of ITU-T G.711: sign, segment and step, every other bit inverted. 13 bits of full scale 1.
+fn expand_a_law(code: u8) -> f32 {
+    let code = code ^ 0x55;
+    let (segment, step) = (code >> 4 & 7, f32::from(code & 15) + 0.5);
+    let magnitude = if segment == 0 { step } else { (step + 16.0) * f32::from(1u8 << (segment - 1)) };
+    magnitude * if code & 0x80 == 0 { -1.0 } else { 1.0 } / 2048.0
+}
+
+/// µ-law of ITU-T G.711: sign, segment and step, all inverted. 14 bits of full scale 1.
+fn expand_mu_law(code: u8) -> f32 {
+    let code = !code;
+    let (segment, step) = (code >> 4 & 7, f32::from(code & 15) + 16.5);
+    let magnitude = step * f32::from(1u8 << segment) - 16.5;
+    magnitude * if code & 0x80 == 0 { 1.0 } else { -1.0 } / 4096.0
 }
 
 /// Whether 24-bit samples in 4 bytes stand in the lower ones. The standard wants them in the upper; many files do not
@@ -139,6 +164,17 @@ mod tests {
             assert_eq!((wav.header.sample_rate_hz, wav.header.channels, wav.header.samples), (44_100, 3, 3000));
             assert!(wav.samples.iter().zip(&sound).all(|(a, b)| (a - b).abs() <= rounding), "{bits} bits");
             assert_eq!(wav.planar()[2][5], wav.samples[17]);
+        }
+    }
+
+    #[test]
+    fn g_711_is_expanded_as_its_tables_say() {
+        // Tables 1 and 2 of G.711, in 16 bits, as other readers give them.
+        for (code, wanted) in [(0xd5, 8), (0x55, -8), (0xaa, 32_256), (0x2a, -32_256), (0x80, 5504), (0x91, 2624)] {
+            assert_eq!(expand_a_law(code) * 32_768.0, wanted as f32, "A-law {code:#x}");
+        }
+        for (code, wanted) in [(0xff, 0), (0x7f, 0), (0x80, 32_124), (0x00, -32_124), (0xef, 132), (0x9a, 10_876)] {
+            assert_eq!(expand_mu_law(code) * 32_768.0, wanted as f32, "µ-law {code:#x}");
         }
     }
 

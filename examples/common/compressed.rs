@@ -1,0 +1,152 @@
+//! Compressed sound in: FLAC, MP3 and Ogg Vorbis, decoded by symphonia.
+
+use std::error::Error;
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use symphonia::core::codecs::audio::AudioDecoder;
+use symphonia::core::errors::Error as DecodeError;
+use symphonia::core::formats::probe::Hint;
+use symphonia::core::formats::{FormatReader, TrackType};
+use symphonia::core::io::MediaSourceStream;
+use voxframe_testkit::wav::{Encoding, Header};
+
+type Result<T = ()> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
+
+/// A compressed file being read.
+pub struct CompressedReader {
+    header: Header,
+    notes: Vec<String>,
+    stream: Stream,
+    /// Samples, all channels together, that are not read yet.
+    left: u64,
+}
+
+impl CompressedReader {
+    /// Opens a file, and decodes it once, so that its length is known and nothing comes as a surprise. `None` for a
+    /// file of another kind.
+    ///
+    /// # Errors
+    /// What is wrong with it, without its name.
+    pub fn open(path: &Path) -> Result<Option<Self>> {
+        if !path.metadata()?.is_file() || !is_compressed(path)? {
+            return Ok(None);
+        }
+        let mut stream = Stream::open(path)?;
+        let mut frames = 0;
+        let mut spec = None;
+        while let Some(block) = stream.next_block()? {
+            if *spec.get_or_insert(block.spec) != block.spec {
+                return Err("its rate or its number of channels changes".into());
+            }
+            frames += block.frames;
+        }
+        let (sample_rate_hz, channels) = spec.ok_or("no sound in it")?;
+        if !(1..=8).contains(&channels) {
+            return Err(format!("{channels} channels: only 1 to 8 are read").into());
+        }
+        if !(8_000..=192_000).contains(&sample_rate_hz) {
+            return Err(format!("sample rate {sample_rate_hz} Hz: only 8000 to 192000 are read").into());
+        }
+        let notes = match stream.damaged {
+            0 => vec![],
+            damaged => vec![format!("{damaged} packets are damaged, and left out")],
+        };
+        // What is no integer has more than 16 bits.
+        let (bytes, bits, encoding) = match stream.bits {
+            Some(bits) => (bits.div_ceil(8) as u16, bits as u16, Encoding::Integer),
+            None => (4, 32, Encoding::Float),
+        };
+        let header = Header { sample_rate_hz, channels, bytes, bits, encoding, samples: frames };
+        let left = frames * channels as u64;
+        Ok(Some(Self { header, notes, stream: Stream::open(path)?, left }))
+    }
+
+    pub fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// What is wrong with the file, and did not keep it from being read.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// Samples, all channels together, that are not read yet.
+    pub fn left(&self) -> u64 {
+        self.left
+    }
+
+    /// The next samples, interleaved; none at the end.
+    ///
+    /// # Errors
+    /// Those of reading the file.
+    pub fn next_block(&mut self) -> Result<&[f32]> {
+        if self.stream.next_block()?.is_none() {
+            self.stream.samples.clear();
+        }
+        self.left = self.left.saturating_sub(self.stream.samples.len() as u64);
+        Ok(&self.stream.samples)
+    }
+}
+
+/// Whether a file begins as one of those that are decoded here.
+fn is_compressed(path: &Path) -> Result<bool> {
+    let mut head = Vec::new();
+    File::open(path)?.take(64).read_to_end(&mut head)?;
+    let vorbis = head.starts_with(b"OggS") && head.windows(7).any(|bytes| bytes == b"\x01vorbis");
+    // Frames of MPEG audio, layer III, begin with eleven bits set.
+    let mp3 = head.starts_with(b"ID3") || head.len() > 2 && head[0] == 0xff && head[1] & 0xe6 == 0xe2;
+    Ok(head.starts_with(b"fLaC") || vorbis || mp3)
+}
+
+/// Decoded samples of a packet.
+struct Block {
+    /// Rate in Hz and number of channels.
+    spec: (u32, usize),
+    frames: u64,
+}
+
+struct Stream {
+    reader: Box<dyn FormatReader>,
+    decoder: Box<dyn AudioDecoder>,
+    track: u32,
+    /// Bits of a sample that is an integer.
+    bits: Option<u32>,
+    samples: Vec<f32>,
+    damaged: u64,
+}
+
+impl Stream {
+    fn open(path: &Path) -> Result<Self> {
+        let source = MediaSourceStream::new(Box::new(File::open(path)?), Default::default());
+        let (options, metadata) = Default::default();
+        let reader = symphonia::default::get_probe().probe(&Hint::new(), source, options, metadata)?;
+        let track = reader.default_track(TrackType::Audio).ok_or("no sound in it")?;
+        let parameters = track.codec_params.as_ref().and_then(|codec| codec.audio()).ok_or("no sound in it")?;
+        let decoder = symphonia::default::get_codecs().make_audio_decoder(parameters, &Default::default())?;
+        let (track, bits) = (track.id, parameters.bits_per_sample);
+        Ok(Self { track, bits, decoder, reader, samples: Vec::new(), damaged: 0 })
+    }
+
+    /// Decodes the next packet with sound.
+    fn next_block(&mut self) -> Result<Option<Block>> {
+        loop {
+            let Some(packet) = self.reader.next_packet()? else { return Ok(None) };
+            if packet.track_id != self.track {
+                continue;
+            }
+            match self.decoder.decode(&packet) {
+                Ok(sound) if sound.is_empty() => {}
+                Ok(sound) => {
+                    self.samples.resize(sound.samples_interleaved(), 0.0);
+                    sound.copy_to_slice_interleaved(&mut self.samples);
+                    let spec = (sound.spec().rate(), sound.spec().channels().count());
+                    return Ok(Some(Block { spec, frames: sound.frames() as u64 }));
+                }
+                Err(DecodeError::DecodeError(_)) => self.damaged += 1,
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}
