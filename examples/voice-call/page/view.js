@@ -115,7 +115,7 @@ export function showDecisions(all) {
 /** A line in the log. */
 export function log(text) {
   const time = new Date().toLocaleTimeString();
-  $("log").prepend(element("li", { textContent: `${time} ${text}` }));
+  $("log").prepend(element("p", { textContent: `${time} ${text}` }));
   while ($("log").children.length > 50) $("log").lastChild.remove();
 }
 
