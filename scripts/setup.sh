@@ -2,8 +2,9 @@
 # Makes this machine able to build and test the crate: a C compiler, cmake, make and a recent cargo.
 # Installs only what is missing, with apt-get, dnf, pacman, apk or brew, and rustup.
 #
-# usage: scripts/setup.sh [--ci]
-#   --ci   also rustfmt, clippy, opus-tools, ffmpeg and, on Linux, valgrind, which the checks and some tests use
+# usage: scripts/setup.sh [--ci] [--call]
+#   --ci     also rustfmt, clippy, opus-tools, ffmpeg and, on Linux, valgrind, which the checks and some tests use
+#   --call   also chromium, coturn, redis-server, and node with playwright-core, which examples/voice-call/test.sh uses
 set -eu
 CDPATH='' cd -- "$(dirname -- "$0")/.."
 
@@ -16,11 +17,13 @@ die() { echo "setup: error: $*" >&2; exit 1; }
 have() { command -v "$1" >/dev/null 2>&1; }
 
 ci=no
+call=no
 for arg; do
     case $arg in
         --ci) ci=yes ;;
+        --call) call=yes ;;
         -h | --help) sed -n '2,/^set /{ /^#/s/^# \{0,1\}//p; }' scripts/setup.sh; exit 0 ;;
-        *) die "unknown argument '$arg' (usage: scripts/setup.sh [--ci])" ;;
+        *) die "unknown argument '$arg' (usage: scripts/setup.sh [--ci] [--call])" ;;
     esac
 done
 
@@ -66,6 +69,9 @@ package() {
         curl:*) echo curl ca-certificates ;;
         opus-tools:*) echo opus-tools ;;
         ffmpeg:dnf) echo ffmpeg-free ;;
+        node:apt-get | node:apk | node:dnf | node:pacman) echo nodejs npm ;;
+        redis-server:apt-get) echo redis-server ;;
+        redis-server:*) echo redis ;;
         clippy:apt-get | clippy:apk) echo rust-clippy ;;
         rustfmt:pacman | clippy:pacman | rustfmt:brew | clippy:brew) echo rust ;;
         *) echo "$1" ;;
@@ -113,6 +119,9 @@ works() {
             have cc && printf '#include <stdio.h>\nint main(void) { return puts("") < 0; }\n' >"$tmp/t.c" \
                 && cc "$tmp/t.c" -o "$tmp/t" >/dev/null 2>&1 ;;
         opus-tools) have opusdec && have opusinfo ;;
+        node) have node && have npm ;;
+        coturn) have turnserver ;;
+        chromium) have chromium || have chromium-browser ;;
         *) have "$1" ;;
     esac
 }
@@ -120,6 +129,7 @@ works() {
 wanted="cc cmake make"
 [ $ci = no ] || wanted="$wanted opus-tools ffmpeg"
 if [ $ci = yes ] && [ "$(uname -s)" = Linux ]; then wanted="$wanted valgrind"; fi
+[ $call = no ] || wanted="$wanted chromium coturn redis-server node"
 missing=
 for arg in $wanted; do works "$arg" || missing="$missing $arg"; done
 if [ -n "$missing" ]; then
@@ -217,6 +227,16 @@ if [ $ci = yes ]; then
             # shellcheck disable=SC2086  # a list
             install_tools $missing
         fi
+    fi
+fi
+
+if [ $call = yes ]; then
+    folder=examples/voice-call/target/node
+    if [ ! -d "$folder/node_modules/playwright-core" ]; then
+        say "installing playwright-core into $folder (npm)"
+        # It drives the browser of the system, and fetches none.
+        quiet as_user npm install --prefix "$folder" --no-save --no-audit --no-fund playwright-core@1 \
+            || die "cannot install playwright-core: $(cause)"
     fi
 fi
 
