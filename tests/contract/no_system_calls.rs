@@ -6,7 +6,7 @@
 use std::process::Command;
 
 use voxframe::device::packet_queue;
-use voxframe::{Capture, Format, Frame, Gain, Live, Packet, Playout, Processor, Source, Stage};
+use voxframe::{Capture, Format, Frame, Gain, Live, Packet, Playout, Processor, Stage};
 use voxframe_testkit::random::noise;
 use voxframe_testkit::system_calls::{exit, forbid, say};
 
@@ -127,7 +127,7 @@ fn queue() -> Work {
 
 #[cfg(feature = "opus")]
 fn jitter_buffer() -> Work {
-    use voxframe::{JitterBuffer, OpusEncode};
+    use voxframe::{JitterBuffer, OpusEncode, Source};
     let format = Format::mono(48_000).unwrap();
     let mut encoder = OpusEncode::voip().prepare(format).unwrap();
     let (mut frame, sound) = (Frame::new(format), noise(4, 5000, 0.5));
