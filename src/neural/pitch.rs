@@ -285,7 +285,7 @@ fn best_lag(signal: &[f32; HALF], quarter: &[f32; QUARTER], energies: &Energies)
     let fine = &mut fine[..LAGS / 2];
     if candidates[0] == 0 {
         // The first five of them are two more than are near.
-        fine[3..(2 * candidates[1]).saturating_sub(2).max(3).min(5)].fill(0.0);
+        fine[3..(2 * candidates[1]).saturating_sub(2).clamp(3, 5)].fill(0.0);
     }
     let nearby = |candidate: usize| (2 * candidate).saturating_sub(2)..(2 * candidate + 3).min(LAGS / 2);
     let [near, far] = candidates.map(nearby);

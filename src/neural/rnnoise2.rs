@@ -10,4 +10,5 @@ mod network;
 mod suppressor;
 mod weights;
 
+pub use network::Ahead;
 pub use suppressor::RnNoise2;

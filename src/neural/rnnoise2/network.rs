@@ -11,20 +11,23 @@ pub(super) struct State {
     features: [[f32; FEATURES]; CONV_FRAMES],
     conv1: [[u8; CONV1]; CONV_FRAMES],
     grus: [[f32; STATE]; 3],
-    /// Products of the first states, computed ahead. One more would cost a stream 5 kB.
-    products: [StateProduct; 2],
+}
+
+/// What the network computed ahead of the next frame. It belongs to its state: both begin anew together.
+#[derive(Clone, Debug)]
+pub struct Ahead([StateProduct; 3]);
+
+impl Ahead {
+    /// At the start of a stream.
+    pub const START: Self = Self([StateProduct::ZERO; 3]);
 }
 
 impl State {
-    pub const ZERO: Self = Self {
-        features: [[0.0; FEATURES]; CONV_FRAMES],
-        conv1: [[127; CONV1]; CONV_FRAMES],
-        grus: [[0.0; STATE]; 3],
-        products: [StateProduct::ZERO; 2],
-    };
+    pub const ZERO: Self =
+        Self { features: [[0.0; FEATURES]; CONV_FRAMES], conv1: [[127; CONV1]; CONV_FRAMES], grus: [[0.0; STATE]; 3] };
 
     /// Gains of the bands, 0 to 1, and the speech probability.
-    pub fn run(&mut self, weights: &Weights, features: &[f32; FEATURES]) -> (Bands, f32) {
+    pub fn run(&mut self, weights: &Weights, features: &[f32; FEATURES], ahead: &mut Ahead) -> (Bands, f32) {
         push(&mut self.features, *features);
         let (mut conv1, mut bytes) = ([0.0; CONV1], [0; CONV1]);
         weights.conv1.run(&mut conv1, self.features.as_flattened());
@@ -35,9 +38,9 @@ impl State {
         let mut outputs = [[0.0; STATE]; 4];
         weights.conv2.run_bytes(&mut outputs[0], self.conv1.as_flattened());
         kernels::tanh(&mut outputs[0]);
-        let mut products = self.products.iter_mut();
-        for (index, (gru, state)) in weights.grus.iter().zip(&mut self.grus).enumerate() {
-            gru.step(state, &outputs[index], products.next());
+        let grus = weights.grus.iter().zip(&mut self.grus).zip(&mut ahead.0);
+        for (index, ((gru, state), product)) in grus.enumerate() {
+            gru.step(state, &outputs[index], product);
             outputs[index + 1] = *state;
         }
 

@@ -1,7 +1,7 @@
 //! RNNoise 0.2 for one stream: features, network, pitch filter, gains.
 
 use super::features::{BANDS, Bands, Layout, cosines, features};
-use super::network::State as NetworkState;
+use super::network::{Ahead, State as NetworkState};
 use super::weights::{Weights, weights};
 use crate::neural::analyser::Analysis;
 use crate::neural::bands::{AnalysisProducts, BandAnalysis};
@@ -43,6 +43,7 @@ impl RnNoise2 {
         last: &Analysis,
         newest: &Analysis,
         newest_products: &AnalysisProducts,
+        ahead: &mut Ahead,
         output: &mut Spectrum,
     ) -> f32 {
         let state = &mut self.state;
@@ -51,7 +52,7 @@ impl RnNoise2 {
             *output = *last.spectrum();
             return 0.0;
         };
-        let (network_gains, probability) = state.network.run(self.weights, &features);
+        let (network_gains, probability) = state.network.run(self.weights, &features, ahead);
         let mut gains = network_gains;
         for (band, (gain, last)) in gains.iter_mut().zip(&mut state.gains).enumerate() {
             *gain = gain.max(GAIN_DECAY * *last);
@@ -62,7 +63,7 @@ impl RnNoise2 {
         probability
     }
 
-    /// Returns to the start of a stream. Realtime safe.
+    /// Returns to the start of a stream, where `Ahead` must begin anew, too. Realtime safe.
     pub fn reset(&mut self) {
         self.state = State::START;
     }
@@ -80,6 +81,7 @@ mod tests {
         analyser: Analyser,
         rnnoise: RnNoise2,
         synthesis: Synthesis,
+        ahead: Ahead,
         /// Of the last frame and the one before.
         analyses: [Analysis; 2],
     }
@@ -90,6 +92,7 @@ mod tests {
                 analyser: Analyser::START,
                 rnnoise: RnNoise2::new(),
                 synthesis: Synthesis::START,
+                ahead: Ahead::START,
                 analyses: [Analysis::SILENCE; 2],
             }
         }
@@ -100,7 +103,8 @@ mod tests {
             let [newest, last] = &mut self.analyses;
             self.analyser.analyse(&input.map(|sample| sample * 32_768.0), newest);
             let mut spectrum = *Analysis::SILENCE.spectrum();
-            let probability = self.rnnoise.process(last, newest, &AnalysisProducts::new(newest), &mut spectrum);
+            let probability =
+                self.rnnoise.process(last, newest, &AnalysisProducts::new(newest), &mut self.ahead, &mut spectrum);
             let mut output = [0.0; FRAME];
             self.synthesis.synthesise(&mut spectrum, &mut output);
             (output.map(|sample| sample / 32_768.0), probability)

@@ -121,7 +121,7 @@ pub(super) struct Gru {
 
 /// What a state gives to the update gate, the reset gate and the candidate, where it was computed ahead.
 #[derive(Clone, Debug)]
-pub(super) struct StateProduct {
+pub struct StateProduct {
     sums: [[f32; STATE]; 3],
     is_ahead: bool,
 }
@@ -133,20 +133,17 @@ impl StateProduct {
 impl Gru {
     /// Moves `state` on by one input.
     ///
-    /// The weights of all layers are more than most caches hold. So where there is memory for the product, the matrix of the
-    /// state is used twice in every other step, for the state before and for the one after: the next step finds its product
-    /// ready.
-    pub fn step(&self, state: &mut [f32; STATE], input: &[f32; STATE], product: Option<&mut StateProduct>) {
-        let mut once = StateProduct::ZERO;
-        let keeps = product.is_some();
-        let StateProduct { sums, is_ahead } = product.unwrap_or(&mut once);
+    /// The weights of all layers are more than most caches hold. So the matrix of the state is used twice in every other
+    /// step, for the state before and for the one after: the next step finds its product ready.
+    pub fn step(&self, state: &mut [f32; STATE], input: &[f32; STATE], product: &mut StateProduct) {
+        let StateProduct { sums, is_ahead } = product;
         let mut from_input = [[0.0; STATE]; 3];
         if !*is_ahead {
             self.multiply_state(sums, state);
         }
         self.input.run(from_input.as_flattened_mut(), input);
         kernels::gru_step(state, from_input.as_flattened(), sums.as_flattened());
-        *is_ahead = keeps && !*is_ahead;
+        *is_ahead = !*is_ahead;
         if *is_ahead {
             self.multiply_state(sums, state);
         }

@@ -13,6 +13,7 @@ use crate::dsp::weighted_power::WeightedPower;
 use crate::neural::stft::Spectrum;
 
 /// Largest gain of the median of three networks: two that add up to more than the input are wrong.
+#[cfg(feature = "hush")]
 const MAX_GAIN: f32 = 1.2;
 
 /// Power of a spectrum below which it is digital silence, which teaches nothing; at the scale of 16-bit PCM.
@@ -45,6 +46,7 @@ kernels! {
     }
 
     /// Weighted mean of two spectra.
+    #[cfg(feature = "hush")]
     fn weighted_mean(mean: &mut Spectrum, spectra: [&Spectrum; 2], weights: [f32; 2]) {
         for ((mean, a), b) in mean.iter_mut().zip(spectra[0]).zip(spectra[1]) {
             mean.re = a.re * weights[0] + b.re * weights[1];
@@ -53,6 +55,7 @@ kernels! {
     }
 
     /// Mixes `share` of the median of three gains into a spectrum; the first counts `makeup` times.
+    #[cfg(feature = "hush")]
     fn blend_median(spectrum: &mut Spectrum, input: &Spectrum, others: [&Spectrum; 3], makeup: f32, share: f32) {
         let powers = |bin: usize| others.map(|other| other[bin].re * other[bin].re + other[bin].im * other[bin].im);
         for (bin, (value, input)) in spectrum.iter_mut().zip(input).enumerate() {

@@ -15,8 +15,8 @@ use crate::dsp::kernels;
 use crate::neural::analyser::{Analyser, Analysis};
 use crate::neural::bands::AnalysisProducts;
 use crate::neural::rnnoise::RnNoise;
-use crate::neural::rnnoise2::RnNoise2;
-use crate::neural::stft::{BINS, FRAME, Spectrum, Synthesis};
+use crate::neural::rnnoise2::{Ahead, RnNoise2};
+use crate::neural::stft::{BINS, FRAME, Spectrum, Synthesis, stft};
 
 /// Samples of a block: 10 ms at 48 kHz.
 pub(super) const BLOCK: usize = FRAME;
@@ -54,6 +54,8 @@ struct State {
     analyses: [Analysis; 2],
     newest: usize,
     waiting: Waiting,
+    /// What RNNoise 0.2 computed ahead.
+    ahead: Ahead,
     noise: NoiseFloor,
     standard: Guard,
     #[cfg(feature = "hush")]
@@ -93,6 +95,7 @@ impl State {
                 hush: HushOutput::SILENCE,
                 speech_probability: 0.0,
             },
+            ahead: Ahead::START,
             noise: NoiseFloor::START,
             standard: Guard::START,
             #[cfg(feature = "hush")]
@@ -108,6 +111,8 @@ impl State {
 impl Suppressor {
     /// Suppressor at the start of a stream. Allocates.
     pub fn new(engine: Engine) -> Self {
+        // Planned now, not in the first frame.
+        stft();
         Self {
             engine,
             first: RnNoise::new(),
@@ -125,6 +130,7 @@ impl Suppressor {
         }
         if engine != Engine::Light && self.is_light_alone() {
             self.second.reset();
+            self.state.ahead = Ahead::START;
             self.state.standard = Guard::START;
         }
         #[cfg(feature = "hush")]
@@ -184,7 +190,7 @@ impl Suppressor {
         let [newest, last] = [state.newest, 1 - state.newest].map(|index| &state.analyses[index]);
         let waiting = &state.waiting;
         // RNNoise 0.2 hears far more of a voice than 0.1, a whisper too, and takes less noise for one.
-        let probability = self.second.process(last, newest, products, output);
+        let probability = self.second.process(last, newest, products, &mut state.ahead, output);
         let silent = is_silent(waiting.power);
         let heard = Heard {
             input: waiting.power,
