@@ -2,6 +2,7 @@
 #![cfg(all(feature = "resample", feature = "denoise", feature = "hush", feature = "opus"))]
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use voxframe::call::{Adaptation, Call, ConnectionReport, Device, DeviceCapability, OpenCall, ProfileKind};
@@ -11,6 +12,12 @@ use voxframe_testkit::wav::fixture;
 
 #[global_allocator]
 static ALLOCATOR: CountingAllocator = CountingAllocator;
+
+/// A call watches how long its frames take, so one at a time has the machine.
+fn alone() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 fn open(capability: DeviceCapability) -> OpenCall {
     let adaptation = Adaptation { capability, ..Adaptation::default() };
@@ -28,6 +35,7 @@ fn report(second: u64, loss: f32, round_trip_time_ms: f32) -> ConnectionReport {
 
 #[test]
 fn neither_audio_thread_allocates_while_profile_volume_and_encoder_change() {
+    let _turn = alone();
     let (mut microphone, mut loudspeaker, mut network, mut controls) = open(DeviceCapability::High);
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
@@ -37,6 +45,7 @@ fn neither_audio_thread_allocates_while_profile_volume_and_encoder_change() {
             let mut count = 0;
             while !done.load(Ordering::Relaxed) {
                 count += allocations(|| microphone.callback(&buffer).unwrap());
+                std::thread::sleep(Duration::from_millis(1));
             }
             count
         });
@@ -45,6 +54,7 @@ fn neither_audio_thread_allocates_while_profile_volume_and_encoder_change() {
             let mut count = 0;
             while !done.load(Ordering::Relaxed) {
                 count += allocations(|| loudspeaker.callback(&mut buffer).unwrap());
+                std::thread::sleep(Duration::from_millis(1));
             }
             count
         });
@@ -75,6 +85,7 @@ fn neither_audio_thread_allocates_while_profile_volume_and_encoder_change() {
 
 #[test]
 fn what_is_spoken_is_heard_and_profile_and_encoder_follow_the_network() {
+    let _turn = alone();
     let (mut microphone, mut loudspeaker, mut network, mut controls) = open(DeviceCapability::High);
     let speech: Vec<f32> = fixture("speech_stereo_44100.wav").remove(0);
     let mut seen = Vec::new();
