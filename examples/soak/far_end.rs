@@ -78,7 +78,7 @@ impl FarEnd {
         self.longest_delay_ms = self.longest_delay_ms.max(delay_ms);
         self.ticks += 1;
 
-        let limit_ms = self.controls.jitter_buffer.settings().max_delay_ms as f32 + SPARE_MS;
+        let limit_ms = self.controls.jitter_buffer.settings().max_delay_ms + SPARE_MS;
         if delay_ms <= limit_ms {
             self.long_delay_since_ms = None;
         } else if now_ms - self.long_delay_since_ms.get_or_insert(now_ms).max(settled_ms) > PATIENCE_MS {

@@ -13,7 +13,7 @@ mod near_end;
 mod network;
 mod picture;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -83,7 +83,7 @@ fn run(args: &Args) -> Result {
 }
 
 /// The first channel of a recording at 48 kHz.
-fn read(path: &PathBuf) -> Result<Vec<f32>> {
+fn read(path: &Path) -> Result<Vec<f32>> {
     let mut input = SoundInput::open(path)?;
     let mut capture = input.capture()?;
     let (mut samples, length) = (Vec::new(), input.samples_at(48_000) as usize);

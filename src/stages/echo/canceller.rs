@@ -389,6 +389,7 @@ impl Canceller {
         let left = &powers.left;
         if self.doubt > 0 {
             self.residual.doubt(left);
+            self.suppressor.doubt();
         }
         if !self.located {
             self.near_end.doubt();

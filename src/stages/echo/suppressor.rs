@@ -76,10 +76,15 @@ impl Suppressor {
         &self.gains
     }
 
-    /// Whether there seems to be no near end: by the power, because the network takes a loudspeaker that is driven hard for
-    /// a near end at times, which the residual echo estimates well.
+    /// Whether there seems to be no near end: by the power that is left, which a loudspeaker that is driven hard deceives
+    /// less than the network, or where the network is sure of it.
     pub fn is_alone(&self) -> bool {
-        self.surplus < 0.3
+        self.surplus < 0.3 || self.near < 0.1
+    }
+
+    /// Takes what comes for the far end alone.
+    pub fn doubt(&mut self) {
+        self.surplus = 0.0;
     }
 
     /// Certainty that more is left than residual echo and noise, over a few bands.
