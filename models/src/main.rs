@@ -12,6 +12,7 @@ mod atomic {
     pub use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 }
 
+#[allow(dead_code, reason = "the model makes single attempts of what `read` repeats")]
 #[path = "../../src/dsp/sample_ring.rs"]
 mod sample_ring;
 
