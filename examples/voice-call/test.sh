@@ -3,7 +3,7 @@
 # TURN and through the server, a bad network, a server that dies, two servers with one Redis. Some six minutes, and the build.
 #
 # usage: examples/voice-call/test.sh [PART...]
-#   PART   some of: unit direct relay server switches degraded restart native shared errors phone (default: all)
+#   PART   some of (switches and degraded go on with the call of server): unit direct relay server switches degraded restart native shared errors phone (default: all)
 #
 # Needs chromium, coturn, redis-server and node with playwright-core: scripts/setup.sh --call. What is missing is said,
 # and left out. For DNSMOS: a Python with scripts/score/requirements.txt, as $VOICE_CALL_PYTHON or target/score/bin/python.
@@ -21,6 +21,7 @@ trap 'for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || true; done' EXIT
 
 have() { command -v "$1" >/dev/null 2>&1; }
 wants() { [[ " $parts " == *" $1 "* ]]; }
+if ! wants server && { wants switches || wants degraded; }; then parts="server $parts"; fi
 failed=0
 
 cargo build --release --quiet
