@@ -10,7 +10,7 @@ use symphonia::core::errors::Error as DecodeError;
 use symphonia::core::formats::probe::Hint;
 use symphonia::core::formats::{FormatReader, TrackType};
 use symphonia::core::io::MediaSourceStream;
-use voxframe_testkit::wav::{Encoding, Header};
+use voxframe_testkit::wav::{Encoding, Header, check_readable};
 
 type Result<T = ()> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
@@ -43,12 +43,7 @@ impl CompressedReader {
             frames += block.frames;
         }
         let (sample_rate_hz, channels) = spec.ok_or("no sound in it")?;
-        if !(1..=8).contains(&channels) {
-            return Err(format!("{channels} channels: only 1 to 8 are read").into());
-        }
-        if !(8_000..=192_000).contains(&sample_rate_hz) {
-            return Err(format!("sample rate {sample_rate_hz} Hz: only 8000 to 192000 are read").into());
-        }
+        check_readable(sample_rate_hz, channels)?;
         let notes = match stream.damaged {
             0 => vec![],
             damaged => vec![format!("{damaged} packets are damaged, and left out")],

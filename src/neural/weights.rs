@@ -57,6 +57,20 @@ impl Tensor {
     }
 }
 
+/// What is left of a model that is read from its first byte to its last.
+#[cfg(feature = "denoise")]
+pub struct Reader(pub &'static [u8]);
+
+#[cfg(feature = "denoise")]
+impl Reader {
+    /// The next bytes.
+    pub fn bytes(&mut self, count: usize) -> &'static [u8] {
+        let (now, rest) = self.0.split_at(count);
+        self.0 = rest;
+        now
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -7,7 +7,7 @@ mod reader;
 mod recording;
 mod write;
 
-pub use header::{Encoding, Header};
+pub use header::{Encoding, Header, check_readable};
 pub use raw::RawWav;
 pub use reader::{Wav, WavReader, read};
 pub use recording::{Recording, fixture, fixture_path, recordings, recordings_folder};

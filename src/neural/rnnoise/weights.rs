@@ -9,6 +9,7 @@ use std::sync::OnceLock;
 use super::features::{BANDS, FEATURES};
 use crate::neural::kernels;
 use crate::neural::matrix::Matrix;
+use crate::neural::weights::Reader;
 
 /// Value of one step of a weight.
 const UNIT: f32 = 1.0 / 256.0;
@@ -111,16 +112,8 @@ pub(super) fn weights() -> &'static Weights {
     })
 }
 
-/// What is left of the file.
-struct Reader(&'static [u8]);
-
+/// Layers, as they lie in the file.
 impl Reader {
-    fn bytes(&mut self, count: usize) -> &'static [u8] {
-        let (now, rest) = self.0.split_at(count);
-        self.0 = rest;
-        now
-    }
-
     fn header(&mut self, [inputs, outputs]: [usize; 2]) -> Activation {
         let header = self.bytes(3);
         debug_assert!(usize::from(header[0]) == inputs && usize::from(header[1]) == outputs);

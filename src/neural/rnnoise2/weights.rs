@@ -11,6 +11,7 @@ use crate::dsp::kernels::dot;
 use crate::neural::kernels;
 use crate::neural::matrix::Matrix;
 use crate::neural::products::Instructions;
+use crate::neural::weights::Reader;
 
 /// Outputs of the first convolution.
 pub(super) const CONV1: usize = 128;
@@ -218,16 +219,8 @@ fn offsets(weights: &[u8], inputs: usize) -> Box<[i32]> {
         .collect()
 }
 
-/// What is left of the model.
-struct Reader(&'static [u8]);
-
+/// Arrays, as they lie in the model.
 impl Reader {
-    fn bytes(&mut self, count: usize) -> &'static [u8] {
-        let (now, rest) = self.0.split_at(count);
-        self.0 = rest;
-        now
-    }
-
     fn floats(&mut self, count: usize) -> Box<[f32]> {
         self.bytes(4 * count).as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
     }

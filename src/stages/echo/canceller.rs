@@ -188,7 +188,7 @@ impl Canceller {
             self.estimate_return_gain();
         }
         if !self.located {
-            self.lag = hinted_lag(settings);
+            self.lag = ((settings.delay_hint_ms / 10.0) as usize).saturating_sub(MARGIN);
         }
         let was_idle = self.idle;
         let near = mean_power(channels);
@@ -441,11 +441,6 @@ fn fade(block: &mut [f32], taken: &mut [f32], out: bool) {
         *left += *taken * (1.0 - kept);
         *taken *= kept;
     }
-}
-
-/// Lag at which the filter begins until the echo is found.
-fn hinted_lag(settings: &EchoCancel) -> usize {
-    (settings.delay_hint_ms / 10.0) as usize - usize::from(settings.delay_hint_ms >= 10.0) * MARGIN
 }
 
 /// Mean power of a sample in all channels.

@@ -19,7 +19,7 @@ const RESIDUAL: usize = 4 * BANDS;
 /// Estimator of the near end.
 pub struct NearEnd {
     network: State,
-    /// What the network heard last.
+    /// What the network heard last; what the filter leaves comes first.
     powers: [f32; FEATURES],
     /// Gain of each band that leaves what is no echo.
     bands: [f32; BANDS],
@@ -85,12 +85,12 @@ impl NearEnd {
         &self.gains
     }
 
-    /// Residual echo that the network hears, over the one that was estimated.
-    pub fn correction(&self, left: &Bins, residual: &ResidualEcho) -> Bins {
-        let (left, estimated) = (bands::sums(left), bands::sums(&residual.powers()));
+    /// Residual echo that the network hears, over the one that is estimated.
+    pub fn correction(&self, residual: &ResidualEcho) -> Bins {
+        let estimated = bands::sums(&residual.powers());
         bands::interpolate(&std::array::from_fn(|band| {
             let gain = self.bands[band];
-            (1.0 - gain * gain) * left[band] / (estimated[band] + 1e-9)
+            (1.0 - gain * gain) * self.powers[band] / (estimated[band] + 1e-9)
         }))
     }
 }

@@ -130,7 +130,7 @@ impl Suppressor {
         let strength = if suppression == Suppression::Full { FULL } else { LIGHT };
         self.near = smoothed(self.near, near_end.presence());
         self.surplus = smoothed(self.surplus, self.surplus_of(residual));
-        let correction = near_end.correction(left, residual);
+        let correction = near_end.correction(residual);
         let between = |two: [f32; 2]| (two[0], (two[1] / two[0]).ln());
         let (over, floor) = (between(strength.over), between(strength.floor));
         for bin in 0..BINS {

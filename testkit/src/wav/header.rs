@@ -178,12 +178,7 @@ impl Format {
     /// The header of `length` bytes of samples, where the file promised others.
     fn header(self, length: u64, promised: u64, unknown: bool, notes: &mut Vec<String>) -> Result<Header> {
         let Self { sample_rate_hz, channels, block, bits, encoding } = self;
-        if !(1..=8).contains(&channels) {
-            return Err(format!("{channels} channels: only 1 to 8 are read").into());
-        }
-        if !(8_000..=192_000).contains(&sample_rate_hz) {
-            return Err(format!("sample rate {sample_rate_hz} Hz: only 8000 to 192000 are read").into());
-        }
+        check_readable(sample_rate_hz, channels.into())?;
         let bytes = block / channels;
         if block % channels != 0 || bits == 0 || bits > bytes.saturating_mul(8) {
             let what = format!("{bits} bits in each of {channels} channels do not fit its blocks of {block} bytes");
@@ -211,6 +206,17 @@ impl Format {
         }
         Ok(Header { sample_rate_hz, channels: channels.into(), bytes, bits, encoding, samples })
     }
+}
+
+/// Refuses rates and numbers of channels that are not read, of whatever kind the file is.
+pub fn check_readable(sample_rate_hz: u32, channels: usize) -> Result {
+    if !(1..=8).contains(&channels) {
+        return Err(format!("{channels} channels: only 1 to 8 are read").into());
+    }
+    if !(8_000..=192_000).contains(&sample_rate_hz) {
+        return Err(format!("sample rate {sample_rate_hz} Hz: only 8000 to 192000 are read").into());
+    }
+    Ok(())
 }
 
 fn encoding_name(tag: u16) -> String {
