@@ -120,11 +120,7 @@ impl Instructions {
     }
 
     /// [`dot_words`](Self::dot_words) for several streams.
-    pub fn dot_words_of_streams(
-        self,
-        weights: &[WordPairs],
-        inputs: [&[[i16; 2]]; STREAMS],
-    ) -> [[i32; TILE]; STREAMS] {
+    pub fn dot_words_of_streams(self, weights: &[WordPairs], inputs: [&[[i16; 2]]; STREAMS]) -> [[i32; TILE]; STREAMS] {
         assert!(inputs.iter().all(|input| weights.len() == input.len()));
         let [a, b, c, d] = inputs;
         match self.0 {
@@ -252,8 +248,7 @@ mod tests {
         let mut random = fastrand::Rng::with_seed(5);
         for inputs in [4, 8, 16, 384] {
             let weights: Vec<u8> = (0..PANEL * inputs).map(|_| random.i8(-64..=64) as u8).collect();
-            let streams: [Vec<u8>; STREAMS] =
-                std::array::from_fn(|_| (0..inputs).map(|_| random.u8(..=254)).collect());
+            let streams: [Vec<u8>; STREAMS] = std::array::from_fn(|_| (0..inputs).map(|_| random.u8(..=254)).collect());
             let mut wanted = [[7; PANEL]; STREAMS];
             let alone = wanted.iter_mut().zip(&streams);
             alone.for_each(|(sums, input)| Instructions(Set::Portable).add_bytes(sums, &weights, input));
