@@ -57,23 +57,31 @@ impl Matrix {
 
     /// `output = output + weights · input`.
     pub fn add(&self, output: &mut [f32], input: &[f32]) {
-        self.add_few([Some((output, input))], |weights, [input]| [self.instructions.dot_words(weights, input)]);
+        self.add_alone([Some((output, input))]);
     }
 
     /// [`add`](Self::add) for each stream, which has an output and an input.
     pub fn add_all<'a>(&self, streams: impl Iterator<Item = (&'a mut [f32], &'a [f32])>) {
         few_at_a_time(
             streams,
-            |alone| self.add_few(alone, |weights, [input]| [self.instructions.dot_words(weights, input)]),
-            |few| self.add_few(few, |weights, inputs| self.instructions.dot_words_of_streams(weights, inputs)),
+            |alone| self.add_alone(alone),
+            |few| {
+                self.add_few(few, |sums, weights, inputs| {
+                    self.instructions.dot_words_of_streams(sums, weights, inputs);
+                });
+            },
         );
     }
 
-    #[inline]
+    fn add_alone(&self, stream: [Option<(&mut [f32], &[f32])>; 1]) {
+        self.add_few(stream, |[sums], weights, [input]| *sums = self.instructions.dot_words(weights, input));
+    }
+
+    #[inline(always)]
     fn add_few<const N: usize>(
         &self,
         streams: [Option<(&mut [f32], &[f32])>; N],
-        dot: impl Fn(&[WordPairs], [&[[i16; 2]]; N]) -> [[i32; TILE]; N],
+        dot: impl Fn(&mut [[i32; TILE]; N], &[WordPairs], [&[[i16; 2]]; N]),
     ) {
         let mut words = [[[0; 2]; MAX_INPUTS / 2]; N];
         let mut units = [[0.0; MAX_BLOCKS]; N];
@@ -88,22 +96,19 @@ impl Matrix {
             }
         }
         let mut outputs = streams.map(|stream| stream.map(|(output, _)| output.chunks_mut(TILE)));
+        let mut sums = [[[0; TILE]; N]; MAX_BLOCKS];
         let tiles = self.weights.chunks_exact(self.pairs).zip(self.scales.chunks_exact(self.blocks.len()));
         for (weights, scales) in tiles {
-            let mut sums = [[[0; TILE]; MAX_BLOCKS]; N];
             let (mut weights, mut from) = (weights, 0);
-            for (index, (_, padded)) in self.blocks.iter().enumerate() {
+            for (sums, (_, padded)) in sums.iter_mut().zip(&self.blocks) {
                 let (block, later) = weights.split_at(padded / 2);
                 let to = from + padded / 2;
-                let products = dot(block, words.each_ref().map(|words| &words[from..to]));
-                for (sums, products) in sums.iter_mut().zip(products) {
-                    sums[index] = products;
-                }
+                dot(sums, block, words.each_ref().map(|words| &words[from..to]));
                 (weights, from) = (later, to);
             }
-            for ((output, sums), units) in outputs.iter_mut().zip(&sums).zip(&units) {
+            for (index, (output, units)) in outputs.iter_mut().zip(&units).enumerate() {
                 if let Some(output) = output.as_mut().and_then(Iterator::next) {
-                    kernels::add_scaled_sums(output, &sums[..scales.len()], scales, units);
+                    kernels::add_scaled_sums(output, &sums.as_flattened()[index..], N, scales, units);
                 }
             }
         }

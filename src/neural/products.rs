@@ -92,8 +92,9 @@ impl Instructions {
         }
     }
 
-    /// [`add_bytes`](Self::add_bytes) for a panel of a matrix and the inputs of several streams.
-    pub fn add_panel(self, sums: &mut [[i32; PANEL]; STREAMS], weights: &[u8], inputs: [&[u8]; STREAMS]) {
+    /// [`add_bytes`](Self::add_bytes) for a panel of a matrix and the inputs of several streams. Where it is the `part`th time
+    /// for a panel, that quarter of the next one is fetched meanwhile.
+    pub fn add_panel(self, sums: &mut [[i32; PANEL]; STREAMS], weights: &[u8], inputs: [&[u8]; STREAMS], part: usize) {
         let inputs = inputs.map(|input| input.as_chunks::<BYTE_GROUP>().0);
         let (weights, _) = weights.as_chunks::<{ BYTE_ROWS * BYTE_GROUP }>();
         assert!(inputs.iter().all(|input| weights.len() == PANEL / BYTE_ROWS * input.len()));
@@ -115,29 +116,38 @@ impl Instructions {
             }
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
-            Set::Avx512Vnni => unsafe { avx512::add_panel(sums, weights, inputs) },
+            Set::Avx512Vnni => unsafe { avx512::add_panel(sums, weights, inputs, part) },
         }
     }
 
     /// [`dot_words`](Self::dot_words) for several streams.
-    pub fn dot_words_of_streams(self, weights: &[WordPairs], inputs: [&[[i16; 2]]; STREAMS]) -> [[i32; TILE]; STREAMS] {
-        assert!(inputs.iter().all(|input| weights.len() == input.len()));
+    pub fn dot_words_of_streams(
+        self,
+        sums: &mut [[i32; TILE]; STREAMS],
+        weights: &[WordPairs],
+        inputs: [&[[i16; 2]]; STREAMS],
+    ) {
+        assert!(weights.len().is_multiple_of(2) && inputs.iter().all(|input| weights.len() == input.len()));
         let [a, b, c, d] = inputs;
         match self.0 {
-            Set::Portable => inputs.map(|input| dot_words(weights, input)),
+            Set::Portable => *sums = inputs.map(|input| dot_words(weights, input)),
             // SAFETY: `new` has found the instructions on this machine, and the lengths are checked above.
             #[cfg(target_arch = "x86_64")]
             Set::Avx2 => unsafe {
-                pairs([[a, b], [c, d]].map(|inputs| x86::dot_words_of_two::<{ x86::AVX2 }>(weights, inputs)))
+                let (first, last) = sums.split_at_mut(2);
+                x86::dot_words_of_two::<{ x86::AVX2 }>(first, weights, [a, b]);
+                x86::dot_words_of_two::<{ x86::AVX2 }>(last, weights, [c, d]);
             },
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
             Set::AvxVnni => unsafe {
-                pairs([[a, b], [c, d]].map(|inputs| x86::dot_words_of_two::<{ x86::AVX_VNNI }>(weights, inputs)))
+                let (first, last) = sums.split_at_mut(2);
+                x86::dot_words_of_two::<{ x86::AVX_VNNI }>(first, weights, [a, b]);
+                x86::dot_words_of_two::<{ x86::AVX_VNNI }>(last, weights, [c, d]);
             },
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
-            Set::Avx512Vnni => unsafe { avx512::dot_words_of_four(weights, inputs) },
+            Set::Avx512Vnni => unsafe { avx512::dot_words_of_four(sums, weights, inputs) },
         }
     }
 
@@ -184,12 +194,6 @@ fn add_panel(sums: &mut [[i32; PANEL]; STREAMS], weights: &[ByteGroup], inputs: 
     for (sums, input) in sums.iter_mut().zip(inputs) {
         add_bytes(sums.as_chunks_mut().0, weights, input);
     }
-}
-
-/// Sums of two streams and two more.
-#[cfg(target_arch = "x86_64")]
-fn pairs([[a, b], [c, d]]: [[[i32; TILE]; 2]; 2]) -> [[i32; TILE]; STREAMS] {
-    [a, b, c, d]
 }
 
 fn dot_words(weights: &[WordPairs], input: &[[i16; 2]]) -> [i32; TILE] {
@@ -255,7 +259,7 @@ mod tests {
             assert!(wanted[0] != wanted[1] && wanted[2] != wanted[3]);
             for set in sets() {
                 let mut sums = [[7; PANEL]; STREAMS];
-                set.add_panel(&mut sums, &weights, streams.each_ref().map(|input| &input[..]));
+                set.add_panel(&mut sums, &weights, streams.each_ref().map(|input| &input[..]), inputs % 3);
                 assert_eq!(sums, wanted, "{set:?}");
             }
         }
@@ -266,7 +270,9 @@ mod tests {
             let inputs = streams.each_ref().map(|input| &input[..]);
             let wanted = inputs.map(|input| dot_words(&weights, input));
             for set in sets() {
-                assert_eq!(set.dot_words_of_streams(&weights, inputs), wanted, "{set:?}");
+                let mut sums = [[7; TILE]; STREAMS];
+                set.dot_words_of_streams(&mut sums, &weights, inputs);
+                assert_eq!(sums, wanted, "{set:?}");
             }
         }
     }

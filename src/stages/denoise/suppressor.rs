@@ -184,7 +184,7 @@ impl Suppressor {
         let state = &mut self.state;
         state.newest = 1 - state.newest;
         state.analyser.analyse(&input, &mut state.analyses[state.newest]);
-        memory.products = AnalysisProducts::new(&state.analyses[state.newest]);
+        memory.products.set(&state.analyses[state.newest]);
     }
 
     /// Frame of RNNoise 0.2 for its network, if there is one. `passing` is for what its states give, where that is not to be
