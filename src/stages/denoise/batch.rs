@@ -54,7 +54,7 @@ struct LaneMemory {
 }
 
 impl DenoiseBatch {
-    /// Batch for any number of streams: 0.7 MB. Allocates all it will need.
+    /// Batch for any number of streams: 0.8 MB. Allocates all it will need.
     pub fn new() -> Self {
         let lane = || LaneMemory { memory: Memory::NEW, large: LargeMemory::NEW, passing: NO_SUMS };
         Self { lanes: std::iter::repeat_with(lane).take(LANES).collect() }
@@ -106,5 +106,17 @@ impl Default for DenoiseBatch {
 impl std::fmt::Debug for DenoiseBatch {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("DenoiseBatch").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_fits_into_a_second_cache() {
+        let bytes = LANES * size_of::<LaneMemory>();
+        println!("{bytes} bytes");
+        assert!(bytes < 800_000, "{bytes} bytes");
     }
 }
