@@ -35,11 +35,10 @@ kernels! {
         }
     }
 
-    /// `out = out + Σ sums · scales · unit`, for a tile of outputs, over the blocks of its inputs, whose sums lie `step` tiles
-    /// apart.
-    fn add_scaled_sums(out: &mut [f32], sums: &[[i32; TILE]], step: usize, scales: &[[f32; TILE]], units: &[f32]) {
+    /// `out = out + Σ sums · scales · unit`, for a tile of outputs, over the blocks of its inputs.
+    fn add_scaled_sums(out: &mut [f32], sums: &[[i32; TILE]], scales: &[[f32; TILE]], units: &[f32]) {
         let mut total = [0.0; TILE];
-        for ((sums, scales), unit) in sums.iter().step_by(step).zip(scales).zip(units) {
+        for ((sums, scales), unit) in sums.iter().zip(scales).zip(units) {
             for lane in 0..TILE {
                 total[lane] += sums[lane] as f32 * (scales[lane] * unit);
             }

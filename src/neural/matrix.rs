@@ -2,13 +2,10 @@
 
 use super::kernels;
 use super::lockstep::few_at_a_time;
-use super::products::{Instructions, TILE, WordPairs};
+use super::products::{Instructions, MAX_BLOCKS, TILE, TileSums, WordPairs};
 
 /// Most inputs of a matrix.
 pub const MAX_INPUTS: usize = 384;
-
-/// Most blocks of inputs.
-const MAX_BLOCKS: usize = 4;
 
 /// Matrix of signed 8-bit weights, with a scale for each output and block of inputs. The inputs of a block are rounded to 16
 /// bits of their largest magnitude: an error of −90 dB of it.
@@ -66,22 +63,24 @@ impl Matrix {
             streams,
             |alone| self.add_alone(alone),
             |few| {
-                self.add_few(few, |sums, weights, inputs| {
-                    self.instructions.dot_words_of_streams(sums, weights, inputs);
+                self.add_few(few, |sums, block, weights, inputs| {
+                    self.instructions.dot_words_of_streams(sums, block, weights, inputs);
                 });
             },
         );
     }
 
     fn add_alone(&self, stream: [Option<(&mut [f32], &[f32])>; 1]) {
-        self.add_few(stream, |[sums], weights, [input]| *sums = self.instructions.dot_words(weights, input));
+        self.add_few(stream, |[sums], block, weights, [input]| {
+            sums[block] = self.instructions.dot_words(weights, input);
+        });
     }
 
     #[inline(always)]
     fn add_few<const N: usize>(
         &self,
         streams: [Option<(&mut [f32], &[f32])>; N],
-        dot: impl Fn(&mut [[i32; TILE]; N], &[WordPairs], [&[[i16; 2]]; N]),
+        dot: impl Fn(&mut [TileSums; N], usize, &[WordPairs], [&[[i16; 2]]; N]),
     ) {
         let mut words = [[[0; 2]; MAX_INPUTS / 2]; N];
         let mut units = [[0.0; MAX_BLOCKS]; N];
@@ -96,19 +95,19 @@ impl Matrix {
             }
         }
         let mut outputs = streams.map(|stream| stream.map(|(output, _)| output.chunks_mut(TILE)));
-        let mut sums = [[[0; TILE]; N]; MAX_BLOCKS];
+        let mut sums = [[[0; TILE]; MAX_BLOCKS]; N];
         let tiles = self.weights.chunks_exact(self.pairs).zip(self.scales.chunks_exact(self.blocks.len()));
         for (weights, scales) in tiles {
             let (mut weights, mut from) = (weights, 0);
-            for (sums, (_, padded)) in sums.iter_mut().zip(&self.blocks) {
+            for (index, (_, padded)) in self.blocks.iter().enumerate() {
                 let (block, later) = weights.split_at(padded / 2);
                 let to = from + padded / 2;
-                dot(sums, block, words.each_ref().map(|words| &words[from..to]));
+                dot(&mut sums, index, block, words.each_ref().map(|words| &words[from..to]));
                 (weights, from) = (later, to);
             }
-            for (index, (output, units)) in outputs.iter_mut().zip(&units).enumerate() {
+            for ((output, sums), units) in outputs.iter_mut().zip(&sums).zip(&units) {
                 if let Some(output) = output.as_mut().and_then(Iterator::next) {
-                    kernels::add_scaled_sums(output, &sums.as_flattened()[index..], N, scales, units);
+                    kernels::add_scaled_sums(output, sums, scales, units);
                 }
             }
         }

@@ -26,6 +26,12 @@ pub const TILE: usize = 32;
 /// Streams that are multiplied side by side.
 pub const STREAMS: usize = 4;
 
+/// Most blocks of inputs that have sums of their own.
+pub const MAX_BLOCKS: usize = 4;
+
+/// Sums of a tile, for each block of inputs.
+pub type TileSums = [[i32; TILE]; MAX_BLOCKS];
+
 /// Outputs of a panel of [`Instructions::add_panel`]: its weights stay in the first cache for all streams.
 pub const PANEL: usize = 32;
 
@@ -120,17 +126,19 @@ impl Instructions {
         }
     }
 
-    /// [`dot_words`](Self::dot_words) for several streams.
+    /// [`dot_words`](Self::dot_words) for several streams and a block of their inputs.
     pub fn dot_words_of_streams(
         self,
-        sums: &mut [[i32; TILE]; STREAMS],
+        sums: &mut [TileSums; STREAMS],
+        block: usize,
         weights: &[WordPairs],
         inputs: [&[[i16; 2]]; STREAMS],
     ) {
         assert!(weights.len().is_multiple_of(2) && inputs.iter().all(|input| weights.len() == input.len()));
+        let mut sums = sums.each_mut().map(|sums| &mut sums[block]);
         let [a, b, c, d] = inputs;
         match self.0 {
-            Set::Portable => *sums = inputs.map(|input| dot_words(weights, input)),
+            Set::Portable => sums.iter_mut().zip(inputs).for_each(|(sums, input)| **sums = dot_words(weights, input)),
             // SAFETY: `new` has found the instructions on this machine, and the lengths are checked above.
             #[cfg(target_arch = "x86_64")]
             Set::Avx2 => unsafe {
@@ -270,9 +278,9 @@ mod tests {
             let inputs = streams.each_ref().map(|input| &input[..]);
             let wanted = inputs.map(|input| dot_words(&weights, input));
             for set in sets() {
-                let mut sums = [[7; TILE]; STREAMS];
-                set.dot_words_of_streams(&mut sums, &weights, inputs);
-                assert_eq!(sums, wanted, "{set:?}");
+                let mut sums = [[[7; TILE]; MAX_BLOCKS]; STREAMS];
+                set.dot_words_of_streams(&mut sums, 2, &weights, inputs);
+                assert_eq!(sums, wanted.map(|sums| [[7; TILE], [7; TILE], sums, [7; TILE]]), "{set:?}");
             }
         }
     }

@@ -224,12 +224,12 @@ macro_rules! add_words {
 
 /// Writes the sums of a stream, which are in two parts.
 macro_rules! store_words {
-    ($at:literal: $a:literal, $b:literal, $c:literal, $d:literal) => {
+    ($to:literal: $a:literal, $b:literal, $c:literal, $d:literal) => {
         concat!(
             concat!("vpaddd zmm", $a, ", zmm", $a, ", zmm", $c, "\n"),
             concat!("vpaddd zmm", $b, ", zmm", $b, ", zmm", $d, "\n"),
-            concat!("vmovdqu32 [rcx + ", $at, "], zmm", $a, "\n"),
-            concat!("vmovdqu32 [rcx + ", $at, " + 64], zmm", $b, "\n"),
+            concat!("vmovdqu32 [", $to, "], zmm", $a, "\n"),
+            concat!("vmovdqu32 [", $to, " + 64], zmm", $b, "\n"),
         )
     };
 }
@@ -238,17 +238,17 @@ macro_rules! store_words {
 ///
 /// The machine must have AVX-512 VNNI; there must be as many weights as inputs of each stream, an even number.
 pub unsafe fn dot_words_of_four(
-    sums: &mut [[i32; TILE]; STREAMS],
+    sums: [&mut [i32; TILE]; STREAMS],
     weights: &[WordPairs],
     inputs: [&[[i16; 2]]; STREAMS],
 ) {
     if weights.is_empty() {
-        *sums = [[0; TILE]; STREAMS];
-        return;
+        return sums.into_iter().for_each(|sums| *sums = [0; TILE]);
     }
     let [a, b, c, d] = inputs.map(|input| input.as_ptr_range().end);
+    let [first, second, third, last] = sums.map(|sums| sums.as_mut_ptr());
     // SAFETY: two pairs of weights, of 64 bytes, and of the inputs of each stream, of 4 bytes, are read at a time; the inputs
-    // are counted from their ends. The sums are 512 bytes. The registers and the flags are named.
+    // are counted from their ends. The sums of each stream are 128 bytes. The registers and the flags are named.
     unsafe {
         asm!(
             clear!("0", "1", "2", "3"),
@@ -267,10 +267,10 @@ pub unsafe fn dot_words_of_four(
             "sub rdx, -128",
             "add rax, 8",
             "jnz 2b",
-            store_words!("0": "0", "1", "2", "3"),
-            store_words!("128": "4", "5", "6", "7"),
-            store_words!("256": "16", "17", "18", "19"),
-            store_words!("384": "20", "21", "22", "23"),
+            store_words!("rcx": "0", "1", "2", "3"),
+            store_words!("r8": "4", "5", "6", "7"),
+            store_words!("r9": "16", "17", "18", "19"),
+            store_words!("{last}": "20", "21", "22", "23"),
             "vzeroupper",
             inout("rdx") weights.as_ptr() => _,
             in("rsi") a,
@@ -278,7 +278,10 @@ pub unsafe fn dot_words_of_four(
             in("r10") c,
             in("r11") d,
             inout("rax") -(size_of_val(inputs[0]) as isize) => _,
-            in("rcx") sums.as_mut_ptr(),
+            in("rcx") first,
+            in("r8") second,
+            in("r9") third,
+            last = in(reg) last,
             clobber_abi("sysv64"),
             options(nostack),
         );

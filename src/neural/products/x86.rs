@@ -107,7 +107,7 @@ pub unsafe fn dot_words<const KIND: u8>(weights: &[WordPairs], input: &[[i16; 2]
 /// As for [`dot_words`].
 #[target_feature(enable = "avx2")]
 pub unsafe fn dot_words_of_two<const KIND: u8>(
-    sums: &mut [[i32; TILE]],
+    sums: &mut [&mut [i32; TILE]],
     weights: &[WordPairs],
     inputs: [&[[i16; 2]]; 2],
 ) {
@@ -122,7 +122,7 @@ pub unsafe fn dot_words_of_two<const KIND: u8>(
             *second = add_word_products::<KIND>(*second, b, weights);
         }
     }
-    sums.iter_mut().zip(&lanes).for_each(|(sums, lanes)| *sums = store(lanes));
+    sums.iter_mut().zip(&lanes).for_each(|(sums, lanes)| **sums = store(lanes));
 }
 
 /// Pair of values in all lanes.

@@ -38,6 +38,8 @@ pub(super) struct StereoLink {
     window: [f32; WINDOW],
     time: [f32; WINDOW],
     wet_spectrum: [Complex32; BINS],
+    /// Mid signal of a block, and what the suppressor made of it.
+    mid: [f32; BLOCK],
     /// Last hop of the network's output.
     wet: [f32; HOP],
     gain: [f32; BINS],
@@ -73,6 +75,7 @@ impl StereoLink {
             window: std::array::from_fn(|i| <Hanning as Window<f32>>::window(phase(i)).sqrt()),
             time: [0.0; WINDOW],
             wet_spectrum: zeros,
+            mid: [0.0; BLOCK],
             wet: [0.0; HOP],
             gain: [1.0; BINS],
             channels: std::array::from_fn(|_| Channel { spectrum: zeros, shaped: zeros, overlap: [0.0; HOP] }),
@@ -99,33 +102,30 @@ impl StereoLink {
         }
     }
 
-    /// Mid signal of the newest block, for the suppressor; `dry` and `ahead` as in [`shape`](Self::shape).
+    /// Mid signal of the newest block, for the suppressor to replace; `dry` and `ahead` as in [`shape`](Self::shape).
     pub fn mid(
         &mut self,
         [left, right]: [&[f32; BLOCK]; 2],
-        dry: [&[f32; BLOCK]; 2],
-        ahead: [&[f32; BLOCK]; 2],
-    ) -> [f32; BLOCK] {
+        [dry, ahead]: [[&[f32; BLOCK]; 2]; 2],
+    ) -> &mut [f32; BLOCK] {
         self.follow_polarity(left, right);
         let identical = self.polarity > 0.0 && left == right && dry[0] == dry[1] && ahead[0] == ahead[1];
         self.identical.set(if identical { 1.0 } else { 0.0 }, BLOCK);
-        std::array::from_fn(|i| 0.5 * (left[i] + self.polarity * right[i]))
+        for ((mid, left), right) in self.mid.iter_mut().zip(left).zip(right) {
+            *mid = 0.5 * (left + self.polarity * right);
+        }
+        &mut self.mid
     }
 
     /// Replaces the block of both channels by the block `dry` without noise, by what the suppressor made of the
     /// [mid signal](Self::mid). `dry` is as late as that, `ahead` is the block behind it.
-    pub fn shape(
-        &mut self,
-        mid: &[f32; BLOCK],
-        [left, right]: [&mut [f32; BLOCK]; 2],
-        dry: [&[f32; BLOCK]; 2],
-        ahead: [&[f32; BLOCK]; 2],
-    ) {
+    pub fn shape(&mut self, [left, right]: [&mut [f32; BLOCK]; 2], [dry, ahead]: [[&[f32; BLOCK]; 2]; 2]) {
+        let mid = self.mid;
         let mut shares = [0.0; BLOCK];
         match self.identical.advance(BLOCK) {
             GainCurve::Steady(1.0) => {
-                *left = *mid;
-                *right = *mid;
+                *left = mid;
+                *right = mid;
                 return self.reset_overlap();
             }
             GainCurve::Steady(_) => {}
@@ -141,7 +141,7 @@ impl StereoLink {
             }
         }
         for channel in [left, right] {
-            kernels::blend(channel, mid, &shares);
+            kernels::blend(channel, &mid, &shares);
         }
     }
 
