@@ -8,6 +8,7 @@ mod call_sim;
 mod custom_stage;
 mod decode;
 mod duplex;
+mod every_example;
 #[path = "../ogg/files.rs"]
 #[allow(dead_code, reason = "the tests of Ogg take more of it")]
 mod ogg_files;
@@ -15,6 +16,8 @@ mod outputs;
 #[cfg(all(feature = "loudness", feature = "spectrum"))]
 mod plot;
 mod process;
+#[cfg(unix)]
+mod stops;
 mod wav_collection;
 mod wav_input;
 

@@ -102,7 +102,7 @@ fn sizes_that_lie_are_measured_against_the_file() {
     let forgetful = with(&|wav| wav.before = odd.clone());
     odd.push(0);
     // What it is, how many samples are in it, and what a note says, if there is one.
-    let cases: [(&str, RawWav, u64, &str); 11] = [
+    let cases: [(&str, RawWav, u64, &str); 13] = [
         ("honest", honest.clone(), 1000, ""),
         ("streamed", with(&|wav| (wav.riff_size, wav.data_size) = (Some(u32::MAX), Some(u32::MAX))), 1000, ""),
         ("never completed", with(&|wav| (wav.riff_size, wav.data_size) = (Some(0), Some(0))), 1000, ""),
@@ -116,7 +116,14 @@ fn sizes_that_lie_are_measured_against_the_file() {
         ("half a sample more", with(&|wav| wav.data.truncate(1999)), 999, "last 1 bytes make no sample"),
         ("more than 4 GB", honest.clone().with_data_size(u32::MAX - 100), 1000, "2000 are there"),
         ("followed by a chunk", with(&|wav| wav.after = chunk(b"even")), 1000, ""),
+        ("followed by a chunk, odd", with(&|wav| wav.after = chunk(b"odd")), 1000, ""),
         ("followed by rubbish", with(&|wav| wav.after = vec![0xff; 3]), 1000, ""),
+        (
+            "more than is promised",
+            honest.clone().with_data_size(1600),
+            800,
+            "400 bytes behind its samples are no chunk",
+        ),
         ("odd chunk", with(&|wav| wav.before = odd.clone()), 1000, ""),
         ("odd chunk, not padded", forgetful, 1000, ""),
     ];
@@ -143,7 +150,14 @@ fn silence_nothing_and_what_is_no_number_do_no_harm() {
     for sound in sounds {
         wav::write(&input, 48_000, 1, 32, &sound);
         let args = [&input as &dyn AsRef<_>, &out, &"--opus", &opus, &"--report", &report];
-        example("process", &args).ok();
+        let run = example("process", &args).ok();
+        // It is done, as sox and ffmpeg would, but told.
+        let note = match &sound[..] {
+            [] => "there is no sound in it",
+            [_] | [0.0, ..] => "",
+            _ => "4116 samples are no numbers, and taken for silence",
+        };
+        assert!(run.stderr.contains(note) && run.stderr.is_empty() == note.is_empty(), "{run:?}");
         let samples = wav::read(&out).samples;
         assert_eq!(samples.len(), sound.len());
         assert!(samples.iter().all(|sample| sample.is_finite()));
@@ -173,15 +187,18 @@ fn bad_files_are_refused_in_one_line_and_leave_nothing() {
         [&[22, 0, 16, 0, 4, 0, 0, 0, tag, 0, 0, 0, 0, 0, 16, 0, 128, 0, 0, 170, 0, 56, 155][..], &[113]].concat()
     };
     let cases: Vec<(Vec<u8>, &str)> = vec![
-        (vec![], "not a WAV file but empty"),
+        (vec![], "but empty"),
         (b"RIFF".to_vec(), "ends in its first header"),
         (b"RIFF\0\0\0\0AVI LIST".to_vec(), "'AVI '"),
         (b"fLaC\0\0\0\x22".to_vec(), ""),
         (b"ID3\x04".to_vec(), ""),
         (b"\xff\xfb\x90\x64".to_vec(), ""),
         (b"OggS\0\x02............................\x01vorbis".to_vec(), ""),
-        (b"OggS\0\x02............................OpusHead".to_vec(), "an Ogg file"),
-        (b"Dear diary".to_vec(), "something else"),
+        (b"OggS\0\x02............................OpusHead".to_vec(), "ends within its headers"),
+        (b"Dear diary".to_vec(), "not WAV, FLAC, MP3, Ogg Vorbis or Ogg Opus, but something else"),
+        (b"FORM\0\0\0\x20AIFFCOMM".to_vec(), "an AIFF file"),
+        (b"\0\0\0\x1cftypM4A ".to_vec(), "an MP4 file"),
+        (b"\xff\xf1\x50\x80".to_vec(), "an AAC file"),
         (raw(&|_| ())[..36].to_vec(), "no data chunk"),
         ([&raw(&|_| ())[..12], b"data\x04\0\0\0\0\0\0\0"].concat(), "before their format"),
         ([&raw(&|_| ())[..12], b"fmt \x04\0\0\0\0\0\0\0"].concat(), "only 4 bytes"),
