@@ -8,10 +8,13 @@ use std::process::Command;
 use voxframe_testkit::program::{Run, example};
 use voxframe_testkit::wav::{RawWav, write};
 
-use crate::{Folder, samples_in};
+use crate::{Folder, is_built, samples_in};
 
-/// Examples that write a file, how they are called, and the extension of what they read.
-const WRITERS: [(&str, &[&str], &str); 8] = [
+/// Name of an example, how it is called, and the extension of what it reads.
+type Called = (&'static str, &'static [&'static str], &'static str);
+
+/// Examples that write a file.
+const WRITERS: [Called; 8] = [
     ("process", &["IN", "OUT"], "wav"),
     ("encode", &["IN", "OUT"], "wav"),
     ("decode", &["IN", "OUT"], "opus"),
@@ -23,12 +26,21 @@ const WRITERS: [(&str, &[&str], &str); 8] = [
 ];
 
 /// Examples that write a file only where they are asked to, or nothing.
-const READERS: [(&str, &[&str], &str); 4] = [
+const READERS: [Called; 4] = [
     ("meter", &["IN"], "wav"),
     ("denoise", &["FOLDER", "IN"], "wav"),
     ("soak", &["IN", "--hours=0.0003"], "wav"),
     ("batch", &["--out", "FOLDER", "IN"], "wav"),
 ];
+
+/// Those that write and the others, as far as they are built.
+fn all() -> impl Iterator<Item = Called> {
+    writers().chain(READERS.into_iter().filter(|reader| is_built(reader.0)))
+}
+
+fn writers() -> impl Iterator<Item = Called> {
+    WRITERS.into_iter().filter(|writer| is_built(writer.0))
+}
 
 /// A folder with a recording of each kind that is read, and what the calls above name.
 fn work() -> Folder {
@@ -42,7 +54,7 @@ fn work() -> Folder {
 }
 
 /// Calls an example as the tables say; both paths may be relative to the folder.
-fn call(folder: &Folder, (name, args, _): (&str, &[&str], &str), input: &Path, output: &Path) -> Run {
+fn call(folder: &Folder, (name, args, _): Called, input: &Path, output: &Path) -> Run {
     let args: Vec<PathBuf> = args
         .iter()
         .map(|arg| match *arg {
@@ -84,7 +96,7 @@ fn what_cannot_be_written_is_refused_by_all() {
     fs::set_permissions(folder.file("protected"), permissions).unwrap();
 
     let (names, inputs) = (folder.names(), ["in.wav", "in.opus"].map(|name| fs::read(folder.file(name)).unwrap()));
-    for writer in WRITERS {
+    for writer in writers() {
         let kind = writer.2;
         let input = PathBuf::from(format!("in.{kind}"));
         let own =
@@ -140,7 +152,7 @@ fn what_cannot_be_read_is_refused_by_all() {
         ("empty", "empty"),
         ("network.csv", ""),
     ];
-    for reader in WRITERS.into_iter().chain(READERS) {
+    for reader in all() {
         for (input, reason) in cases {
             let run = call(&folder, reader, Path::new(input), Path::new("new"));
             assert!(!folder.file("new").exists(), "{}: {input}", reader.0);
@@ -189,7 +201,7 @@ fn extremes_are_processed_or_refused_by_all() {
         (float(&[f32::NAN; 9600]), None),
         (float(&[f32::INFINITY, f32::NEG_INFINITY, f32::MAX, f32::MIN, 0.0].repeat(2000)), None),
     ];
-    let readers = WRITERS.into_iter().chain(READERS).filter(|(_, _, kind)| *kind == "wav");
+    let readers = all().filter(|(_, _, kind)| *kind == "wav");
     for (index, (reader, (wav, reason))) in
         readers.flat_map(|reader| cases.iter().map(move |case| (reader, case))).enumerate()
     {
@@ -210,7 +222,7 @@ fn extremes_are_processed_or_refused_by_all() {
 fn ogg_opus_is_read_by_all() {
     let folder = work();
     let opus = Path::new("in.opus");
-    for reader in WRITERS.into_iter().chain(READERS) {
+    for reader in all() {
         let run = call(&folder, reader, opus, Path::new("new")).ok();
         assert!(run.stderr.is_empty(), "{}: {run:?}", reader.0);
         if ["process", "decode", "opus_loss", "duplex"].contains(&reader.0) {

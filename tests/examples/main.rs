@@ -30,6 +30,16 @@ use voxframe_testkit::wav;
 
 const PROFILES: [&str; 3] = ["low-latency", "balanced", "high-quality"];
 
+/// Whether an example is built with these features.
+fn is_built(example: &str) -> bool {
+    match example {
+        "adapt" => cfg!(feature = "hush"),
+        "plot" => cfg!(all(feature = "loudness", feature = "spectrum")),
+        "soak" => cfg!(all(feature = "hush", feature = "rtp")),
+        _ => true,
+    }
+}
+
 /// A folder to work in, and names of files in it.
 struct Folder(TempDir);
 
