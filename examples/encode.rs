@@ -15,7 +15,7 @@ use common::output::{commit, print};
 use common::{Of, Result};
 use voxframe::{Processor, Profile};
 
-/// Runs a WAV, FLAC, MP3, Ogg Vorbis or Ogg Opus file through all of a profile, and writes the packets as an Ogg Opus file of the same length.
+/// Runs a WAV, AIFF, FLAC, MP3, M4A, Ogg Vorbis or Ogg Opus file through all of a profile, and writes the packets as an Ogg Opus file of the same length.
 #[derive(Parser)]
 struct Args {
     /// PCM of 8 to 32 bits, integers or floats, 1 to 8 channels, 8 to 192 kHz

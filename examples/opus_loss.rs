@@ -20,7 +20,7 @@ use voxframe_testkit::network::Network;
 /// Codes a recording, loses packets of it, and fills the gaps.
 #[derive(Parser)]
 struct Args {
-    /// What is spoken, a WAV, FLAC, MP3, Ogg Vorbis or Ogg Opus file
+    /// What is spoken, a WAV, AIFF, FLAC, MP3, M4A, Ogg Vorbis or Ogg Opus file
     input: PathBuf,
     /// What is heard: a WAV file, 48 kHz, 16 bit, mono
     output: PathBuf,

@@ -15,7 +15,7 @@ use common::json::JsonOutput;
 use common::output::{commit, print};
 use common::{Result, one_line};
 
-/// Runs a WAV, FLAC, MP3, Ogg Vorbis or Ogg Opus file through the stages of a profile, and tells what each costs.
+/// Runs a WAV, AIFF, FLAC, MP3, M4A, Ogg Vorbis or Ogg Opus file through the stages of a profile, and tells what each costs.
 ///
 /// OUTPUT has exactly the length of INPUT, all delays taken off, at the profile's rate: 16-bit PCM if INPUT holds no
 /// more than 16 bits, else 32-bit floats; mono, or stereo for two channels and more.

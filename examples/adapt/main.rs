@@ -35,7 +35,7 @@ const TAIL_MS: u64 = 1000;
 /// Sends a recording over a network that changes, and adapts to it.
 #[derive(Parser)]
 struct Args {
-    /// What is spoken, a WAV, FLAC, MP3, Ogg Vorbis or Ogg Opus file
+    /// What is spoken, a WAV, AIFF, FLAC, MP3, M4A, Ogg Vorbis or Ogg Opus file
     input: PathBuf,
     /// What the far end hears, from the first sample spoken: a WAV file, 48 kHz, 16 bit, mono
     output: PathBuf,

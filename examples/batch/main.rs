@@ -28,14 +28,14 @@ use names::Recording;
 use progress::Progress;
 use rayon::iter::{ParallelBridge, ParallelIterator};
 
-/// Runs WAV, FLAC, MP3, Ogg Vorbis and Ogg Opus files through a profile, as `process` does, on all cores. Tells of each on stdout, a line of JSON.
+/// Runs WAV, AIFF, FLAC, MP3, M4A, Ogg Vorbis and Ogg Opus files through a profile, as `process` does, on all cores. Tells of each on stdout, a line of JSON.
 ///
 /// Outputs appear whole or not at all. What has its output already is skipped, so the same command goes on where it was
 /// stopped; an output that is older than its input, or of another rate or length, is made anew. Files that cannot be read are
 /// reported and left out, and the exit code is 1 in the end.
 #[derive(Parser)]
 struct Args {
-    /// Sound files, and folders whose sound files (.wav, .flac, .mp3, .ogg, .opus) are taken, however deep; names on stdin if there are none
+    /// Sound files, and folders whose sound files (.wav, .aif, .aiff, .flac, .mp3, .m4a, .aac, .ogg, .oga, .opus) are taken, however deep; names on stdin if there are none
     inputs: Vec<PathBuf>,
     /// Folder for the outputs, made where it is missing
     #[arg(long, value_name = "FOLDER")]

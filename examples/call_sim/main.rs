@@ -33,7 +33,7 @@ use voxframe_testkit::packet_trace::PacketTrace;
 /// Sends a recording over a simulated network, and tells what arrived.
 #[derive(Parser)]
 struct Args {
-    /// What is spoken, a WAV, FLAC, MP3, Ogg Vorbis or Ogg Opus file
+    /// What is spoken, a WAV, AIFF, FLAC, MP3, M4A, Ogg Vorbis or Ogg Opus file
     input: PathBuf,
     /// What the far end hears, from the first packet sent: a WAV file, 48 kHz, 16 bit, mono
     output: PathBuf,

@@ -1,4 +1,4 @@
-//! Compressed sound in: FLAC, MP3, Ogg Vorbis and Ogg FLAC, decoded by symphonia.
+//! Sound in that is no WAV: AIFF, FLAC, MP3, M4A, AAC, Ogg Vorbis and Ogg FLAC, decoded by symphonia.
 
 use std::error::Error;
 use std::fs::File;
@@ -51,11 +51,16 @@ impl CompressedSource {
 
     /// Whether a file begins as one of those that are decoded here.
     pub fn is_compressed(head: &[u8]) -> bool {
-        let in_ogg =
-            head.windows(7).any(|bytes| bytes == b"\x01vorbis") || head.windows(5).any(|bytes| bytes == b"\x7fFLAC");
-        // Frames of MPEG audio, layer III, begin with eleven bits set.
-        let mp3 = head.starts_with(b"ID3") || head.len() > 2 && head[0] == 0xff && head[1] & 0xe6 == 0xe2;
-        head.starts_with(b"fLaC") || head.starts_with(b"OggS") && in_ogg || mp3
+        let holds = |name: &[u8]| head.windows(name.len()).any(|bytes| bytes == name);
+        let in_ogg = head.starts_with(b"OggS") && (holds(b"\x01vorbis") || holds(b"\x7fFLAC"));
+        let in_mp4 = head.get(4..8) == Some(b"ftyp");
+        let is_aiff = head.starts_with(b"FORM") && matches!(head.get(8..12), Some(b"AIFF" | b"AIFC"));
+        // Frames of MPEG audio, layer III, begin with eleven bits set, and those of AAC with twelve.
+        let is_mpeg = match head {
+            [0xff, second, _, ..] => second & 0xe6 == 0xe2 || second & 0xf6 == 0xf0,
+            _ => head.starts_with(b"ID3"),
+        };
+        head.starts_with(b"fLaC") || in_ogg || in_mp4 || is_aiff || is_mpeg
     }
 }
 
@@ -89,10 +94,12 @@ impl Stream {
     fn open(path: &Path) -> Result<Self> {
         let source = MediaSourceStream::new(Box::new(File::open(path)?), Default::default());
         let (options, metadata) = Default::default();
-        let reader = symphonia::default::get_probe().probe(&Hint::new(), source, options, metadata)?;
+        let reader = symphonia::default::get_probe().probe(&Hint::new(), source, options, metadata);
+        let reader = reader.map_err(name_what_is_read)?;
         let track = reader.default_track(TrackType::Audio).ok_or("no sound in it")?;
         let parameters = track.codec_params.as_ref().and_then(|codec| codec.audio()).ok_or("no sound in it")?;
-        let decoder = symphonia::default::get_codecs().make_audio_decoder(parameters, &Default::default())?;
+        let decoder = symphonia::default::get_codecs().make_audio_decoder(parameters, &Default::default());
+        let decoder = decoder.map_err(name_what_is_read)?;
         let (track, bits) = (track.id, parameters.bits_per_sample);
         Ok(Self { track, bits, decoder, reader, samples: Vec::new(), damaged: 0 })
     }
@@ -116,5 +123,15 @@ impl Stream {
                 Err(error) => return Err(error.into()),
             }
         }
+    }
+}
+
+/// What symphonia has no code for is told by what there is code for.
+fn name_what_is_read(error: DecodeError) -> Box<dyn Error + Send + Sync> {
+    match error {
+        DecodeError::Unsupported(_) => {
+            "a codec that is not read: AAC (LC), ALAC, FLAC, MP3, Opus in Ogg, PCM and Vorbis are".into()
+        }
+        error => error.into(),
     }
 }

@@ -44,7 +44,7 @@ pub struct Opened {
     pub source: Box<dyn SoundSource>,
 }
 
-/// A sound file being read: WAV, FLAC, MP3, Ogg Vorbis or Ogg Opus.
+/// A sound file being read: WAV, AIFF, FLAC, MP3, M4A, Ogg Vorbis or Ogg Opus.
 pub struct SoundInput {
     path: PathBuf,
     header: Header,
@@ -69,7 +69,7 @@ impl SoundInput {
             open_opus(path)?
         } else if !WAV_KINDS.iter().any(|kind| head.starts_with(kind)) {
             let kind = file_kind(&head);
-            return Err(format!("not WAV, FLAC, MP3, Ogg Vorbis or Ogg Opus, but {kind}")).of(path);
+            return Err(format!("not WAV, AIFF, FLAC, MP3, M4A, Ogg Vorbis or Ogg Opus, but {kind}")).of(path);
         } else {
             let wav = WavReader::open(path).of(path)?;
             Opened { header: *wav.header(), notes: wav.notes().to_vec(), source: Box::new(wav) }

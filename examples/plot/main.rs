@@ -22,7 +22,7 @@ use common::output::commit;
 /// The two must begin at the same moment, as what the example `process` writes does; rates and lengths may differ.
 #[derive(Parser)]
 struct Args {
-    /// The recording as it was, a WAV, FLAC, MP3, Ogg Vorbis or Ogg Opus file
+    /// The recording as it was, a WAV, AIFF, FLAC, MP3, M4A, Ogg Vorbis or Ogg Opus file
     before: PathBuf,
     /// The same recording processed, of the same kinds
     after: PathBuf,

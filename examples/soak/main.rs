@@ -35,7 +35,7 @@ const TICK_MS: f64 = 10.0;
 /// Calls a recording for hours, by a simulated clock, and checks what is heard.
 #[derive(Parser)]
 struct Args {
-    /// What is spoken, over and over: a WAV, FLAC, MP3, Ogg Vorbis or Ogg Opus file
+    /// What is spoken, over and over: a WAV, AIFF, FLAC, MP3, M4A, Ogg Vorbis or Ogg Opus file
     input: PathBuf,
     /// How long the call is, in hours of its own time
     #[arg(long, default_value_t = 1.0)]

@@ -195,10 +195,12 @@ fn bad_files_are_refused_in_one_line_and_leave_nothing() {
         (b"\xff\xfb\x90\x64".to_vec(), ""),
         (b"OggS\0\x02............................\x01vorbis".to_vec(), ""),
         (b"OggS\0\x02............................OpusHead".to_vec(), "ends within its headers"),
-        (b"Dear diary".to_vec(), "not WAV, FLAC, MP3, Ogg Vorbis or Ogg Opus, but something else"),
-        (b"FORM\0\0\0\x20AIFFCOMM".to_vec(), "an AIFF file"),
-        (b"\0\0\0\x1cftypM4A ".to_vec(), "an MP4 file"),
-        (b"\xff\xf1\x50\x80".to_vec(), "an AAC file"),
+        (b"Dear diary".to_vec(), "not WAV, AIFF, FLAC, MP3, M4A, Ogg Vorbis or Ogg Opus, but something else"),
+        (b"FORM\0\0\0\x20AIFFCOMM".to_vec(), ""),
+        (b"\0\0\0\x1cftypM4A ".to_vec(), ""),
+        (b"\xff\xf1\x50\x80".to_vec(), ""),
+        (b".snd\0\0\0\x18".to_vec(), "an AU file"),
+        (b"\x1a\x45\xdf\xa3\x9f\x42".to_vec(), "a Matroska or WebM file"),
         (raw(&|_| ())[..36].to_vec(), "no data chunk"),
         ([&raw(&|_| ())[..12], b"data\x04\0\0\0\0\0\0\0"].concat(), "before their format"),
         ([&raw(&|_| ())[..12], b"fmt \x04\0\0\0\0\0\0\0"].concat(), "only 4 bytes"),
@@ -241,12 +243,20 @@ fn compressed_files_are_read_as_others_read_them() {
     let folder = Folder::new();
     let wav = voxframe_testkit::wav::fixture_path("speech_stereo_44100.wav");
     let sound = wav::read(&wav);
-    for (name, lossless) in [("in.flac", true), ("in.mp3", false), ("in.ogg", false)] {
+    let kinds = [
+        ("in.flac", "flac", true),
+        ("in.aiff", "pcm_s16be", true),
+        ("alac.m4a", "alac", true),
+        ("in.mp3", "libmp3lame", false),
+        ("in.m4a", "aac", false),
+        ("in.aac", "aac", false),
+        ("in.ogg", "vorbis", false),
+    ];
+    for (name, encoder, lossless) in kinds {
         let (input, decoded, out) = (folder.file(name), folder.file("decoded.wav"), folder.file("out.wav"));
-        let encoder = if name == "in.ogg" { "vorbis" } else { "copy" };
-        let codec: &[&dyn AsRef<_>] = if encoder == "copy" { &[] } else { &[&"-c:a", &encoder, &"-strict", &"-2"] };
+        let codec: [&dyn AsRef<_>; 4] = [&"-c:a", &encoder, &"-strict", &"-2"];
         let encode: [&dyn AsRef<_>; 4] = [&"-v", &"error", &"-i", &wav];
-        if tool("ffmpeg", &[&encode[..], codec, &[&input]].concat()).is_none() {
+        if tool("ffmpeg", &[&encode[..], &codec, &[&input]].concat()).is_none() {
             return;
         }
         tool("ffmpeg", &[&"-v", &"error", &"-y", &"-i", &input, &decoded]).unwrap();
