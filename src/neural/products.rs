@@ -1,7 +1,8 @@
 //! Products of an integer matrix and an integer vector, with run-time dispatch.
 //!
 //! The sums are of integers, so they are the same on every machine: `vpdpbusd` and `vpdpwssd` where the machine has them
-//! (AVX-512 VNNI over 512 bits, or AVX-VNNI), else AVX2, else a portable loop. A matrix is read once, from its first byte to
+//! (AVX-512 VNNI over 512 bits, or AVX-VNNI), else AVX2; on ARM `sdot` where the machine has it, else plain NEON; else a
+//! portable loop. A matrix is read once, from its first byte to
 //! its last: one that does not fit into the second cache comes as fast as the third gives it.
 
 #![allow(unsafe_code, reason = "vector instructions that the compiler does not find by itself")]
@@ -10,12 +11,17 @@
 
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
 /// Outputs of a block of [`Instructions::add_bytes`], and inputs of a group in it: the bytes that one instruction sums up.
 const BYTE_ROWS: usize = 8;
 const BYTE_GROUP: usize = 4;
+
+/// Input byte that stands for 0.
+pub const MIDDLE: u8 = 127;
 
 /// Group of weights: four of each of eight outputs.
 type ByteGroup = [u8; BYTE_ROWS * BYTE_GROUP];
@@ -47,6 +53,10 @@ enum Set {
     AvxVnni,
     #[cfg(target_arch = "x86_64")]
     Avx512Vnni,
+    #[cfg(target_arch = "aarch64")]
+    Neon,
+    #[cfg(target_arch = "aarch64")]
+    NeonDotProducts,
 }
 
 impl Instructions {
@@ -68,10 +78,25 @@ impl Instructions {
                 },
             );
         }
+        #[cfg(target_arch = "aarch64")]
+        if std::arch::is_aarch64_feature_detected!("neon") {
+            let has_dot_products = std::arch::is_aarch64_feature_detected!("dotprod");
+            return Self(if has_dot_products { Set::NeonDotProducts } else { Set::Neon });
+        }
         Self(Set::Portable)
     }
 
-    /// `sums = sums + weights · input`, for signed weights and unsigned inputs. The matrix lies in blocks of 8 outputs, and in
+    /// What [`MIDDLE`] counts for in [`add_bytes`](Self::add_bytes): itself, or 0 where the instructions take signed
+    /// bytes, and the input is moved down for them.
+    pub fn middle(self) -> i32 {
+        match self.0 {
+            #[cfg(target_arch = "aarch64")]
+            Set::Neon | Set::NeonDotProducts => 0,
+            _ => MIDDLE.into(),
+        }
+    }
+
+    /// `sums = sums + weights · (input − MIDDLE + middle())`, for signed weights. The matrix lies in blocks of 8 outputs, and in
     /// each in groups of 4 inputs: 32 bytes, 4 of each output. Two neighbouring products must fit into 16 bits together.
     pub fn add_bytes(self, sums: &mut [i32], weights: &[u8], input: &[u8]) {
         let (sums, rest) = sums.as_chunks_mut::<BYTE_ROWS>();
@@ -89,6 +114,12 @@ impl Instructions {
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
             Set::Avx512Vnni => unsafe { avx512::add_bytes(sums, weights, input) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "aarch64")]
+            Set::Neon => unsafe { neon::add_bytes::<{ neon::PLAIN }>(sums, weights, input) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "aarch64")]
+            Set::NeonDotProducts => unsafe { neon::add_bytes::<{ neon::DOT_PRODUCTS }>(sums, weights, input) },
         }
     }
 
@@ -116,6 +147,20 @@ impl Instructions {
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
             Set::Avx512Vnni => unsafe { avx512::add_panel(sums, weights, inputs) },
+            #[cfg(target_arch = "aarch64")]
+            Set::Neon => {
+                for (sums, input) in sums.iter_mut().zip(inputs) {
+                    // SAFETY: as above.
+                    unsafe { neon::add_bytes::<{ neon::PLAIN }>(sums.as_chunks_mut().0, weights, input) };
+                }
+            }
+            #[cfg(target_arch = "aarch64")]
+            Set::NeonDotProducts => {
+                for (sums, input) in sums.iter_mut().zip(inputs) {
+                    // SAFETY: as above.
+                    unsafe { neon::add_bytes::<{ neon::DOT_PRODUCTS }>(sums.as_chunks_mut().0, weights, input) };
+                }
+            }
         }
     }
 
@@ -138,6 +183,9 @@ impl Instructions {
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
             Set::Avx512Vnni => unsafe { avx512::dot_words_of_four(weights, inputs) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "aarch64")]
+            Set::Neon | Set::NeonDotProducts => inputs.map(|input| unsafe { neon::dot_words(weights, input) }),
         }
     }
 
@@ -157,6 +205,9 @@ impl Instructions {
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
             Set::Avx512Vnni => unsafe { avx512::dot_words(weights, input) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "aarch64")]
+            Set::Neon | Set::NeonDotProducts => unsafe { neon::dot_words(weights, input) },
         }
     }
 }
@@ -218,6 +269,12 @@ mod tests {
             sets.extend((has_avx2 && has_avx512).then_some(Set::Avx512Vnni));
             assert_eq!(has_avx2, Instructions::new().0 != Set::Portable);
         }
+        #[cfg(target_arch = "aarch64")]
+        {
+            let has_dot_products = std::arch::is_aarch64_feature_detected!("dotprod");
+            sets.push(Set::Neon);
+            sets.extend(has_dot_products.then_some(Set::NeonDotProducts));
+        }
         sets.into_iter().map(Instructions).collect()
     }
 
@@ -229,16 +286,18 @@ mod tests {
             // Neighbouring weights of at most 64 each: their products fit into 16 bits.
             let weights: Vec<u8> = (0..outputs * inputs).map(|_| random.i8(-64..=64) as u8).collect();
             let input: Vec<u8> = (0..inputs).map(|_| random.u8(..=254)).collect();
-            let wanted: Vec<i32> = (0..outputs)
-                .map(|row| {
+            let wanted = |middle: i32| -> Vec<i32> {
+                let value = |i: usize| i32::from(input[i]) - i32::from(MIDDLE) + middle;
+                let sum = |row: usize| {
                     let weight = |i: usize| weights[(row / 8 * inputs / 4 + i / 4) * 32 + row % 8 * 4 + i % 4] as i8;
-                    7 + (0..inputs).map(|i| i32::from(weight(i)) * i32::from(input[i])).sum::<i32>()
-                })
-                .collect();
+                    7 + (0..inputs).map(|i| i32::from(weight(i)) * value(i)).sum::<i32>()
+                };
+                (0..outputs).map(sum).collect()
+            };
             for set in sets() {
                 let mut sums = vec![7; outputs];
                 set.add_bytes(&mut sums, &weights, &input);
-                assert_eq!(sums, wanted, "{set:?}");
+                assert_eq!(sums, wanted(set.middle()), "{set:?}");
             }
         }
     }
@@ -249,11 +308,11 @@ mod tests {
         for inputs in [4, 8, 16, 384] {
             let weights: Vec<u8> = (0..PANEL * inputs).map(|_| random.i8(-64..=64) as u8).collect();
             let streams: [Vec<u8>; STREAMS] = std::array::from_fn(|_| (0..inputs).map(|_| random.u8(..=254)).collect());
-            let mut wanted = [[7; PANEL]; STREAMS];
-            let alone = wanted.iter_mut().zip(&streams);
-            alone.for_each(|(sums, input)| Instructions(Set::Portable).add_bytes(sums, &weights, input));
-            assert!(wanted[0] != wanted[1] && wanted[2] != wanted[3]);
             for set in sets() {
+                let mut wanted = [[7; PANEL]; STREAMS];
+                let alone = wanted.iter_mut().zip(&streams);
+                alone.for_each(|(sums, input)| set.add_bytes(sums, &weights, input));
+                assert!(wanted[0] != wanted[1] && wanted[2] != wanted[3]);
                 let mut sums = [[7; PANEL]; STREAMS];
                 set.add_panel(&mut sums, &weights, streams.each_ref().map(|input| &input[..]));
                 assert_eq!(sums, wanted, "{set:?}");
