@@ -1,5 +1,8 @@
 //! Inner loops of the products for NEON, and for its dot products (Armv8.4; most processors since 2018).
 //!
+//! For 1152 outputs of 384 inputs they take 118 000 and 67 000 instructions, the portable loop a million; for words the
+//! compiler finds a loop of its own, which takes 1.2 to 2.7 times as many, by what is around it.
+//!
 //! Both multiply signed bytes only, so the inputs are moved down by [`MIDDLE`].
 
 use std::arch::aarch64::{
