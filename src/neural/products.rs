@@ -167,19 +167,14 @@ impl Instructions {
     /// [`dot_words`](Self::dot_words) for several streams.
     pub fn dot_words_of_streams(self, weights: &[WordPairs], inputs: [&[[i16; 2]]; STREAMS]) -> [[i32; TILE]; STREAMS] {
         assert!(inputs.iter().all(|input| weights.len() == input.len()));
-        let [a, b, c, d] = inputs;
         match self.0 {
             Set::Portable => inputs.map(|input| dot_words(weights, input)),
             // SAFETY: `new` has found the instructions on this machine, and the lengths are checked above.
             #[cfg(target_arch = "x86_64")]
-            Set::Avx2 => unsafe {
-                pairs([[a, b], [c, d]].map(|inputs| x86::dot_words_of_two::<{ x86::AVX2 }>(weights, inputs)))
-            },
+            Set::Avx2 => unsafe { by_two(inputs, |two| x86::dot_words_of_two::<{ x86::AVX2 }>(weights, two)) },
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
-            Set::AvxVnni => unsafe {
-                pairs([[a, b], [c, d]].map(|inputs| x86::dot_words_of_two::<{ x86::AVX_VNNI }>(weights, inputs)))
-            },
+            Set::AvxVnni => unsafe { by_two(inputs, |two| x86::dot_words_of_two::<{ x86::AVX_VNNI }>(weights, two)) },
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
             Set::Avx512Vnni => unsafe { avx512::dot_words_of_four(weights, inputs) },
@@ -237,9 +232,13 @@ fn add_panel(sums: &mut [[i32; PANEL]; STREAMS], weights: &[ByteGroup], inputs: 
     }
 }
 
-/// Sums of two streams and two more.
+/// Products of two streams, and of two more.
 #[cfg(target_arch = "x86_64")]
-fn pairs([[a, b], [c, d]]: [[[i32; TILE]; 2]; 2]) -> [[i32; TILE]; STREAMS] {
+fn by_two<'a>(
+    [a, b, c, d]: [&'a [[i16; 2]]; STREAMS],
+    products: impl Fn([&'a [[i16; 2]]; 2]) -> [[i32; TILE]; 2],
+) -> [[i32; TILE]; STREAMS] {
+    let ([a, b], [c, d]) = (products([a, b]), products([c, d]));
     [a, b, c, d]
 }
 
