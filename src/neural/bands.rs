@@ -125,9 +125,12 @@ pub struct AnalysisProducts {
 }
 
 impl AnalysisProducts {
+    /// Products for silence.
+    pub const SILENCE: Self = Self { power: [0.0; BINS], pitch_power: [0.0; BINS], correlation: [0.0; BINS] };
+
     pub fn new(analysis: &Analysis) -> Self {
         let [spectrum, pitch_spectrum] = &analysis.spectra;
-        let mut products = Self { power: [0.0; BINS], pitch_power: [0.0; BINS], correlation: [0.0; BINS] };
+        let mut products = Self::SILENCE;
         multiply_bins(&mut products.power, spectrum, spectrum);
         multiply_bins(&mut products.pitch_power, pitch_spectrum, pitch_spectrum);
         multiply_bins(&mut products.correlation, spectrum, pitch_spectrum);

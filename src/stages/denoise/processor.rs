@@ -1,14 +1,16 @@
 //! Processor of noise suppression.
 
+use super::lockstep::{self, Lane, LargeMemory, collect};
 use super::settings::{Denoise, DenoiseReading};
 use super::stereo_link::StereoLink;
-use super::suppressor::{BLOCK, LATENCY, Suppressor};
+use super::suppressor::{BLOCK, LATENCY, Memory, Suppressor};
 use crate::control::{ControlPort, Live, LiveStage};
 use crate::core::{Error, Format, Frame, Processor, Result, Stage};
 use crate::dsp::delay::Delay;
 use crate::dsp::kernels;
 use crate::dsp::level::db_to_gain;
 use crate::dsp::ramp::{GainCurve, Ramp};
+use crate::neural::rnnoise2::GateSums;
 
 /// Fade time of a change of the settings, in ms.
 const RAMP_MS: f32 = 5.0;
@@ -73,11 +75,9 @@ pub struct DenoiseProcessor {
     dry_share: Ramp,
 }
 
-impl Processor for DenoiseProcessor {
-    type Input = Frame;
-    type Output = Frame;
-
-    fn process<'a>(&'a mut self, frame: &'a mut Frame) -> Result<Option<&'a mut Frame>> {
+impl DenoiseProcessor {
+    /// Takes in a frame, and settings that have changed.
+    pub(super) fn begin(&mut self, frame: &mut Frame) -> Result<()> {
         frame.check_and_sanitize(self.format)?;
         if let Some(settings) = self.port.changed() {
             self.dry_share.set(dry_share(&settings), self.format.samples_in_ms(RAMP_MS));
@@ -87,23 +87,38 @@ impl Processor for DenoiseProcessor {
         self.ahead_delay.process(&mut self.ahead);
         self.dry.copy_from(&self.ahead)?;
         self.dry_delay.process(&mut self.dry);
+        Ok(())
+    }
 
-        let probability = match &mut self.link {
-            None => {
-                let (blocks, _) = frame.samples_mut().as_chunks_mut::<BLOCK>();
-                blocks.iter_mut().fold(0.0f32, |max, block| max.max(self.suppressor.process(block)))
-            }
+    /// Block of a frame for the networks: of stereo, its mid signal.
+    fn block_in(&mut self, frame: &Frame, index: usize) -> Option<[f32; BLOCK]> {
+        match &mut self.link {
+            None => frame.samples().as_chunks().0.get(index).copied(),
             Some(link) => {
-                let length = self.format.samples_per_channel();
-                let (left, right) = frame.samples_mut().split_at_mut(length);
-                let wet = left.as_chunks_mut().0.iter_mut().zip(right.as_chunks_mut().0);
-                let unprocessed = blocks(&self.dry).zip(blocks(&self.ahead));
-                wet.zip(unprocessed).fold(0.0f32, |max, (wet, (dry, ahead))| {
-                    max.max(link.process(&mut self.suppressor, wet, dry, ahead))
-                })
+                let [dry, ahead] = [&self.dry, &self.ahead].map(|frame| block_of_both(frame, index));
+                Some(link.mid(block_of_both(frame, index)?, dry?, ahead?))
             }
-        };
+        }
+    }
 
+    /// Replaces a block of a frame by what the networks made of it.
+    fn block_out(&mut self, frame: &mut Frame, index: usize, block: &[f32; BLOCK]) {
+        let Some(link) = &mut self.link else {
+            if let Some(out) = frame.samples_mut().as_chunks_mut().0.get_mut(index) {
+                *out = *block;
+            }
+            return;
+        };
+        let (left, right) = frame.samples_mut().split_at_mut(self.format.samples_per_channel());
+        let out = [left, right].map(|channel| channel.as_chunks_mut().0.get_mut(index));
+        let unprocessed = [&self.dry, &self.ahead].map(|frame| block_of_both(frame, index));
+        if let ([Some(left), Some(right)], [Some(dry), Some(ahead)]) = (out, unprocessed) {
+            link.shape(block, [left, right], dry, ahead);
+        }
+    }
+
+    /// Mixes the unprocessed sound back in, for the speech probability of the frame.
+    fn finish(&mut self, frame: &mut Frame, probability: f32) {
         match self.dry_share.advance(self.format.samples_per_channel()) {
             GainCurve::Steady(dry) => kernels::mix(frame.samples_mut(), 1.0 - dry, self.dry.samples(), dry),
             GainCurve::Moving(dry) => {
@@ -115,6 +130,65 @@ impl Processor for DenoiseProcessor {
         frame.set_position(frame.position() - LATENCY as i64);
         frame.set_speech_probability(Some(probability));
         self.port.publish(DenoiseReading { speech_probability: probability });
+    }
+}
+
+/// Processor with a frame that it has [taken in](DenoiseProcessor::begin), and memory for it.
+pub(super) struct Stream<'a> {
+    pub processor: &'a mut DenoiseProcessor,
+    pub frame: &'a mut Frame,
+    pub memory: &'a mut Memory,
+    pub large: Option<&'a mut LargeMemory>,
+    /// As in [`Lane::passing`].
+    pub passing: Option<&'a mut GateSums>,
+}
+
+impl Stream<'_> {
+    /// Lane for a block of the frame, if there is one.
+    fn lane(&mut self, index: usize) -> Option<Lane<'_>> {
+        self.memory.block = self.processor.block_in(self.frame, index)?;
+        Some(Lane {
+            suppressor: &mut self.processor.suppressor,
+            memory: &mut *self.memory,
+            large: self.large.as_deref_mut(),
+            passing: self.passing.as_deref_mut(),
+        })
+    }
+}
+
+/// Takes the noise out of the frames of all streams, in lockstep.
+pub(super) fn suppress<const N: usize>(mut streams: [Option<Stream<'_>>; N]) {
+    streams.iter_mut().flatten().for_each(|stream| stream.memory.probability = 0.0);
+    for index in 0.. {
+        let mut lanes = collect::<_, N>(streams.iter_mut().flatten().filter_map(|stream| stream.lane(index)));
+        if lanes[0].is_none() {
+            break;
+        }
+        lockstep::run(&mut lanes);
+        for Stream { processor, frame, memory, .. } in streams.iter_mut().flatten() {
+            processor.block_out(frame, index, &memory.block);
+        }
+    }
+    for Stream { processor, frame, memory, .. } in streams.iter_mut().flatten() {
+        processor.finish(frame, memory.probability);
+    }
+}
+
+impl Processor for DenoiseProcessor {
+    type Input = Frame;
+    type Output = Frame;
+
+    fn process<'a>(&'a mut self, frame: &'a mut Frame) -> Result<Option<&'a mut Frame>> {
+        self.begin(frame)?;
+        let mut memory = Memory::NEW;
+        let mut large;
+        let large = if self.suppressor.is_light_alone() {
+            None
+        } else {
+            large = LargeMemory::NEW;
+            Some(&mut large)
+        };
+        suppress([Some(Stream { processor: self, frame, memory: &mut memory, large, passing: None })]);
         Ok(Some(frame))
     }
 
@@ -137,10 +211,10 @@ impl Processor for DenoiseProcessor {
     }
 }
 
-/// Blocks of both channels of a stereo frame.
-fn blocks(frame: &Frame) -> impl Iterator<Item = [&[f32; BLOCK]; 2]> {
+/// Block of both channels of a stereo frame.
+fn block_of_both(frame: &Frame, index: usize) -> Option<[&[f32; BLOCK]; 2]> {
     let (left, right) = frame.samples().split_at(frame.samples().len() / 2);
-    left.as_chunks().0.iter().zip(right.as_chunks().0).map(|(left, right)| [left, right])
+    Some([left.as_chunks().0.get(index)?, right.as_chunks().0.get(index)?])
 }
 
 impl std::fmt::Debug for DenoiseProcessor {

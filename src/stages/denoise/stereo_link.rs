@@ -12,7 +12,7 @@ use dasp::window::{Hanning, Window};
 use realfft::num_complex::Complex32;
 use realfft::{ComplexToReal, RealFftPlanner, RealToComplex};
 
-use super::suppressor::{BLOCK, Suppressor};
+use super::suppressor::BLOCK;
 use crate::dsp::kernels;
 use crate::dsp::ramp::{GainCurve, Ramp};
 
@@ -30,7 +30,7 @@ const CORRELATION_SMOOTHING: f32 = 0.02;
 /// gives, so that two unlike channels do not flip it.
 const POLARITY_THRESHOLD: f32 = 0.1;
 
-/// Stereo link of a [`Suppressor`].
+/// Stereo link of a suppressor.
 pub(super) struct StereoLink {
     forward: Arc<dyn RealToComplex<f32>>,
     inverse: Arc<dyn ComplexToReal<f32>>,
@@ -99,28 +99,34 @@ impl StereoLink {
         }
     }
 
-    /// Replaces the newest block of both channels by the block `dry`, which is as late as the suppressor's output, without
-    /// noise; `ahead` is the block behind `dry`. Returns the speech probability.
-    pub fn process(
+    /// Mid signal of the newest block, for the suppressor; `dry` and `ahead` as in [`shape`](Self::shape).
+    pub fn mid(
         &mut self,
-        suppressor: &mut Suppressor,
-        (left, right): (&mut [f32; BLOCK], &mut [f32; BLOCK]),
+        [left, right]: [&[f32; BLOCK]; 2],
         dry: [&[f32; BLOCK]; 2],
         ahead: [&[f32; BLOCK]; 2],
-    ) -> f32 {
+    ) -> [f32; BLOCK] {
         self.follow_polarity(left, right);
-        let mut mid: [f32; BLOCK] = std::array::from_fn(|i| 0.5 * (left[i] + self.polarity * right[i]));
         let identical = self.polarity > 0.0 && left == right && dry[0] == dry[1] && ahead[0] == ahead[1];
         self.identical.set(if identical { 1.0 } else { 0.0 }, BLOCK);
-        let probability = suppressor.process(&mut mid);
+        std::array::from_fn(|i| 0.5 * (left[i] + self.polarity * right[i]))
+    }
 
+    /// Replaces the block of both channels by the block `dry` without noise, by what the suppressor made of the
+    /// [mid signal](Self::mid). `dry` is as late as that, `ahead` is the block behind it.
+    pub fn shape(
+        &mut self,
+        mid: &[f32; BLOCK],
+        [left, right]: [&mut [f32; BLOCK]; 2],
+        dry: [&[f32; BLOCK]; 2],
+        ahead: [&[f32; BLOCK]; 2],
+    ) {
         let mut shares = [0.0; BLOCK];
         match self.identical.advance(BLOCK) {
             GainCurve::Steady(1.0) => {
-                *left = mid;
-                *right = mid;
-                self.reset_overlap();
-                return probability;
+                *left = *mid;
+                *right = *mid;
+                return self.reset_overlap();
             }
             GainCurve::Steady(_) => {}
             GainCurve::Moving(curve) => shares.copy_from_slice(curve),
@@ -131,13 +137,12 @@ impl StereoLink {
             for (index, out) in [&mut *left, &mut *right].into_iter().enumerate() {
                 let dry = dry[index];
                 let next = dry.get(range.end..range.end + HOP).unwrap_or(&ahead[index][..HOP]);
-                self.shape(index, &dry[range.clone()], next, &mut out[range.clone()]);
+                self.shape_hop(index, &dry[range.clone()], next, &mut out[range.clone()]);
             }
         }
         for channel in [left, right] {
-            kernels::blend(channel, &mid, &shares);
+            kernels::blend(channel, mid, &shares);
         }
-        probability
     }
 
     fn follow_polarity(&mut self, left: &[f32; BLOCK], right: &[f32; BLOCK]) {
@@ -164,7 +169,7 @@ impl StereoLink {
     }
 
     /// Applies the gain to one hop of a channel; `next` is the hop behind it.
-    fn shape(&mut self, channel: usize, hop: &[f32], next: &[f32], out: &mut [f32]) {
+    fn shape_hop(&mut self, channel: usize, hop: &[f32], next: &[f32], out: &mut [f32]) {
         let channel = &mut self.channels[channel];
         self.time[..HOP].copy_from_slice(hop);
         self.time[HOP..].copy_from_slice(next);
