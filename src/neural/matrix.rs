@@ -2,13 +2,10 @@
 
 use super::kernels;
 use super::lockstep::few_at_a_time;
-use super::products::{Instructions, TILE, WordPairs};
+use super::products::{Instructions, MAX_BLOCKS, TILE, TileSums, WordPairs};
 
 /// Most inputs of a matrix.
 pub const MAX_INPUTS: usize = 384;
-
-/// Most blocks of inputs.
-const MAX_BLOCKS: usize = 4;
 
 /// Matrix of signed 8-bit weights, with a scale for each output and block of inputs. The inputs of a block are rounded to 16
 /// bits of their largest magnitude: an error of −90 dB of it.
@@ -57,23 +54,33 @@ impl Matrix {
 
     /// `output = output + weights · input`.
     pub fn add(&self, output: &mut [f32], input: &[f32]) {
-        self.add_few([Some((output, input))], |weights, [input]| [self.instructions.dot_words(weights, input)]);
+        self.add_alone([Some((output, input))]);
     }
 
     /// [`add`](Self::add) for each stream, which has an output and an input.
     pub fn add_all<'a>(&self, streams: impl Iterator<Item = (&'a mut [f32], &'a [f32])>) {
         few_at_a_time(
             streams,
-            |alone| self.add_few(alone, |weights, [input]| [self.instructions.dot_words(weights, input)]),
-            |few| self.add_few(few, |weights, inputs| self.instructions.dot_words_of_streams(weights, inputs)),
+            |alone| self.add_alone(alone),
+            |few| {
+                self.add_few(few, |sums, block, weights, inputs| {
+                    self.instructions.dot_words_of_streams(sums, block, weights, inputs);
+                });
+            },
         );
     }
 
-    #[inline]
+    fn add_alone(&self, stream: [Option<(&mut [f32], &[f32])>; 1]) {
+        self.add_few(stream, |[sums], block, weights, [input]| {
+            sums[block] = self.instructions.dot_words(weights, input);
+        });
+    }
+
+    #[inline(always)]
     fn add_few<const N: usize>(
         &self,
         streams: [Option<(&mut [f32], &[f32])>; N],
-        dot: impl Fn(&[WordPairs], [&[[i16; 2]]; N]) -> [[i32; TILE]; N],
+        dot: impl Fn(&mut [TileSums; N], usize, &[WordPairs], [&[[i16; 2]]; N]),
     ) {
         let mut words = [[[0; 2]; MAX_INPUTS / 2]; N];
         let mut units = [[0.0; MAX_BLOCKS]; N];
@@ -88,22 +95,19 @@ impl Matrix {
             }
         }
         let mut outputs = streams.map(|stream| stream.map(|(output, _)| output.chunks_mut(TILE)));
+        let mut sums = [[[0; TILE]; MAX_BLOCKS]; N];
         let tiles = self.weights.chunks_exact(self.pairs).zip(self.scales.chunks_exact(self.blocks.len()));
         for (weights, scales) in tiles {
-            let mut sums = [[[0; TILE]; MAX_BLOCKS]; N];
             let (mut weights, mut from) = (weights, 0);
             for (index, (_, padded)) in self.blocks.iter().enumerate() {
                 let (block, later) = weights.split_at(padded / 2);
                 let to = from + padded / 2;
-                let products = dot(block, words.each_ref().map(|words| &words[from..to]));
-                for (sums, products) in sums.iter_mut().zip(products) {
-                    sums[index] = products;
-                }
+                dot(&mut sums, index, block, words.each_ref().map(|words| &words[from..to]));
                 (weights, from) = (later, to);
             }
             for ((output, sums), units) in outputs.iter_mut().zip(&sums).zip(&units) {
                 if let Some(output) = output.as_mut().and_then(Iterator::next) {
-                    kernels::add_scaled_sums(output, &sums[..scales.len()], scales, units);
+                    kernels::add_scaled_sums(output, sums, scales, units);
                 }
             }
         }

@@ -32,6 +32,12 @@ pub const TILE: usize = 32;
 /// Streams that are multiplied side by side.
 pub const STREAMS: usize = 4;
 
+/// Most blocks of inputs that have sums of their own.
+pub const MAX_BLOCKS: usize = 4;
+
+/// Sums of a tile, for each block of inputs.
+pub type TileSums = [[i32; TILE]; MAX_BLOCKS];
+
 /// Outputs of a panel of [`Instructions::add_panel`]: its weights stay in the first cache for all streams.
 pub const PANEL: usize = 32;
 
@@ -123,64 +129,58 @@ impl Instructions {
         }
     }
 
-    /// [`add_bytes`](Self::add_bytes) for a panel of a matrix and the inputs of several streams.
-    pub fn add_panel(self, sums: &mut [[i32; PANEL]; STREAMS], weights: &[u8], inputs: [&[u8]; STREAMS]) {
-        let inputs = inputs.map(|input| input.as_chunks::<BYTE_GROUP>().0);
-        let (weights, _) = weights.as_chunks::<{ BYTE_ROWS * BYTE_GROUP }>();
-        assert!(inputs.iter().all(|input| weights.len() == PANEL / BYTE_ROWS * input.len()));
-        match self.0 {
-            Set::Portable => add_panel(sums, weights, inputs),
-            #[cfg(target_arch = "x86_64")]
-            Set::Avx2 => {
-                for (sums, input) in sums.iter_mut().zip(inputs) {
-                    // SAFETY: `new` has found the instructions on this machine, and the lengths are checked above.
-                    unsafe { x86::add_bytes::<{ x86::AVX2 }>(sums.as_chunks_mut().0, weights, input) };
-                }
-            }
-            #[cfg(target_arch = "x86_64")]
-            Set::AvxVnni => {
-                for (sums, input) in sums.iter_mut().zip(inputs) {
-                    // SAFETY: as above.
-                    unsafe { x86::add_bytes::<{ x86::AVX_VNNI }>(sums.as_chunks_mut().0, weights, input) };
-                }
-            }
-            // SAFETY: as above.
-            #[cfg(target_arch = "x86_64")]
-            Set::Avx512Vnni => unsafe { avx512::add_panel(sums, weights, inputs) },
-            #[cfg(target_arch = "aarch64")]
-            Set::Neon => {
-                for (sums, input) in sums.iter_mut().zip(inputs) {
-                    // SAFETY: as above.
-                    unsafe { neon::add_bytes::<{ neon::PLAIN }>(sums.as_chunks_mut().0, weights, input) };
-                }
-            }
-            #[cfg(target_arch = "aarch64")]
-            Set::NeonDotProducts => {
-                for (sums, input) in sums.iter_mut().zip(inputs) {
-                    // SAFETY: as above.
-                    unsafe { neon::add_bytes::<{ neon::DOT_PRODUCTS }>(sums.as_chunks_mut().0, weights, input) };
-                }
-            }
+    /// [`add_bytes`](Self::add_bytes) for a panel of a matrix and the inputs of several streams. Where it is the `part`th time
+    /// for a panel, that quarter of the next one is fetched meanwhile.
+    #[cfg_attr(not(target_arch = "x86_64"), allow(unused_variables))]
+    pub fn add_panel(self, sums: &mut [[i32; PANEL]; STREAMS], weights: &[u8], inputs: [&[u8]; STREAMS], part: usize) {
+        #[cfg(target_arch = "x86_64")]
+        // It takes two groups at a time: no network has others.
+        if self.0 == Set::Avx512Vnni && !inputs[0].is_empty() && inputs[0].len().is_multiple_of(2 * BYTE_GROUP) {
+            let inputs = inputs.map(|input| input.as_chunks::<BYTE_GROUP>().0);
+            let (weights, _) = weights.as_chunks::<{ BYTE_ROWS * BYTE_GROUP }>();
+            assert!(inputs.iter().all(|input| weights.len() == PANEL / BYTE_ROWS * input.len()));
+            // SAFETY: `new` has found the instructions on this machine, and the lengths are checked above.
+            return unsafe { avx512::add_panel(sums, weights, inputs, part) };
+        }
+        for (sums, input) in sums.iter_mut().zip(inputs) {
+            self.add_bytes(sums, weights, input);
         }
     }
 
-    /// [`dot_words`](Self::dot_words) for several streams.
-    pub fn dot_words_of_streams(self, weights: &[WordPairs], inputs: [&[[i16; 2]]; STREAMS]) -> [[i32; TILE]; STREAMS] {
-        assert!(inputs.iter().all(|input| weights.len() == input.len()));
+    /// [`dot_words`](Self::dot_words) for several streams and a block of their inputs.
+    pub fn dot_words_of_streams(
+        self,
+        sums: &mut [TileSums; STREAMS],
+        block: usize,
+        weights: &[WordPairs],
+        inputs: [&[[i16; 2]]; STREAMS],
+    ) {
+        assert!(weights.len().is_multiple_of(2) && inputs.iter().all(|input| weights.len() == input.len()));
+        let mut sums = sums.each_mut().map(|sums| &mut sums[block]);
         match self.0 {
-            Set::Portable => inputs.map(|input| dot_words(weights, input)),
+            Set::Portable => sums.iter_mut().zip(inputs).for_each(|(sums, input)| **sums = dot_words(weights, input)),
             // SAFETY: `new` has found the instructions on this machine, and the lengths are checked above.
             #[cfg(target_arch = "x86_64")]
-            Set::Avx2 => unsafe { by_two(inputs, |two| x86::dot_words_of_two::<{ x86::AVX2 }>(weights, two)) },
+            Set::Avx2 => unsafe {
+                let ([a, b, c, d], (first, last)) = (inputs, sums.split_at_mut(2));
+                x86::dot_words_of_two::<{ x86::AVX2 }>(first, weights, [a, b]);
+                x86::dot_words_of_two::<{ x86::AVX2 }>(last, weights, [c, d]);
+            },
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
-            Set::AvxVnni => unsafe { by_two(inputs, |two| x86::dot_words_of_two::<{ x86::AVX_VNNI }>(weights, two)) },
+            Set::AvxVnni => unsafe {
+                let ([a, b, c, d], (first, last)) = (inputs, sums.split_at_mut(2));
+                x86::dot_words_of_two::<{ x86::AVX_VNNI }>(first, weights, [a, b]);
+                x86::dot_words_of_two::<{ x86::AVX_VNNI }>(last, weights, [c, d]);
+            },
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
-            Set::Avx512Vnni => unsafe { avx512::dot_words_of_four(weights, inputs) },
+            Set::Avx512Vnni => unsafe { avx512::dot_words_of_four(sums, weights, inputs) },
             // SAFETY: as above.
             #[cfg(target_arch = "aarch64")]
-            Set::Neon | Set::NeonDotProducts => inputs.map(|input| unsafe { neon::dot_words(weights, input) }),
+            Set::Neon | Set::NeonDotProducts => sums.iter_mut().zip(inputs).for_each(|(sums, input)| unsafe {
+                **sums = neon::dot_words(weights, input);
+            }),
         }
     }
 
@@ -224,22 +224,6 @@ fn add_bytes(sums: &mut [[i32; BYTE_ROWS]], weights: &[ByteGroup], input: &[[u8;
             }
         }
     }
-}
-
-fn add_panel(sums: &mut [[i32; PANEL]; STREAMS], weights: &[ByteGroup], inputs: [&[[u8; BYTE_GROUP]]; STREAMS]) {
-    for (sums, input) in sums.iter_mut().zip(inputs) {
-        add_bytes(sums.as_chunks_mut().0, weights, input);
-    }
-}
-
-/// Products of two streams, and of two more.
-#[cfg(target_arch = "x86_64")]
-fn by_two<'a>(
-    [a, b, c, d]: [&'a [[i16; 2]]; STREAMS],
-    products: impl Fn([&'a [[i16; 2]]; 2]) -> [[i32; TILE]; 2],
-) -> [[i32; TILE]; STREAMS] {
-    let ([a, b], [c, d]) = (products([a, b]), products([c, d]));
-    [a, b, c, d]
 }
 
 fn dot_words(weights: &[WordPairs], input: &[[i16; 2]]) -> [i32; TILE] {
@@ -313,7 +297,7 @@ mod tests {
                 alone.for_each(|(sums, input)| set.add_bytes(sums, &weights, input));
                 assert!(wanted[0] != wanted[1] && wanted[2] != wanted[3]);
                 let mut sums = [[7; PANEL]; STREAMS];
-                set.add_panel(&mut sums, &weights, streams.each_ref().map(|input| &input[..]));
+                set.add_panel(&mut sums, &weights, streams.each_ref().map(|input| &input[..]), inputs % 3);
                 assert_eq!(sums, wanted, "{set:?}");
             }
         }
@@ -324,7 +308,9 @@ mod tests {
             let inputs = streams.each_ref().map(|input| &input[..]);
             let wanted = inputs.map(|input| dot_words(&weights, input));
             for set in sets() {
-                assert_eq!(set.dot_words_of_streams(&weights, inputs), wanted, "{set:?}");
+                let mut sums = [[[7; TILE]; MAX_BLOCKS]; STREAMS];
+                set.dot_words_of_streams(&mut sums, 2, &weights, inputs);
+                assert_eq!(sums, wanted.map(|sums| [[7; TILE], [7; TILE], sums, [7; TILE]]), "{set:?}");
             }
         }
     }

@@ -150,22 +150,19 @@ macro_rules! store_sums {
 
 /// # Safety
 ///
-/// The machine must have AVX-512 VNNI; all inputs must be as long as the first, and there must be as many weights as a panel
-/// has outputs times inputs.
+/// The machine must have AVX-512 VNNI; all inputs must be as long as the first, of an even number of groups and at least two,
+/// and there must be as many weights as a panel has outputs times inputs.
 pub unsafe fn add_panel(
     sums: &mut [[i32; PANEL]; STREAMS],
     weights: &[ByteGroup],
     inputs: [&[[u8; BYTE_GROUP]]; STREAMS],
+    part: usize,
 ) {
     let groups = inputs[0].len();
-    // No network has others.
-    if groups == 0 || !groups.is_multiple_of(2) {
-        return super::add_panel(sums, weights, inputs);
-    }
     let (block, bytes) = (groups * size_of::<ByteGroup>(), groups * BYTE_GROUP);
     let [a, b, c, d] = inputs.map(|input| input.as_ptr_range().end);
     // SAFETY: each of the four blocks has as many groups as there are inputs, of 32 bytes each; two are read at a time, and 8
-    // bytes of the inputs of each stream, counted from their ends. The sums are 512 bytes. The registers and the flags are
+    // bytes of the inputs of each stream, counted from their ends. What is fetched ahead may lie behind the matrix. The sums are 512 bytes. The registers and the flags are
     // named.
     unsafe {
         asm!(
@@ -179,6 +176,7 @@ pub unsafe fn add_panel(
             "vpermd zmm17, zmm24, [rdx + r8]",
             "vpermd zmm18, zmm24, [rdx + 2 * r8]",
             "vpermd zmm19, zmm24, [rdx + r9]",
+            "prefetcht0 [rdx + {next}]",
             add_products!("rsi": "0", "1", "2", "3"),
             add_products!("rdi": "4", "5", "6", "7"),
             add_products!("r10": "8", "9", "10", "11"),
@@ -192,6 +190,7 @@ pub unsafe fn add_panel(
             store_sums!("384": "12", "13", "14", "15"),
             "vzeroupper",
             paired = in(reg) PAIRED.as_ptr(),
+            next = in(reg) (PANEL / BYTE_ROWS + part) * block,
             inout("rdx") weights.as_ptr() => _,
             in("r8") block,
             in("r9") 3 * block,
@@ -207,59 +206,80 @@ pub unsafe fn add_panel(
     }
 }
 
-/// Adds to the sums of a stream the products of a pair of weights of each output and a pair of inputs at an address.
+/// Adds to the sums of a stream the products of two pairs of weights of each output and two pairs of inputs at an address.
 macro_rules! add_words {
-    ($input:literal: $a:literal, $b:literal) => {
+    ($input:literal: $a:literal, $b:literal, $c:literal, $d:literal) => {
         concat!(
             concat!("vpdpwssd zmm", $a, ", zmm24, dword ptr [", $input, " + rax]{{1to16}}\n"),
             concat!("vpdpwssd zmm", $b, ", zmm25, dword ptr [", $input, " + rax]{{1to16}}\n"),
+            concat!("vpdpwssd zmm", $c, ", zmm26, dword ptr [", $input, " + rax + 4]{{1to16}}\n"),
+            concat!("vpdpwssd zmm", $d, ", zmm27, dword ptr [", $input, " + rax + 4]{{1to16}}\n"),
+        )
+    };
+}
+
+/// Writes the sums of a stream, which are in two parts.
+macro_rules! store_words {
+    ($to:literal: $a:literal, $b:literal, $c:literal, $d:literal) => {
+        concat!(
+            concat!("vpaddd zmm", $a, ", zmm", $a, ", zmm", $c, "\n"),
+            concat!("vpaddd zmm", $b, ", zmm", $b, ", zmm", $d, "\n"),
+            concat!("vmovdqu32 [", $to, "], zmm", $a, "\n"),
+            concat!("vmovdqu32 [", $to, " + 64], zmm", $b, "\n"),
         )
     };
 }
 
 /// # Safety
 ///
-/// The machine must have AVX-512 VNNI; there must be as many weights as inputs of each stream.
-pub unsafe fn dot_words_of_four(weights: &[WordPairs], inputs: [&[[i16; 2]]; STREAMS]) -> [[i32; TILE]; STREAMS] {
-    let mut sums = [[0; TILE]; STREAMS];
+/// The machine must have AVX-512 VNNI; there must be as many weights as inputs of each stream, an even number.
+pub unsafe fn dot_words_of_four(
+    sums: [&mut [i32; TILE]; STREAMS],
+    weights: &[WordPairs],
+    inputs: [&[[i16; 2]]; STREAMS],
+) {
     if weights.is_empty() {
-        return sums;
+        return sums.into_iter().for_each(|sums| *sums = [0; TILE]);
     }
     let [a, b, c, d] = inputs.map(|input| input.as_ptr_range().end);
-    // SAFETY: a pair of weights, of 64 bytes, and of the inputs of each stream, of 4 bytes, is read at a time; the inputs are
-    // counted from their ends. The sums are 512 bytes. The registers and the flags are named.
+    let [first, second, third, last] = sums.map(|sums| sums.as_mut_ptr());
+    // SAFETY: two pairs of weights, of 64 bytes, and of the inputs of each stream, of 4 bytes, are read at a time; the inputs
+    // are counted from their ends. The sums of each stream are 128 bytes. The registers and the flags are named.
     unsafe {
         asm!(
+            clear!("0", "1", "2", "3"),
+            clear!("4", "5", "6", "7"),
             clear!("16", "17", "18", "19"),
             clear!("20", "21", "22", "23"),
             "2:",
             "vpmovsxbw zmm24, [rdx]",
             "vpmovsxbw zmm25, [rdx + 32]",
-            add_words!("rsi": "16", "17"),
-            add_words!("rdi": "18", "19"),
-            add_words!("r10": "20", "21"),
-            add_words!("r11": "22", "23"),
-            "add rdx, 64",
-            "add rax, 4",
+            "vpmovsxbw zmm26, [rdx + 64]",
+            "vpmovsxbw zmm27, [rdx + 96]",
+            add_words!("rsi": "0", "1", "2", "3"),
+            add_words!("rdi": "4", "5", "6", "7"),
+            add_words!("r10": "16", "17", "18", "19"),
+            add_words!("r11": "20", "21", "22", "23"),
+            "sub rdx, -128",
+            "add rax, 8",
             "jnz 2b",
-            "vmovdqu32 [rcx], zmm16",
-            "vmovdqu32 [rcx + 64], zmm17",
-            "vmovdqu32 [rcx + 128], zmm18",
-            "vmovdqu32 [rcx + 192], zmm19",
-            "vmovdqu32 [rcx + 256], zmm20",
-            "vmovdqu32 [rcx + 320], zmm21",
-            "vmovdqu32 [rcx + 384], zmm22",
-            "vmovdqu32 [rcx + 448], zmm23",
+            store_words!("rcx": "0", "1", "2", "3"),
+            store_words!("r8": "4", "5", "6", "7"),
+            store_words!("r9": "16", "17", "18", "19"),
+            store_words!("{last}": "20", "21", "22", "23"),
+            "vzeroupper",
             inout("rdx") weights.as_ptr() => _,
             in("rsi") a,
             in("rdi") b,
             in("r10") c,
             in("r11") d,
             inout("rax") -(size_of_val(inputs[0]) as isize) => _,
-            in("rcx") sums.as_mut_ptr(),
+            in("rcx") first,
+            in("r8") second,
+            in("r9") third,
+            last = in(reg) last,
             clobber_abi("sysv64"),
             options(nostack),
         );
     }
-    sums
 }

@@ -106,7 +106,11 @@ pub unsafe fn dot_words<const KIND: u8>(weights: &[WordPairs], input: &[[i16; 2]
 ///
 /// As for [`dot_words`].
 #[target_feature(enable = "avx2")]
-pub unsafe fn dot_words_of_two<const KIND: u8>(weights: &[WordPairs], inputs: [&[[i16; 2]]; 2]) -> [[i32; TILE]; 2] {
+pub unsafe fn dot_words_of_two<const KIND: u8>(
+    sums: &mut [&mut [i32; TILE]],
+    weights: &[WordPairs],
+    inputs: [&[[i16; 2]]; 2],
+) {
     let mut lanes = [[_mm256_setzero_si256(); TILE / 8]; 2];
     let [first, second] = &mut lanes;
     for ((weights, a), b) in weights.iter().zip(inputs[0]).zip(inputs[1]) {
@@ -118,7 +122,7 @@ pub unsafe fn dot_words_of_two<const KIND: u8>(weights: &[WordPairs], inputs: [&
             *second = add_word_products::<KIND>(*second, b, weights);
         }
     }
-    lanes.map(|lanes| store(&lanes))
+    sums.iter_mut().zip(&lanes).for_each(|(sums, lanes)| **sums = store(lanes));
 }
 
 /// Pair of values in all lanes.

@@ -116,7 +116,8 @@ mod tests {
         fn process(&mut self, output: &mut [f32; FRAME], input: &[f32; FRAME]) -> f32 {
             self.analyser.analyse(input, &mut self.analysis);
             let mut spectrum = *Analysis::SILENCE.spectrum();
-            let products = AnalysisProducts::new(&self.analysis);
+            let mut products = AnalysisProducts::SILENCE;
+            products.set(&self.analysis);
             let mut memory = Memory::NEW;
             run_network(&mut [self.rnnoise.hear(&self.analysis, &products, &mut memory)]);
             let probability = self.rnnoise.filter(&self.analysis, &memory, &mut spectrum);

@@ -131,7 +131,9 @@ mod tests {
             self.analyser.analyse(&input.map(|sample| sample * 32_768.0), newest);
             let mut spectrum = *Analysis::SILENCE.spectrum();
             let (mut memory, sums) = (Memory::NEW, Sums::Kept(&mut self.ahead));
-            run_network(&mut [self.rnnoise.hear(newest, &AnalysisProducts::new(newest), &mut memory, sums)]);
+            let mut products = AnalysisProducts::SILENCE;
+            products.set(newest);
+            run_network(&mut [self.rnnoise.hear(newest, &products, &mut memory, sums)]);
             let probability = self.rnnoise.filter(last, &memory, &mut spectrum);
             let mut output = [0.0; FRAME];
             self.synthesis.synthesise(&mut spectrum, &mut output);

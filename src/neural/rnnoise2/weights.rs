@@ -78,11 +78,11 @@ impl Int8Layer {
         let panels = self.weights.chunks_exact(self.weights.len() / offsets.len());
         let panels = panels.zip(offsets).zip(scales.iter().zip(biases));
         for (index, ((weights, offsets), (scales, bias))) in panels.enumerate() {
-            for few in streams.chunks_mut(STREAMS) {
+            for (part, few) in streams.chunks_mut(STREAMS).enumerate() {
                 let Some((_, first)) = few[0] else { break };
                 let inputs = std::array::from_fn(|stream| few[stream].as_ref().map_or(first, |(_, input)| input));
                 let mut sums = [*offsets; STREAMS];
-                self.product.add_panel(&mut sums, weights, inputs);
+                self.product.add_panel(&mut sums, weights, inputs, part);
                 for ((output, _), sums) in few.iter_mut().flatten().zip(&sums) {
                     kernels::scale_sums(&mut output[index * PANEL..][..PANEL], sums, scales, bias);
                 }

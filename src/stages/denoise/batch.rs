@@ -1,10 +1,12 @@
 //! Noise suppression of many streams at once.
 
-use super::lockstep::{LargeMemory, collect};
+#[cfg(feature = "hush")]
+use super::full_band;
+use super::lockstep::{Memories, collect};
 use super::processor::{DenoiseProcessor, Stream, suppress};
 use super::suppressor::Memory;
 use crate::core::{Frame, Result};
-use crate::neural::rnnoise2::{GateSums, NO_SUMS};
+use crate::neural::rnnoise2::{self, GateSums, NO_SUMS};
 
 /// Streams that run in lockstep. Their memory and the weights of a layer fit into a second cache of 2 MB.
 const LANES: usize = 16;
@@ -48,16 +50,37 @@ pub struct DenoiseBatch {
 
 /// Memory for the frame of one stream.
 struct LaneMemory {
-    memory: Memory,
-    large: LargeMemory,
+    first: Memory,
+    second: rnnoise2::Memory,
     passing: GateSums,
+    #[cfg(feature = "hush")]
+    hush: full_band::Memory,
+}
+
+impl LaneMemory {
+    const NEW: Self = Self {
+        first: Memory::NEW,
+        second: rnnoise2::Memory::NEW,
+        passing: NO_SUMS,
+        #[cfg(feature = "hush")]
+        hush: full_band::Memory::NEW,
+    };
+
+    fn all(&mut self) -> Memories<'_> {
+        Memories {
+            first: &mut self.first,
+            second: Some(&mut self.second),
+            passing: Some(&mut self.passing),
+            #[cfg(feature = "hush")]
+            hush: Some(&mut self.hush),
+        }
+    }
 }
 
 impl DenoiseBatch {
-    /// Batch for any number of streams: 0.7 MB. Allocates all it will need.
+    /// Batch for any number of streams: 0.8 MB. Allocates all it will need.
     pub fn new() -> Self {
-        let lane = || LaneMemory { memory: Memory::NEW, large: LargeMemory::NEW, passing: NO_SUMS };
-        Self { lanes: std::iter::repeat_with(lane).take(LANES).collect() }
+        Self { lanes: std::iter::repeat_with(|| LaneMemory::NEW).take(LANES).collect() }
     }
 
     /// Replaces each frame by what its processor makes of it, as [`Processor::process`](crate::Processor::process) does. A
@@ -82,9 +105,9 @@ impl DenoiseBatch {
             }
         });
         loop {
-            let lanes = self.lanes.iter_mut().map_while(|LaneMemory { memory, large, passing }| {
+            let lanes = self.lanes.iter_mut().map_while(|memory| {
                 let (processor, frame) = streams.next()?;
-                Some(Stream { processor, frame, memory, large: Some(large), passing: Some(passing) })
+                Some(Stream::new(processor, frame, memory.all()))
             });
             let group = collect::<_, LANES>(lanes);
             if group[0].is_none() {
@@ -106,5 +129,17 @@ impl Default for DenoiseBatch {
 impl std::fmt::Debug for DenoiseBatch {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("DenoiseBatch").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_fits_into_a_second_cache() {
+        let bytes = LANES * size_of::<LaneMemory>();
+        println!("{bytes} bytes");
+        assert!(bytes < 800_000, "{bytes} bytes");
     }
 }

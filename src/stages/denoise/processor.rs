@@ -1,6 +1,10 @@
 //! Processor of noise suppression.
 
-use super::lockstep::{self, Lane, LargeMemory, collect};
+#[cfg(feature = "hush")]
+use super::full_band;
+use super::lockstep::{self, Lane, Memories, collect};
+#[cfg(feature = "hush")]
+use super::settings::Engine;
 use super::settings::{Denoise, DenoiseReading};
 use super::stereo_link::StereoLink;
 use super::suppressor::{BLOCK, LATENCY, Memory, Suppressor};
@@ -10,7 +14,7 @@ use crate::dsp::delay::Delay;
 use crate::dsp::kernels;
 use crate::dsp::level::db_to_gain;
 use crate::dsp::ramp::{GainCurve, Ramp};
-use crate::neural::rnnoise2::GateSums;
+use crate::neural::rnnoise2;
 
 /// Fade time of a change of the settings, in ms.
 const RAMP_MS: f32 = 5.0;
@@ -90,33 +94,6 @@ impl DenoiseProcessor {
         Ok(())
     }
 
-    /// Block of a frame for the networks: of stereo, its mid signal.
-    fn block_in(&mut self, frame: &Frame, index: usize) -> Option<[f32; BLOCK]> {
-        match &mut self.link {
-            None => frame.samples().as_chunks().0.get(index).copied(),
-            Some(link) => {
-                let [dry, ahead] = [&self.dry, &self.ahead].map(|frame| block_of_both(frame, index));
-                Some(link.mid(block_of_both(frame, index)?, dry?, ahead?))
-            }
-        }
-    }
-
-    /// Replaces a block of a frame by what the networks made of it.
-    fn block_out(&mut self, frame: &mut Frame, index: usize, block: &[f32; BLOCK]) {
-        let Some(link) = &mut self.link else {
-            if let Some(out) = frame.samples_mut().as_chunks_mut().0.get_mut(index) {
-                *out = *block;
-            }
-            return;
-        };
-        let (left, right) = frame.samples_mut().split_at_mut(self.format.samples_per_channel());
-        let out = [left, right].map(|channel| channel.as_chunks_mut().0.get_mut(index));
-        let unprocessed = [&self.dry, &self.ahead].map(|frame| block_of_both(frame, index));
-        if let ([Some(left), Some(right)], [Some(dry), Some(ahead)]) = (out, unprocessed) {
-            link.shape(block, [left, right], dry, ahead);
-        }
-    }
-
     /// Mixes the unprocessed sound back in, for the speech probability of the frame.
     fn finish(&mut self, frame: &mut Frame, probability: f32) {
         match self.dry_share.advance(self.format.samples_per_channel()) {
@@ -135,42 +112,55 @@ impl DenoiseProcessor {
 
 /// Processor with a frame that it has [taken in](DenoiseProcessor::begin), and memory for it.
 pub(super) struct Stream<'a> {
-    pub processor: &'a mut DenoiseProcessor,
-    pub frame: &'a mut Frame,
-    pub memory: &'a mut Memory,
-    pub large: Option<&'a mut LargeMemory>,
-    /// As in [`Lane::passing`].
-    pub passing: Option<&'a mut GateSums>,
+    processor: &'a mut DenoiseProcessor,
+    frame: &'a mut Frame,
+    memories: Memories<'a>,
+    /// Speech probability of the frame so far.
+    probability: f32,
 }
 
-impl Stream<'_> {
-    /// Lane for a block of the frame, if there is one.
+impl<'a> Stream<'a> {
+    pub fn new(processor: &'a mut DenoiseProcessor, frame: &'a mut Frame, memories: Memories<'a>) -> Self {
+        Self { processor, frame, memories, probability: 0.0 }
+    }
+
+    /// Lane for a block of the frame, if there is one: of stereo, for its mid signal.
     fn lane(&mut self, index: usize) -> Option<Lane<'_>> {
-        self.memory.block = self.processor.block_in(self.frame, index)?;
-        Some(Lane {
-            suppressor: &mut self.processor.suppressor,
-            memory: &mut *self.memory,
-            large: self.large.as_deref_mut(),
-            passing: self.passing.as_deref_mut(),
-        })
+        let DenoiseProcessor { suppressor, link, dry, ahead, .. } = &mut *self.processor;
+        let block = match link {
+            None => self.frame.samples_mut().as_chunks_mut().0.get_mut(index)?,
+            Some(link) => {
+                let unprocessed = [block_of_both(dry, index)?, block_of_both(ahead, index)?];
+                link.mid(block_of_both(self.frame, index)?, unprocessed)
+            }
+        };
+        Some(Lane { suppressor, block, probability: &mut self.probability, memories: self.memories.reborrow() })
+    }
+
+    /// Gives both channels what the networks made of the mid signal of a block.
+    fn shape(&mut self, index: usize) -> Option<()> {
+        let DenoiseProcessor { link, dry, ahead, .. } = &mut *self.processor;
+        let link = link.as_mut()?;
+        let length = self.frame.format().samples_per_channel();
+        let (left, right) = self.frame.samples_mut().split_at_mut(length);
+        let out = [left.as_chunks_mut().0.get_mut(index)?, right.as_chunks_mut().0.get_mut(index)?];
+        link.shape(out, [block_of_both(dry, index)?, block_of_both(ahead, index)?]);
+        Some(())
     }
 }
 
 /// Takes the noise out of the frames of all streams, in lockstep.
 pub(super) fn suppress<const N: usize>(mut streams: [Option<Stream<'_>>; N]) {
-    streams.iter_mut().flatten().for_each(|stream| stream.memory.probability = 0.0);
     for index in 0.. {
         let mut lanes = collect::<_, N>(streams.iter_mut().flatten().filter_map(|stream| stream.lane(index)));
         if lanes[0].is_none() {
             break;
         }
         lockstep::run(&mut lanes);
-        for Stream { processor, frame, memory, .. } in streams.iter_mut().flatten() {
-            processor.block_out(frame, index, &memory.block);
-        }
+        streams.iter_mut().flatten().for_each(|stream| _ = stream.shape(index));
     }
-    for Stream { processor, frame, memory, .. } in streams.iter_mut().flatten() {
-        processor.finish(frame, memory.probability);
+    for Stream { processor, frame, probability, .. } in streams.iter_mut().flatten() {
+        processor.finish(frame, *probability);
     }
 }
 
@@ -180,15 +170,29 @@ impl Processor for DenoiseProcessor {
 
     fn process<'a>(&'a mut self, frame: &'a mut Frame) -> Result<Option<&'a mut Frame>> {
         self.begin(frame)?;
-        let mut memory = Memory::NEW;
-        let mut large;
-        let large = if self.suppressor.is_light_alone() {
-            None
-        } else {
-            large = LargeMemory::NEW;
-            Some(&mut large)
+        let mut first = Memory::NEW;
+        // Memory that no network needs is not cleared.
+        let mut second;
+        #[cfg(feature = "hush")]
+        let mut hush;
+        let memories = Memories {
+            first: &mut first,
+            second: if self.suppressor.is_light_alone() {
+                None
+            } else {
+                second = rnnoise2::Memory::NEW;
+                Some(&mut second)
+            },
+            passing: None,
+            #[cfg(feature = "hush")]
+            hush: if self.suppressor.runs(Engine::Best) {
+                hush = full_band::Memory::NEW;
+                Some(&mut hush)
+            } else {
+                None
+            },
         };
-        suppress([Some(Stream { processor: self, frame, memory: &mut memory, large, passing: None })]);
+        suppress([Some(Stream::new(self, frame, memories))]);
         Ok(Some(frame))
     }
 

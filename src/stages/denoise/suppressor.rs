@@ -40,21 +40,12 @@ const ENGINES: usize = 3;
 
 /// Memory for a block of one stream.
 pub(super) struct Memory {
-    /// Block that comes in, and then the one that goes out.
-    pub block: [f32; BLOCK],
-    /// Largest speech probability so far, 0 to 1.
-    pub probability: f32,
     products: AnalysisProducts,
     first: rnnoise::Memory,
 }
 
 impl Memory {
-    pub const NEW: Self = Self {
-        block: [0.0; BLOCK],
-        probability: 0.0,
-        products: AnalysisProducts::SILENCE,
-        first: rnnoise::Memory::NEW,
-    };
+    pub const NEW: Self = Self { products: AnalysisProducts::SILENCE, first: rnnoise::Memory::NEW };
 }
 
 /// Networks and arbiter for one channel.
@@ -167,7 +158,7 @@ impl Suppressor {
     }
 
     /// Whether an engine is heard, or about to be.
-    fn runs(&self, engine: Engine) -> bool {
+    pub fn runs(&self, engine: Engine) -> bool {
         self.engine == engine || self.state.shares[engine as usize] > 0.0
     }
 
@@ -176,15 +167,15 @@ impl Suppressor {
         !self.runs(Engine::Standard) && !self.runs(Engine::Best)
     }
 
-    /// Takes in the block in `memory`.
-    pub fn analyse(&mut self, memory: &mut Memory) {
+    /// Takes in a block.
+    pub fn analyse(&mut self, block: &[f32; BLOCK], memory: &mut Memory) {
         let mut input = [0.0; BLOCK];
-        kernels::copy_scaled(&mut input, &memory.block, SCALE);
+        kernels::copy_scaled(&mut input, block, SCALE);
         kernels::limit(&mut input, MAX_INPUT * SCALE);
         let state = &mut self.state;
         state.newest = 1 - state.newest;
         state.analyser.analyse(&input, &mut state.analyses[state.newest]);
-        memory.products = AnalysisProducts::new(&state.analyses[state.newest]);
+        memory.products.set(&state.analyses[state.newest]);
     }
 
     /// Frame of RNNoise 0.2 for its network, if there is one. `passing` is for what its states give, where that is not to be
@@ -203,30 +194,29 @@ impl Suppressor {
         self.second.hear(&state.analyses[state.newest], &memory.products, second, sums)
     }
 
-    /// Replaces the block in `memory` by the one two before it without noise, and sets the speech probability of that. The
-    /// network of RNNoise 0.2 has run; without its memory only RNNoise 0.1 is heard.
-    pub fn synthesise(&mut self, memory: &mut Memory, second: Option<&rnnoise2::Memory>) {
+    /// Replaces that block by the one two before it without noise; returns the speech probability of that, 0 to 1. The network
+    /// of RNNoise 0.2 has run; without its memory only RNNoise 0.1 is heard.
+    pub fn synthesise(&mut self, block: &mut [f32; BLOCK], second: Option<&rnnoise2::Memory>) -> f32 {
         let probability = match second {
             Some(second) if !self.is_light_alone() => {
                 let mut output = [Complex32::ZERO; BINS];
                 let probability = self.arbitrate(second, &mut output);
-                self.state.synthesis.synthesise(&mut output, &mut memory.block);
+                self.state.synthesis.synthesise(&mut output, block);
                 probability
             }
             _ => {
                 let state = &mut self.state;
-                state.synthesis.synthesise(&mut state.waiting.first, &mut memory.block);
+                state.synthesis.synthesise(&mut state.waiting.first, block);
                 state.waiting.speech_probability
             }
         };
-        memory.probability = memory.probability.max(probability);
-
-        kernels::scale(&mut memory.block, 1.0 / SCALE);
+        kernels::scale(block, 1.0 / SCALE);
         if self.state.lead_in > 0 {
             // The first window reaches back to before the sound began.
-            memory.block.fill(0.0);
+            block.fill(0.0);
             self.state.lead_in -= 1;
         }
+        probability
     }
 
     /// Spectrum of the last frame as it is heard; returns its speech probability.
