@@ -1,7 +1,8 @@
 //! Products of an integer matrix and an integer vector, with run-time dispatch.
 //!
 //! The sums are of integers, so they are the same on every machine: `vpdpbusd` and `vpdpwssd` where the machine has them
-//! (AVX-512 VNNI over 512 bits, or AVX-VNNI), else AVX2, else a portable loop. A matrix is read once, from its first byte to
+//! (AVX-512 VNNI over 512 bits, or AVX-VNNI), else AVX2; on ARM `sdot` where the machine has it, else plain NEON; else a
+//! portable loop. A matrix is read once, from its first byte to
 //! its last: one that does not fit into the second cache comes as fast as the third gives it.
 
 #![allow(unsafe_code, reason = "vector instructions that the compiler does not find by itself")]
@@ -10,12 +11,17 @@
 
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
 /// Outputs of a block of [`Instructions::add_bytes`], and inputs of a group in it: the bytes that one instruction sums up.
 const BYTE_ROWS: usize = 8;
 const BYTE_GROUP: usize = 4;
+
+/// Input byte that stands for 0.
+pub const MIDDLE: u8 = 127;
 
 /// Group of weights: four of each of eight outputs.
 type ByteGroup = [u8; BYTE_ROWS * BYTE_GROUP];
@@ -53,6 +59,10 @@ enum Set {
     AvxVnni,
     #[cfg(target_arch = "x86_64")]
     Avx512Vnni,
+    #[cfg(target_arch = "aarch64")]
+    Neon,
+    #[cfg(target_arch = "aarch64")]
+    NeonDotProducts,
 }
 
 impl Instructions {
@@ -74,10 +84,25 @@ impl Instructions {
                 },
             );
         }
+        #[cfg(target_arch = "aarch64")]
+        if std::arch::is_aarch64_feature_detected!("neon") {
+            let has_dot_products = std::arch::is_aarch64_feature_detected!("dotprod");
+            return Self(if has_dot_products { Set::NeonDotProducts } else { Set::Neon });
+        }
         Self(Set::Portable)
     }
 
-    /// `sums = sums + weights · input`, for signed weights and unsigned inputs. The matrix lies in blocks of 8 outputs, and in
+    /// What [`MIDDLE`] counts for in [`add_bytes`](Self::add_bytes): itself, or 0 where the instructions take signed
+    /// bytes, and the input is moved down for them.
+    pub fn middle(self) -> i32 {
+        match self.0 {
+            #[cfg(target_arch = "aarch64")]
+            Set::Neon | Set::NeonDotProducts => 0,
+            _ => MIDDLE.into(),
+        }
+    }
+
+    /// `sums = sums + weights · (input − MIDDLE + middle())`, for signed weights. The matrix lies in blocks of 8 outputs, and in
     /// each in groups of 4 inputs: 32 bytes, 4 of each output. Two neighbouring products must fit into 16 bits together.
     pub fn add_bytes(self, sums: &mut [i32], weights: &[u8], input: &[u8]) {
         let (sums, rest) = sums.as_chunks_mut::<BYTE_ROWS>();
@@ -95,34 +120,30 @@ impl Instructions {
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
             Set::Avx512Vnni => unsafe { avx512::add_bytes(sums, weights, input) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "aarch64")]
+            Set::Neon => unsafe { neon::add_bytes::<{ neon::PLAIN }>(sums, weights, input) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "aarch64")]
+            Set::NeonDotProducts => unsafe { neon::add_bytes::<{ neon::DOT_PRODUCTS }>(sums, weights, input) },
         }
     }
 
     /// [`add_bytes`](Self::add_bytes) for a panel of a matrix and the inputs of several streams. Where it is the `part`th time
     /// for a panel, that quarter of the next one is fetched meanwhile.
+    #[cfg_attr(not(target_arch = "x86_64"), allow(unused_variables))]
     pub fn add_panel(self, sums: &mut [[i32; PANEL]; STREAMS], weights: &[u8], inputs: [&[u8]; STREAMS], part: usize) {
-        let inputs = inputs.map(|input| input.as_chunks::<BYTE_GROUP>().0);
-        let (weights, _) = weights.as_chunks::<{ BYTE_ROWS * BYTE_GROUP }>();
-        assert!(inputs.iter().all(|input| weights.len() == PANEL / BYTE_ROWS * input.len()));
-        match self.0 {
-            Set::Portable => add_panel(sums, weights, inputs),
-            #[cfg(target_arch = "x86_64")]
-            Set::Avx2 => {
-                for (sums, input) in sums.iter_mut().zip(inputs) {
-                    // SAFETY: `new` has found the instructions on this machine, and the lengths are checked above.
-                    unsafe { x86::add_bytes::<{ x86::AVX2 }>(sums.as_chunks_mut().0, weights, input) };
-                }
-            }
-            #[cfg(target_arch = "x86_64")]
-            Set::AvxVnni => {
-                for (sums, input) in sums.iter_mut().zip(inputs) {
-                    // SAFETY: as above.
-                    unsafe { x86::add_bytes::<{ x86::AVX_VNNI }>(sums.as_chunks_mut().0, weights, input) };
-                }
-            }
-            // SAFETY: as above.
-            #[cfg(target_arch = "x86_64")]
-            Set::Avx512Vnni => unsafe { avx512::add_panel(sums, weights, inputs, part) },
+        #[cfg(target_arch = "x86_64")]
+        // It takes two groups at a time: no network has others.
+        if self.0 == Set::Avx512Vnni && !inputs[0].is_empty() && inputs[0].len().is_multiple_of(2 * BYTE_GROUP) {
+            let inputs = inputs.map(|input| input.as_chunks::<BYTE_GROUP>().0);
+            let (weights, _) = weights.as_chunks::<{ BYTE_ROWS * BYTE_GROUP }>();
+            assert!(inputs.iter().all(|input| weights.len() == PANEL / BYTE_ROWS * input.len()));
+            // SAFETY: `new` has found the instructions on this machine, and the lengths are checked above.
+            return unsafe { avx512::add_panel(sums, weights, inputs, part) };
+        }
+        for (sums, input) in sums.iter_mut().zip(inputs) {
+            self.add_bytes(sums, weights, input);
         }
     }
 
@@ -136,26 +157,30 @@ impl Instructions {
     ) {
         assert!(weights.len().is_multiple_of(2) && inputs.iter().all(|input| weights.len() == input.len()));
         let mut sums = sums.each_mut().map(|sums| &mut sums[block]);
-        let [a, b, c, d] = inputs;
         match self.0 {
             Set::Portable => sums.iter_mut().zip(inputs).for_each(|(sums, input)| **sums = dot_words(weights, input)),
             // SAFETY: `new` has found the instructions on this machine, and the lengths are checked above.
             #[cfg(target_arch = "x86_64")]
             Set::Avx2 => unsafe {
-                let (first, last) = sums.split_at_mut(2);
+                let ([a, b, c, d], (first, last)) = (inputs, sums.split_at_mut(2));
                 x86::dot_words_of_two::<{ x86::AVX2 }>(first, weights, [a, b]);
                 x86::dot_words_of_two::<{ x86::AVX2 }>(last, weights, [c, d]);
             },
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
             Set::AvxVnni => unsafe {
-                let (first, last) = sums.split_at_mut(2);
+                let ([a, b, c, d], (first, last)) = (inputs, sums.split_at_mut(2));
                 x86::dot_words_of_two::<{ x86::AVX_VNNI }>(first, weights, [a, b]);
                 x86::dot_words_of_two::<{ x86::AVX_VNNI }>(last, weights, [c, d]);
             },
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
             Set::Avx512Vnni => unsafe { avx512::dot_words_of_four(sums, weights, inputs) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "aarch64")]
+            Set::Neon | Set::NeonDotProducts => sums.iter_mut().zip(inputs).for_each(|(sums, input)| unsafe {
+                **sums = neon::dot_words(weights, input);
+            }),
         }
     }
 
@@ -175,6 +200,9 @@ impl Instructions {
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
             Set::Avx512Vnni => unsafe { avx512::dot_words(weights, input) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "aarch64")]
+            Set::Neon | Set::NeonDotProducts => unsafe { neon::dot_words(weights, input) },
         }
     }
 }
@@ -195,12 +223,6 @@ fn add_bytes(sums: &mut [[i32; BYTE_ROWS]], weights: &[ByteGroup], input: &[[u8;
                 *sum += weights.iter().zip(input).map(|(&w, &x)| i32::from(w as i8) * i32::from(x)).sum::<i32>();
             }
         }
-    }
-}
-
-fn add_panel(sums: &mut [[i32; PANEL]; STREAMS], weights: &[ByteGroup], inputs: [&[[u8; BYTE_GROUP]]; STREAMS]) {
-    for (sums, input) in sums.iter_mut().zip(inputs) {
-        add_bytes(sums.as_chunks_mut().0, weights, input);
     }
 }
 
@@ -230,6 +252,12 @@ mod tests {
             sets.extend((has_avx2 && has_avx512).then_some(Set::Avx512Vnni));
             assert_eq!(has_avx2, Instructions::new().0 != Set::Portable);
         }
+        #[cfg(target_arch = "aarch64")]
+        {
+            let has_dot_products = std::arch::is_aarch64_feature_detected!("dotprod");
+            sets.push(Set::Neon);
+            sets.extend(has_dot_products.then_some(Set::NeonDotProducts));
+        }
         sets.into_iter().map(Instructions).collect()
     }
 
@@ -241,16 +269,18 @@ mod tests {
             // Neighbouring weights of at most 64 each: their products fit into 16 bits.
             let weights: Vec<u8> = (0..outputs * inputs).map(|_| random.i8(-64..=64) as u8).collect();
             let input: Vec<u8> = (0..inputs).map(|_| random.u8(..=254)).collect();
-            let wanted: Vec<i32> = (0..outputs)
-                .map(|row| {
+            let wanted = |middle: i32| -> Vec<i32> {
+                let value = |i: usize| i32::from(input[i]) - i32::from(MIDDLE) + middle;
+                let sum = |row: usize| {
                     let weight = |i: usize| weights[(row / 8 * inputs / 4 + i / 4) * 32 + row % 8 * 4 + i % 4] as i8;
-                    7 + (0..inputs).map(|i| i32::from(weight(i)) * i32::from(input[i])).sum::<i32>()
-                })
-                .collect();
+                    7 + (0..inputs).map(|i| i32::from(weight(i)) * value(i)).sum::<i32>()
+                };
+                (0..outputs).map(sum).collect()
+            };
             for set in sets() {
                 let mut sums = vec![7; outputs];
                 set.add_bytes(&mut sums, &weights, &input);
-                assert_eq!(sums, wanted, "{set:?}");
+                assert_eq!(sums, wanted(set.middle()), "{set:?}");
             }
         }
     }
@@ -261,11 +291,11 @@ mod tests {
         for inputs in [4, 8, 16, 384] {
             let weights: Vec<u8> = (0..PANEL * inputs).map(|_| random.i8(-64..=64) as u8).collect();
             let streams: [Vec<u8>; STREAMS] = std::array::from_fn(|_| (0..inputs).map(|_| random.u8(..=254)).collect());
-            let mut wanted = [[7; PANEL]; STREAMS];
-            let alone = wanted.iter_mut().zip(&streams);
-            alone.for_each(|(sums, input)| Instructions(Set::Portable).add_bytes(sums, &weights, input));
-            assert!(wanted[0] != wanted[1] && wanted[2] != wanted[3]);
             for set in sets() {
+                let mut wanted = [[7; PANEL]; STREAMS];
+                let alone = wanted.iter_mut().zip(&streams);
+                alone.for_each(|(sums, input)| set.add_bytes(sums, &weights, input));
+                assert!(wanted[0] != wanted[1] && wanted[2] != wanted[3]);
                 let mut sums = [[7; PANEL]; STREAMS];
                 set.add_panel(&mut sums, &weights, streams.each_ref().map(|input| &input[..]), inputs % 3);
                 assert_eq!(sums, wanted, "{set:?}");

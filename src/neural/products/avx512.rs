@@ -150,8 +150,8 @@ macro_rules! store_sums {
 
 /// # Safety
 ///
-/// The machine must have AVX-512 VNNI; all inputs must be as long as the first, and there must be as many weights as a panel
-/// has outputs times inputs.
+/// The machine must have AVX-512 VNNI; all inputs must be as long as the first, of an even number of groups and at least two,
+/// and there must be as many weights as a panel has outputs times inputs.
 pub unsafe fn add_panel(
     sums: &mut [[i32; PANEL]; STREAMS],
     weights: &[ByteGroup],
@@ -159,10 +159,6 @@ pub unsafe fn add_panel(
     part: usize,
 ) {
     let groups = inputs[0].len();
-    // No network has others.
-    if groups == 0 || !groups.is_multiple_of(2) {
-        return super::add_panel(sums, weights, inputs);
-    }
     let (block, bytes) = (groups * size_of::<ByteGroup>(), groups * BYTE_GROUP);
     let [a, b, c, d] = inputs.map(|input| input.as_ptr_range().end);
     // SAFETY: each of the four blocks has as many groups as there are inputs, of 32 bytes each; two are read at a time, and 8

@@ -41,7 +41,7 @@ static MODEL: Model = Model(*include_bytes!("weights.bin"));
 /// Layer whose weights and inputs are 8-bit integers. Inputs are −1 to 1, in steps of 1/127.
 pub(super) struct Int8Layer {
     weights: &'static [u8],
-    /// What an input of 0, which is the byte 127, adds to each sum, taken off.
+    /// What an input of 0 adds to each sum, taken off.
     offsets: Box<[i32]>,
     scales: Box<[f32]>,
     bias: Box<[f32]>,
@@ -196,7 +196,7 @@ impl Weights {
             let (inputs, outputs) = MATRICES[i];
             Int8Layer {
                 weights: matrices[i],
-                offsets: offsets(matrices[i], inputs),
+                offsets: offsets(matrices[i], inputs, product.middle()),
                 scales: model.floats(outputs),
                 bias: model.floats(outputs),
                 product,
@@ -218,15 +218,15 @@ impl Weights {
     }
 }
 
-/// Sum of the weights of each output times −127.
-fn offsets(weights: &[u8], inputs: usize) -> Box<[i32]> {
+/// Sum of the weights of each output times −`middle`.
+fn offsets(weights: &[u8], inputs: usize, middle: i32) -> Box<[i32]> {
     weights
         .chunks_exact(8 * inputs)
         .flat_map(|block| {
             let groups = block.as_chunks::<32>().0;
             (0..8).map(|row| {
                 let bytes = groups.iter().flat_map(|group| &group[4 * row..4 * row + 4]);
-                -127 * bytes.map(|&weight| i32::from(weight as i8)).sum::<i32>()
+                -middle * bytes.map(|&weight| i32::from(weight as i8)).sum::<i32>()
             })
         })
         .collect()
