@@ -2,14 +2,21 @@
 //!
 //! `cargo run --release --example denoise -- target/clean --engine best --depth 60 fixtures/speech_noisy.wav`
 
-use std::error::Error;
+mod common;
+
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use clap::Parser;
+use common::identity::all_different;
+use common::input::SoundInput;
+use common::output::commit;
+use common::wav::WavOutput;
+use common::{Of, Result};
 use voxframe::denoise::Engine;
-use voxframe::{Denoise, Format, Frame, Processor, Stage};
+use voxframe::{Denoise, Processor, Stage};
 
-/// Takes the noise out of WAV files. Each output is as long as its input, the delay taken off, in 32-bit floats.
+/// Takes the noise out of sound files. Each output, a WAV file, is as long as its input, the delay taken off, in 32-bit floats.
 #[derive(Parser)]
 struct Args {
     /// The folder to write to
@@ -33,52 +40,34 @@ fn engine(name: &str) -> Result<Engine, String> {
     }
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
-    let args = Args::parse();
-    std::fs::create_dir_all(&args.folder)?;
-    let denoise = Denoise { engine: args.engine, ..Denoise::db(args.depth) };
-    for input in &args.inputs {
-        let name = input.file_name().ok_or("an input without a name")?;
-        run(denoise, input, &args.folder.join(name))?;
-    }
-    Ok(())
+fn main() -> ExitCode {
+    common::exit(run(&Args::parse()))
 }
 
-fn run(denoise: Denoise, input: &Path, output: &Path) -> Result<(), Box<dyn Error>> {
-    let mut wav = hound::WavReader::open(input)?;
-    let spec = wav.spec();
-    let samples: Vec<f32> = match spec.sample_format {
-        hound::SampleFormat::Float => wav.samples::<f32>().collect::<Result<_, _>>()?,
-        hound::SampleFormat::Int => {
-            let scale = 1.0 / (1u64 << (spec.bits_per_sample - 1)) as f32;
-            wav.samples::<i32>().map(|sample| Ok(sample? as f32 * scale)).collect::<Result<_, hound::Error>>()?
-        }
+fn run(args: &Args) -> Result {
+    let denoise = Denoise { engine: args.engine, ..Denoise::db(args.depth) };
+    let output = |input: &PathBuf| -> Result<PathBuf> {
+        let name = input.file_name().ok_or("is not the name of a file").of(input)?;
+        Ok(args.folder.join(name).with_extension("wav"))
     };
-    let channels = usize::from(spec.channels);
-    let format = Format::new(spec.sample_rate, channels)?;
-    let mut processor = denoise.prepare(format)?;
-    let spec = hound::WavSpec { bits_per_sample: 32, sample_format: hound::SampleFormat::Float, ..spec };
-    let mut out = hound::WavWriter::create(output, spec)?;
+    let outputs = args.inputs.iter().map(output).collect::<Result<Vec<_>>>()?;
+    std::fs::create_dir_all(&args.folder).of(&args.folder)?;
+    all_different(args.inputs.iter().chain(&outputs))?;
+    args.inputs.iter().zip(&outputs).try_for_each(|(input, output)| run_one(denoise, input, output))
+}
 
-    let frame_samples = format.samples_per_channel() * channels;
-    let (mut skip, mut left) = (processor.latency() * channels, samples.len());
-    let mut blocks = samples.chunks(frame_samples).chain(std::iter::repeat(&[][..]));
-    let mut frame = Frame::new(format);
-    while left > 0 {
-        let block = blocks.next().unwrap_or_default();
-        for (channel, samples) in frame.channels_mut().enumerate() {
-            let mut sound = block.iter().skip(channel).step_by(channels);
-            samples.fill_with(|| sound.next().copied().unwrap_or(0.0));
+fn run_one(denoise: Denoise, input: &Path, output: &Path) -> Result {
+    let mut input = SoundInput::open(input)?;
+    let mut capture = input.capture()?;
+    let format = capture.output_format();
+    let mut processor = denoise.prepare(format).of(input.path())?;
+    let samples = input.samples_at(format.sample_rate_hz());
+    let mut wav = WavOutput::create(output, format, false, Some(samples))?;
+    input.feed(&mut capture, |frame| {
+        if let Some(frame) = processor.process(frame)? {
+            wav.write(frame, samples as i64)?;
         }
-        let Some(frame) = processor.process(&mut frame)? else { continue };
-        let length = format.samples_per_channel();
-        let sound = (0..frame_samples).map(|i| frame.samples()[i % channels * length + i / channels]);
-        for sample in sound.skip(skip.min(frame_samples)).take(left) {
-            out.write_sample(sample)?;
-            left -= 1;
-        }
-        skip = skip.saturating_sub(frame_samples);
-    }
-    out.finalize()?;
-    Ok(())
+        Ok(wav.samples() == samples)
+    })?;
+    commit(vec![wav.finish()?])
 }

@@ -8,13 +8,14 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, value_parser};
+use common::identity::all_different;
 use common::input::SoundInput;
 use common::ogg_opus::OpusOutput;
-use common::output::{all_different, commit, print};
+use common::output::{commit, print};
 use common::{Of, Result};
 use voxframe::{Processor, Profile};
 
-/// Runs a WAV, FLAC, MP3 or Ogg Vorbis file through all of a profile, and writes the packets as an Ogg Opus file of the same length.
+/// Runs a WAV, AIFF, FLAC, MP3, M4A, Ogg Vorbis or Ogg Opus file through all of a profile, and writes the packets as an Ogg Opus file of the same length.
 #[derive(Parser)]
 struct Args {
     /// PCM of 8 to 32 bits, integers or floats, 1 to 8 channels, 8 to 192 kHz

@@ -15,7 +15,7 @@ use serde_json::json;
 use voxframe::level::SILENCE_DBFS;
 use voxframe::{Capture, Error, Format, LevelMeter, Live, Processor, Stage};
 
-/// Tells RMS, peak and clipping of a WAV, FLAC, MP3 or Ogg Vorbis file, channel by channel, in dBFS: 0 is the RMS of a full-scale square wave.
+/// Tells RMS, peak and clipping of a WAV, AIFF, FLAC, MP3, M4A, Ogg Vorbis or Ogg Opus file, channel by channel, in dBFS: 0 is the RMS of a full-scale square wave.
 #[derive(Parser)]
 struct Args {
     /// PCM of 8 to 32 bits, integers or floats, 1 to 8 channels, 8 to 192 kHz

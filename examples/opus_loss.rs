@@ -10,7 +10,8 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use common::codec::{CodecArgs, packets};
-use common::output::{all_different, commit, print};
+use common::identity::all_different;
+use common::output::{commit, print};
 use common::wav::WavOutput;
 use common::{Result, exit};
 use voxframe::{Format, Live, Packet, Processor, Stage};
@@ -19,7 +20,7 @@ use voxframe_testkit::network::Network;
 /// Codes a recording, loses packets of it, and fills the gaps.
 #[derive(Parser)]
 struct Args {
-    /// What is spoken, a WAV, FLAC, MP3 or Ogg Vorbis file
+    /// What is spoken, a WAV, AIFF, FLAC, MP3, M4A, Ogg Vorbis or Ogg Opus file
     input: PathBuf,
     /// What is heard: a WAV file, 48 kHz, 16 bit, mono
     output: PathBuf,
@@ -47,7 +48,7 @@ fn run(args: &Args) -> Result {
     let mut lost = vec![true; packets.len()];
     network.carry(&vec![0.0; packets.len()], 20.0).iter().for_each(|arrival| lost[arrival.packet] = false);
 
-    let mut wav = WavOutput::create(&args.output, format, true, length as u64)?;
+    let mut wav = WavOutput::create(&args.output, format, true, Some(length as u64))?;
     let mut play = |packet: &mut Packet| -> Result {
         while !packet.is_empty() {
             if let Some(frame) = decoder.process(packet)? {

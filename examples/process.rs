@@ -8,13 +8,14 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use common::Result;
+use common::identity::all_different;
 use common::input::SoundInput;
 use common::job::{Job, Processing};
 use common::json::JsonOutput;
-use common::output::{all_different, commit, print};
+use common::output::{commit, print};
+use common::{Result, one_line};
 
-/// Runs a WAV, FLAC, MP3 or Ogg Vorbis file through the stages of a profile, and tells what each costs.
+/// Runs a WAV, AIFF, FLAC, MP3, M4A, Ogg Vorbis or Ogg Opus file through the stages of a profile, and tells what each costs.
 ///
 /// OUTPUT has exactly the length of INPUT, all delays taken off, at the profile's rate: 16-bit PCM if INPUT holds no
 /// more than 16 bits, else 32-bit floats; mono, or stereo for two channels and more.
@@ -47,7 +48,7 @@ fn run(args: &Args) -> Result {
     let job = Job::create(&input, &args.processing, &args.output, args.opus.as_ref())?;
     let json = args.report.as_ref().map(|path| JsonOutput::create(path)).transpose()?;
     if args.check {
-        return print(&format!("{}: {}, all is well\n", args.input.display(), input.header()));
+        return print(&format!("{}: {}, all is well\n", one_line(&args.input.to_string_lossy()), input.header()));
     }
     let (report, mut outputs) = job.run(&mut input, || false)?;
     outputs.extend(json.map(|json| json.finish(&report.to_json())).transpose()?);

@@ -4,7 +4,7 @@ use std::hint::black_box;
 
 use ebur128::{EbuR128, Mode};
 use realfft::RealFftPlanner;
-use voxframe::denoise::Engine;
+use voxframe::denoise::{DenoiseBatch, Engine};
 use voxframe::echo::{EchoCancel, far_end};
 use voxframe::input_check::InputCheck;
 use voxframe::loudness::LoudnessMeter;
@@ -12,6 +12,9 @@ use voxframe::spectrum::Spectrum;
 use voxframe::{AutoGain, Denoise, Format, Frame, HighPass, Limiter, Processor, Stage, VoiceActivity};
 
 use super::{Case, formats, in_place, recording, usual_formats};
+
+/// Streams in a batch. The frames that the guard counts are five whole ticks of 40; a turn of `peers` is a tick of 64.
+const BATCHES: [usize; 2] = [40, 64];
 
 pub fn add(cases: &mut Vec<Case>) {
     for format in usual_formats() {
@@ -33,6 +36,10 @@ pub fn add(cases: &mut Vec<Case>) {
     for format in formats(48_000) {
         for (what, engine) in [("denoise-standard", Engine::Standard), ("denoise-best", Engine::Best)] {
             cases.push(case(what, format, Denoise { engine, ..Denoise::default() }));
+            for streams in BATCHES {
+                let batch = move |format| denoise_batch(format, engine, streams);
+                cases.push(Case::new(&format!("{what}-of-{streams}"), format, batch));
+            }
         }
     }
 }
@@ -42,6 +49,26 @@ where
     S: Stage<Processor: Processor<Input = Frame, Output = Frame> + 'static> + Copy + 'static,
 {
     Case::new(what, format, move |format| in_place(recording(format), stage.prepare(format).unwrap()))
+}
+
+/// A frame of one of many streams, each at another place of the recording. The frame of the last one completes a tick, in which
+/// all are processed.
+fn denoise_batch(format: Format, engine: Engine, streams: usize) -> impl FnMut() {
+    let frames = recording(format).items;
+    let denoise = Denoise { engine, ..Denoise::default() };
+    let mut batch = DenoiseBatch::new();
+    let mut all: Vec<_> = (0..streams).map(|_| (denoise.prepare(format).unwrap(), Frame::new(format))).collect();
+    let (mut tick, mut stream) = (0, 0);
+    move || {
+        all[stream].1.copy_from(&frames[(tick + 31 * stream) % frames.len()]).unwrap();
+        stream += 1;
+        if stream == streams {
+            batch.process(all.iter_mut().map(|(processor, frame)| (processor, frame))).unwrap();
+            black_box(&mut all);
+            stream = 0;
+            tick += 1;
+        }
+    }
 }
 
 /// Echo of what is played at the same time.

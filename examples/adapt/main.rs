@@ -13,8 +13,10 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
+use common::canvas::PngOutput;
+use common::identity::all_different;
 use common::input::SoundInput;
-use common::output::{all_different, commit, print};
+use common::output::{commit, print};
 use common::wav::WavOutput;
 use common::{Of, Result};
 use log::Log;
@@ -33,7 +35,7 @@ const TAIL_MS: u64 = 1000;
 /// Sends a recording over a network that changes, and adapts to it.
 #[derive(Parser)]
 struct Args {
-    /// What is spoken, a WAV, FLAC, MP3 or Ogg Vorbis file
+    /// What is spoken, a WAV, AIFF, FLAC, MP3, M4A, Ogg Vorbis or Ogg Opus file
     input: PathBuf,
     /// What the far end hears, from the first sample spoken: a WAV file, 48 kHz, 16 bit, mono
     output: PathBuf,
@@ -93,7 +95,8 @@ fn run(args: &Args) -> Result {
     let length = ticks * TICK_MS + TAIL_MS;
     let mut heard = Frame::new(Format::mono(RATE_HZ).of(&args.output)?);
     let samples = length / TICK_MS * heard.samples().len() as u64;
-    let mut wav = WavOutput::create(&args.output, heard.format(), true, samples)?;
+    let mut wav = WavOutput::create(&args.output, heard.format(), true, Some(samples))?;
+    let png = args.plot.as_ref().map(|path| PngOutput::create(path)).transpose()?;
     let mut log = Log::new();
     let mut waiting: Vec<f32> = Vec::new();
     for now_ms in (0..length).step_by(TICK_MS as usize) {
@@ -137,7 +140,7 @@ fn run(args: &Args) -> Result {
             log.note(at.as_secs_f64(), &network, &controls, latency_ms);
         }
     }
-    let picture = args.plot.as_ref().map(|path| picture::draw(&log).of(path)?.save(path)).transpose()?;
+    let picture = png.map(|png| png.finish(picture::draw(&log))).transpose()?;
     commit([wav.finish()?].into_iter().chain(picture).collect())?;
     print(&log.to_string())
 }

@@ -38,7 +38,7 @@ impl Network {
     /// A network from a file with a line for each change, `seconds,loss,round_trip_ms,jitter_ms`, the loss from 0 to 1. Empty lines,
     /// and those that begin with `#`, are comments.
     pub fn read(path: &Path, seed: u64) -> Result<Self> {
-        let text = std::fs::read_to_string(path).of(path)?;
+        let text = voxframe_testkit::text::read(path).of(path)?;
         let mut conditions = Vec::new();
         for (index, line) in text.lines().map(str::trim).enumerate() {
             if line.is_empty() || line.starts_with('#') {

@@ -12,30 +12,30 @@ mod names;
 mod one;
 mod progress;
 
-use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use clap::Parser;
+use common::identity::Identities;
 use common::job::Processing;
 use common::output::print;
-use common::{Failure, Of, Result};
+use common::stop::first_signal;
+use common::temporary::remove_on_signals;
+use common::{Failure, Of, Result, tell};
 use names::Recording;
 use progress::Progress;
 use rayon::iter::{ParallelBridge, ParallelIterator};
-use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::flag;
 
-/// Runs WAV, FLAC, MP3 and Ogg Vorbis files through a profile, as `process` does, on all cores. Tells of each on stdout, a line of JSON.
+/// Runs WAV, AIFF, FLAC, MP3, M4A, Ogg Vorbis and Ogg Opus files through a profile, as `process` does, on all cores. Tells of each on stdout, a line of JSON.
 ///
 /// Outputs appear whole or not at all. What has its output already is skipped, so the same command goes on where it was
 /// stopped; an output that is older than its input, or of another rate or length, is made anew. Files that cannot be read are
 /// reported and left out, and the exit code is 1 in the end.
 #[derive(Parser)]
 struct Args {
-    /// Sound files, and folders whose sound files (.wav, .flac, .mp3, .ogg) are taken, however deep; names on stdin if there are none
+    /// Sound files, and folders whose sound files (.wav, .aif, .aiff, .flac, .mp3, .m4a, .aac, .ogg, .oga, .opus) are taken, however deep; names on stdin if there are none
     inputs: Vec<PathBuf>,
     /// Folder for the outputs, made where it is missing
     #[arg(long, value_name = "FOLDER")]
@@ -60,6 +60,8 @@ struct Args {
 /// What all threads share.
 struct Shared<'a> {
     args: &'a Args,
+    /// Recordings that are known before the first is processed: no output may be one of them.
+    inputs: Identities,
     stopped: Arc<AtomicBool>,
     failed: AtomicUsize,
     progress: Progress,
@@ -74,14 +76,16 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> Result<ExitCode> {
-    let stopped = stop_signals().map_err(|error| Failure(format!("signals: {error}")))?;
+    let stopped = first_signal();
+    remove_on_signals()?;
     std::fs::create_dir_all(&args.out).of(&args.out)?;
     let threads = rayon::ThreadPoolBuilder::new().num_threads(args.jobs).build();
     let threads = threads.map_err(|error| Failure(format!("threads: {error}")))?;
     let from_stdin = args.inputs.is_empty();
     let recordings = if from_stdin { Vec::new() } else { names::find(&args.inputs, &args.out)? };
     let count = (!from_stdin).then_some(recordings.len());
-    let shared = Shared { args, stopped, failed: AtomicUsize::new(0), progress: Progress::new(count) };
+    let inputs = Identities::of(recordings.iter().map(|recording| &*recording.path));
+    let shared = Shared { args, inputs, stopped, failed: AtomicUsize::new(0), progress: Progress::new(count) };
     threads.install(|| {
         if from_stdin {
             names::from_stdin(Arc::clone(&shared.stopped)).par_bridge().for_each(|recording| shared.take(&recording));
@@ -92,7 +96,7 @@ fn run(args: &Args) -> Result<ExitCode> {
     });
     shared.progress.finish();
     if shared.stopped.load(Ordering::Relaxed) {
-        eprintln!("note: stopped; the same command goes on from here");
+        tell("note", "stopped; the same command goes on from here");
         return Ok(ExitCode::from(130));
     }
     let failed = shared.failed.load(Ordering::Relaxed);
@@ -103,17 +107,6 @@ fn run(args: &Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// A flag that the first signal sets; the second ends the program at once, which leaves temporary files behind.
-fn stop_signals() -> io::Result<Arc<AtomicBool>> {
-    let stopped = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM] {
-        // In this order: the first signal finds the flag unset.
-        flag::register_conditional_shutdown(signal, 130, Arc::clone(&stopped))?;
-        flag::register(signal, Arc::clone(&stopped))?;
-    }
-    Ok(stopped)
-}
-
 impl Shared<'_> {
     /// Processes a recording, unless it was stopped, and tells of it.
     fn take(&self, recording: &Recording) {
@@ -121,7 +114,7 @@ impl Shared<'_> {
         if stopped() {
             return;
         }
-        let outcome = one::process(recording, self.args, stopped);
+        let outcome = one::process(recording, self.args, &self.inputs, stopped);
         // What was begun and given up is as if it had not been begun.
         if stopped() && outcome.result.is_err() {
             return;

@@ -14,7 +14,7 @@ use std::time::Duration;
 use crate::common::{Failure, Of, Result};
 
 /// Extensions of the files that are taken of a folder, in either case.
-const EXTENSIONS: [&str; 4] = ["wav", "flac", "mp3", "ogg"];
+const EXTENSIONS: [&str; 10] = ["wav", "aif", "aiff", "flac", "mp3", "m4a", "aac", "ogg", "oga", "opus"];
 
 /// Names that are read from stdin before they are wanted.
 const AHEAD: usize = 64;

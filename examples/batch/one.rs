@@ -8,9 +8,10 @@ use serde_json::{Value, json};
 use voxframe_testkit::wav::WavReader;
 
 use crate::Args;
+use crate::common::identity::{Identities, all_different};
 use crate::common::input::SoundInput;
 use crate::common::job::Job;
-use crate::common::output::{all_different, commit};
+use crate::common::output::commit;
 use crate::common::{Of, Result};
 use crate::names::Recording;
 
@@ -31,18 +32,33 @@ pub enum Done {
     Skipped(f64),
 }
 
-pub fn process<'a>(recording: &'a Recording, args: &Args, stopped: impl Fn() -> bool) -> Outcome<'a> {
+pub fn process<'a>(
+    recording: &'a Recording,
+    args: &Args,
+    inputs: &Identities,
+    stopped: impl Fn() -> bool,
+) -> Outcome<'a> {
     let output = recording.output(&args.out, args.root.as_deref(), "wav");
-    let result = output.as_deref().map_err(Clone::clone).and_then(|output| make(recording, output, args, stopped));
+    let result = output.as_deref().map_err(Clone::clone);
+    let result = result.and_then(|output| make(recording, output, args, inputs, stopped));
     Outcome { recording, output: output.ok(), result }
 }
 
-fn make(recording: &Recording, output: &Path, args: &Args, stopped: impl Fn() -> bool) -> Result<Done> {
+fn make(
+    recording: &Recording,
+    output: &Path,
+    args: &Args,
+    inputs: &Identities,
+    stopped: impl Fn() -> bool,
+) -> Result<Done> {
     let mut input = SoundInput::open(&recording.path)?;
     input.hide_progress();
     let opus = args.opus.then(|| recording.output(&args.out, args.root.as_deref(), "opus")).transpose()?;
     let output = output.to_owned();
     all_different([&recording.path, &output].into_iter().chain(&opus))?;
+    if let Some(other) = [&output].into_iter().chain(&opus).find(|path| inputs.contains(path)) {
+        return Err(format!("would overwrite another recording, {}", other.display())).of(&recording.path);
+    }
     if !OUTPUTS.lock().unwrap_or_else(PoisonError::into_inner).insert(output.clone()) {
         return Err(format!("another recording has the same output, {}", output.display())).of(&recording.path);
     }

@@ -17,9 +17,11 @@ use std::process::ExitCode;
 
 use background::BackgroundArgs;
 use clap::Parser;
+use common::canvas::PngOutput;
 use common::codec::{CodecArgs, packets};
+use common::identity::all_different;
 use common::json::JsonOutput;
-use common::output::{all_different, commit, print};
+use common::output::{commit, print};
 use common::wav::WavOutput;
 use common::{Of, Result, exit};
 use log::Log;
@@ -31,7 +33,7 @@ use voxframe_testkit::packet_trace::PacketTrace;
 /// Sends a recording over a simulated network, and tells what arrived.
 #[derive(Parser)]
 struct Args {
-    /// What is spoken, a WAV, FLAC, MP3 or Ogg Vorbis file
+    /// What is spoken, a WAV, AIFF, FLAC, MP3, M4A, Ogg Vorbis or Ogg Opus file
     input: PathBuf,
     /// What the far end hears, from the first packet sent: a WAV file, 48 kHz, 16 bit, mono
     output: PathBuf,
@@ -103,8 +105,8 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> Result {
-    let written = [&args.output].into_iter().chain(&args.plot).chain(&args.report);
-    all_different(written.chain([&args.input]).chain(&args.codec.loss_trace).chain(&args.trace))?;
+    let read = [&args.input].into_iter().chain(&args.codec.loss_trace).chain(&args.trace);
+    all_different(read.chain([&args.output]).chain(&args.plot).chain(&args.report))?;
     let network = Network {
         loss: args.codec.loss()?.unwrap_or(Loss::Bursty { share: args.loss, burst: args.burst }),
         jitter_ms: args.jitter_ms,
@@ -134,8 +136,9 @@ fn run(args: &Args) -> Result {
     };
     let call = call.with_stall(Some(stall));
 
-    let mut wav = WavOutput::create(&args.output, format, true, 0)?;
+    let mut wav = WavOutput::create(&args.output, format, true, None)?;
     let json = args.report.as_ref().map(|path| JsonOutput::create(path)).transpose()?;
+    let png = args.plot.as_ref().map(|path| PngOutput::create(path)).transpose()?;
     let mut log = Log::new(&call);
     let buffer = JitterBuffer { decoder: args.codec.decoder(), ..JitterBuffer::default() };
     let (buffer, control) = buffer.live();
@@ -150,7 +153,7 @@ fn run(args: &Args) -> Result {
         written = std::mem::replace(&mut written, Ok(())).and(all);
     });
     written?;
-    let picture = args.plot.as_ref().map(|path| picture::draw(&log).of(path)?.save(path)).transpose()?;
+    let picture = png.map(|png| png.finish(picture::draw(&log))).transpose()?;
     let json = json.map(|json| json.finish(&log.to_json())).transpose()?;
     commit([wav.finish()?].into_iter().chain(picture).chain(json).collect())?;
     print(&log.to_string())

@@ -1,6 +1,8 @@
 //! The picture as pixels.
 
-use std::io::Write;
+use std::error::Error;
+use std::fs::File;
+use std::io::{BufWriter, Write};
 use std::path::Path;
 
 use super::output::Output;
@@ -35,20 +37,33 @@ impl Canvas {
         }
         small
     }
+}
 
-    /// Writes it as a PNG file, complete but for its name.
-    pub fn save(&self, path: &Path) -> Result<Output> {
-        let (output, mut file) = Output::create(path)?;
-        let mut encoder = png::Encoder::new(&mut file, self.width, self.height);
+/// A PNG file to be written.
+pub struct PngOutput {
+    output: Output,
+    file: BufWriter<File>,
+}
+
+impl PngOutput {
+    pub fn create(path: &Path) -> Result<Self> {
+        let (output, file) = Output::create(path)?;
+        Ok(Self { output, file })
+    }
+
+    /// Completes the file, but for its name.
+    pub fn finish(mut self, picture: Result<Canvas, Box<dyn Error>>) -> Result<Output> {
+        let canvas = picture.of(self.output.path())?;
+        let mut encoder = png::Encoder::new(&mut self.file, canvas.width, canvas.height);
         encoder.set_color(png::ColorType::Rgb);
         encoder.set_compression(png::Compression::High);
         let written = encoder.write_header().and_then(|mut writer| {
-            writer.write_image_data(&self.pixels)?;
+            writer.write_image_data(&canvas.pixels)?;
             writer.finish()
         });
-        written.of(path)?;
-        file.flush().of(path)?;
-        Ok(output)
+        written.of(self.output.path())?;
+        self.file.flush().of(self.output.path())?;
+        Ok(self.output)
     }
 }
 

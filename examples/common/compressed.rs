@@ -1,8 +1,7 @@
-//! Compressed sound in: FLAC, MP3 and Ogg Vorbis, decoded by symphonia.
+//! Sound in that is no WAV: AIFF, FLAC, MP3, M4A, AAC, Ogg Vorbis and Ogg FLAC, decoded by symphonia.
 
 use std::error::Error;
 use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 
 use symphonia::core::codecs::audio::AudioDecoder;
@@ -12,27 +11,20 @@ use symphonia::core::formats::{FormatReader, TrackType};
 use symphonia::core::io::MediaSourceStream;
 use voxframe_testkit::wav::{Encoding, Header, check_readable};
 
+use super::Of;
+use super::input::{Opened, SoundSource};
+
 type Result<T = ()> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
 /// A compressed file being read.
-pub struct CompressedReader {
-    header: Header,
-    notes: Vec<String>,
-    stream: Stream,
-    /// Samples, all channels together, that are not read yet.
-    left: u64,
-}
+pub struct CompressedSource(Stream);
 
-impl CompressedReader {
-    /// Opens a file, and decodes it once, so that its length is known and nothing comes as a surprise. `None` for a
-    /// file of another kind.
+impl CompressedSource {
+    /// Opens a file, and decodes it once, so that its length is known and nothing comes as a surprise.
     ///
     /// # Errors
     /// What is wrong with it, without its name.
-    pub fn open(path: &Path) -> Result<Option<Self>> {
-        if !path.metadata()?.is_file() || !is_compressed(path)? {
-            return Ok(None);
-        }
+    pub fn open(path: &Path) -> Result<Opened> {
         let mut stream = Stream::open(path)?;
         let mut frames = 0;
         let mut spec = None;
@@ -54,45 +46,31 @@ impl CompressedReader {
             None => (4, 32, Encoding::Float),
         };
         let header = Header { sample_rate_hz, channels, bytes, bits, encoding, samples: frames };
-        let left = frames * channels as u64;
-        Ok(Some(Self { header, notes, stream: Stream::open(path)?, left }))
+        Ok(Opened { header, notes, source: Box::new(Self(Stream::open(path)?)) })
     }
 
-    pub fn header(&self) -> &Header {
-        &self.header
-    }
-
-    /// What is wrong with the file, and did not keep it from being read.
-    pub fn notes(&self) -> &[String] {
-        &self.notes
-    }
-
-    /// Samples, all channels together, that are not read yet.
-    pub fn left(&self) -> u64 {
-        self.left
-    }
-
-    /// The next samples, interleaved; none at the end.
-    ///
-    /// # Errors
-    /// Those of reading the file.
-    pub fn next_block(&mut self) -> Result<&[f32]> {
-        if self.stream.next_block()?.is_none() {
-            self.stream.samples.clear();
-        }
-        self.left = self.left.saturating_sub(self.stream.samples.len() as u64);
-        Ok(&self.stream.samples)
+    /// Whether a file begins as one of those that are decoded here.
+    pub fn is_compressed(head: &[u8]) -> bool {
+        let holds = |name: &[u8]| head.windows(name.len()).any(|bytes| bytes == name);
+        let in_ogg = head.starts_with(b"OggS") && (holds(b"\x01vorbis") || holds(b"\x7fFLAC"));
+        let in_mp4 = head.get(4..8) == Some(b"ftyp");
+        let is_aiff = head.starts_with(b"FORM") && matches!(head.get(8..12), Some(b"AIFF" | b"AIFC"));
+        // Frames of MPEG audio, layer III, begin with eleven bits set, and those of AAC with twelve.
+        let is_mpeg = match head {
+            [0xff, second, _, ..] => second & 0xe6 == 0xe2 || second & 0xf6 == 0xf0,
+            _ => head.starts_with(b"ID3"),
+        };
+        head.starts_with(b"fLaC") || in_ogg || in_mp4 || is_aiff || is_mpeg
     }
 }
 
-/// Whether a file begins as one of those that are decoded here.
-fn is_compressed(path: &Path) -> Result<bool> {
-    let mut head = Vec::new();
-    File::open(path)?.take(64).read_to_end(&mut head)?;
-    let vorbis = head.starts_with(b"OggS") && head.windows(7).any(|bytes| bytes == b"\x01vorbis");
-    // Frames of MPEG audio, layer III, begin with eleven bits set.
-    let mp3 = head.starts_with(b"ID3") || head.len() > 2 && head[0] == 0xff && head[1] & 0xe6 == 0xe2;
-    Ok(head.starts_with(b"fLaC") || vorbis || mp3)
+impl SoundSource for CompressedSource {
+    fn read(&mut self, path: &Path, block: &mut Vec<f32>) -> super::Result {
+        if self.0.next_block().of(path)?.is_some() {
+            block.extend_from_slice(&self.0.samples);
+        }
+        Ok(())
+    }
 }
 
 /// Decoded samples of a packet.
@@ -116,10 +94,12 @@ impl Stream {
     fn open(path: &Path) -> Result<Self> {
         let source = MediaSourceStream::new(Box::new(File::open(path)?), Default::default());
         let (options, metadata) = Default::default();
-        let reader = symphonia::default::get_probe().probe(&Hint::new(), source, options, metadata)?;
+        let reader = symphonia::default::get_probe().probe(&Hint::new(), source, options, metadata);
+        let reader = reader.map_err(name_what_is_read)?;
         let track = reader.default_track(TrackType::Audio).ok_or("no sound in it")?;
         let parameters = track.codec_params.as_ref().and_then(|codec| codec.audio()).ok_or("no sound in it")?;
-        let decoder = symphonia::default::get_codecs().make_audio_decoder(parameters, &Default::default())?;
+        let decoder = symphonia::default::get_codecs().make_audio_decoder(parameters, &Default::default());
+        let decoder = decoder.map_err(name_what_is_read)?;
         let (track, bits) = (track.id, parameters.bits_per_sample);
         Ok(Self { track, bits, decoder, reader, samples: Vec::new(), damaged: 0 })
     }
@@ -143,5 +123,15 @@ impl Stream {
                 Err(error) => return Err(error.into()),
             }
         }
+    }
+}
+
+/// What symphonia has no code for is told by what there is code for.
+fn name_what_is_read(error: DecodeError) -> Box<dyn Error + Send + Sync> {
+    match error {
+        DecodeError::Unsupported(_) => {
+            "a codec that is not read: AAC (LC), ALAC, FLAC, MP3, Opus in Ogg, PCM and Vorbis are".into()
+        }
+        error => error.into(),
     }
 }

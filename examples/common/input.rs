@@ -1,16 +1,23 @@
 //! Sound files in, a block at a time: memory does not grow with the file.
 
-use std::io::IsTerminal;
+use std::fs::File;
+use std::io::{IsTerminal, Read};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use voxframe::device::InputSelection;
 use voxframe::{Capture, Format, Frame};
+use voxframe_testkit::file_kind::file_kind;
 use voxframe_testkit::wav::{Encoding, Header, WavReader};
 
-use super::compressed::CompressedReader;
+use super::compressed::CompressedSource;
+#[cfg(all(feature = "opus", feature = "ogg"))]
+use super::opus_sound::OpusSource;
 use super::{Of, Result, note, rescale};
+
+/// How WAV files begin.
+const WAV_KINDS: [&[u8]; 3] = [b"RIFF", b"RF64", b"BW64"];
 
 /// Below this no progress is shown.
 const LONG_SECONDS: u64 = 60;
@@ -18,26 +25,62 @@ const LONG_SECONDS: u64 = 60;
 /// The most silence that is pushed behind a file to get its end out of every delay.
 const TAIL_SECONDS: u32 = 2;
 
-/// A sound file being read: WAV, FLAC, MP3 or Ogg Vorbis.
+/// What gives the samples of a file, whatever its kind.
+pub trait SoundSource {
+    /// Puts the next samples into `block`, which is empty, interleaved; none at the end. `path` is for errors.
+    fn read(&mut self, path: &Path, block: &mut Vec<f32>) -> Result;
+
+    /// What was found wrong while the samples were read.
+    fn late_note(&self) -> Option<String> {
+        None
+    }
+}
+
+/// A file that was opened.
+pub struct Opened {
+    pub header: Header,
+    /// What is wrong with the file, and does not keep it from being read.
+    pub notes: Vec<String>,
+    pub source: Box<dyn SoundSource>,
+}
+
+/// A sound file being read: WAV, AIFF, FLAC, MP3, M4A, Ogg Vorbis or Ogg Opus.
 pub struct SoundInput {
     path: PathBuf,
-    source: Source,
+    header: Header,
+    source: Box<dyn SoundSource>,
+    block: Vec<f32>,
+    /// Samples, all channels together, that are not read yet.
+    left: u64,
+    /// Samples that were no numbers.
+    not_finite: u64,
     shows_progress: bool,
 }
 
 impl SoundInput {
     /// Opens a file and reads its header.
     pub fn open(path: &Path) -> Result<Self> {
-        let source = match CompressedReader::open(path).of(path)? {
-            Some(compressed) => Source::Compressed(compressed),
-            None => Source::Wav(WavReader::open(path).of(path)?),
-        };
-        let notes = match &source {
-            Source::Wav(wav) => wav.notes(),
-            Source::Compressed(compressed) => compressed.notes(),
+        check_is_file(path)?;
+        let mut head = Vec::new();
+        File::open(path).and_then(|file| file.take(64).read_to_end(&mut head)).of(path)?;
+        let Opened { header, notes, source } = if CompressedSource::is_compressed(&head) {
+            CompressedSource::open(path).of(path)?
+        } else if head.starts_with(b"OggS") {
+            open_opus(path)?
+        } else if !WAV_KINDS.iter().any(|kind| head.starts_with(kind)) {
+            let kind = file_kind(&head);
+            return Err(format!("not WAV, AIFF, FLAC, MP3, M4A, Ogg Vorbis or Ogg Opus, but {kind}")).of(path);
+        } else {
+            let wav = WavReader::open(path).of(path)?;
+            Opened { header: *wav.header(), notes: wav.notes().to_vec(), source: Box::new(wav) }
         };
         notes.iter().for_each(|what| note(path, what));
-        Ok(Self { path: path.to_owned(), source, shows_progress: true })
+        if header.samples == 0 {
+            note(path, "there is no sound in it");
+        }
+        let left = header.samples * header.channels as u64;
+        let path = path.to_owned();
+        Ok(Self { path, header, source, block: Vec::new(), left, not_finite: 0, shows_progress: true })
     }
 
     /// Shows no progress, where it is one of many.
@@ -50,10 +93,7 @@ impl SoundInput {
     }
 
     pub fn header(&self) -> &Header {
-        match &self.source {
-            Source::Wav(wav) => wav.header(),
-            Source::Compressed(compressed) => compressed.header(),
-        }
+        &self.header
     }
 
     /// Whether 16-bit PCM can hold what is in it.
@@ -83,18 +123,18 @@ impl SoundInput {
 
     /// The next samples, interleaved; none at the end.
     pub fn next_block(&mut self) -> Result<&[f32]> {
-        match &mut self.source {
-            Source::Wav(wav) => wav.next_block().of(&self.path),
-            Source::Compressed(compressed) => compressed.next_block().of(&self.path),
+        self.block.clear();
+        self.source.read(&self.path, &mut self.block)?;
+        self.not_finite += self.block.iter().filter(|sample| !sample.is_finite()).count() as u64;
+        let was_left = self.left;
+        self.left = was_left.saturating_sub(self.block.len() as u64);
+        if self.left == 0 && was_left > 0 {
+            self.source.late_note().iter().for_each(|what| note(&self.path, what));
+            if self.not_finite > 0 {
+                note(&self.path, format!("{} samples are no numbers, and taken for silence", self.not_finite));
+            }
         }
-    }
-
-    /// Samples, all channels together, that are not read yet.
-    fn left(&self) -> u64 {
-        match &self.source {
-            Source::Wav(wav) => wav.left(),
-            Source::Compressed(compressed) => compressed.left(),
-        }
+        Ok(&self.block)
     }
 
     /// Pushes all of it through `capture`, and then silence, until `each` has got a frame at which it returns `true`.
@@ -109,10 +149,10 @@ impl SoundInput {
         let mut done = false;
         let silence = vec![0.0; self.header().channels * (self.header().sample_rate_hz as usize / 100)];
         let mut tail = 0;
-        while !(done && self.left() == 0) {
-            let read = self.next_block()?;
-            let is_tail = read.is_empty();
-            let block = if is_tail { &silence } else { read };
+        while !(done && self.left == 0) {
+            self.next_block()?;
+            let is_tail = self.block.is_empty();
+            let block = if is_tail { &silence } else { &self.block };
             let start = Instant::now();
             let mut inside = Duration::ZERO;
             capture.push_interleaved(block, |frame| -> Result {
@@ -138,12 +178,38 @@ impl SoundInput {
             return ProgressBar::hidden();
         }
         let style = ProgressStyle::with_template("{wide_bar} {percent} %, {eta} left");
-        ProgressBar::new(self.left()).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+        ProgressBar::new(self.left).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
     }
 }
 
-/// What reads the file.
-enum Source {
-    Wav(WavReader),
-    Compressed(CompressedReader),
+impl SoundSource for WavReader {
+    fn read(&mut self, path: &Path, block: &mut Vec<f32>) -> Result {
+        block.extend_from_slice(self.next_block().of(path)?);
+        Ok(())
+    }
+}
+
+#[cfg(all(feature = "opus", feature = "ogg"))]
+fn open_opus(path: &Path) -> Result<Opened> {
+    OpusSource::open(path)
+}
+
+#[cfg(not(all(feature = "opus", feature = "ogg")))]
+fn open_opus(path: &Path) -> Result<Opened> {
+    Err("an Ogg file: of those only Vorbis is read without the features opus and ogg").of(path)
+}
+
+/// Refuses what is there, and no file: reading a pipe would wait, and a device may never end.
+pub fn check_is_file(path: &Path) -> Result {
+    if path == Path::new("-") {
+        return Err("stdin is not read, since the length must be known before (./- is a file)").of(path);
+    }
+    let there = path.metadata().of(path)?;
+    if there.is_dir() {
+        return Err("not a file but a folder").of(path);
+    }
+    if !there.is_file() {
+        return Err("not a file but a pipe or device, whose length is not known").of(path);
+    }
+    Ok(())
 }

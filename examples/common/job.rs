@@ -46,7 +46,7 @@ impl Job {
         let format = pipeline.output_format();
         let encoder = profile.encoder(format.channels()).prepare(format).of(input.path())?;
         let samples = input.samples_at(format.sample_rate_hz());
-        let wav = WavOutput::create(output, format, input.fits_16_bits(), samples)?;
+        let wav = WavOutput::create(output, format, input.fits_16_bits(), Some(samples))?;
         let opus = opus.map(|path| OpusOutput::create(path, format.channels(), input)).transpose()?;
         let report = Report::new(&profile, input, &capture, &pipeline);
         Ok(Self { capture, pipeline, encoder, wav, opus, samples, report })

@@ -11,20 +11,29 @@ pub mod chart;
 #[cfg(feature = "opus")]
 pub mod codec;
 mod compressed;
+pub mod identity;
 pub mod input;
 #[cfg(all(feature = "opus", feature = "ogg"))]
 pub mod job;
 pub mod json;
 #[cfg(feature = "ogg")]
 pub mod ogg_opus;
+#[cfg(all(feature = "opus", feature = "ogg"))]
+pub mod opus_sound;
 pub mod output;
 #[cfg(feature = "ogg")]
 pub mod report;
+pub mod stop;
+pub mod temporary;
 pub mod wav;
 
 use std::fmt::Display;
+use std::io::Write;
+use std::ops::Range;
 use std::path::Path;
 use std::process::ExitCode;
+
+use voxframe::Frame;
 
 /// What went wrong, with which file, for one line on stderr.
 #[derive(Clone, Debug)]
@@ -83,14 +92,27 @@ pub fn note(path: &Path, what: impl Display) {
     tell("note", &format!("{}: {what}", path.display()));
 }
 
-/// One line on stderr; file names may hold anything, line ends too.
-fn tell(kind: &str, text: &str) {
-    let line: String = text.chars().map(|c| if c.is_control() { '?' } else { c }).collect();
-    eprintln!("{kind}: {line}");
+/// The same on one line: file names may hold anything, line ends too.
+pub fn one_line(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+}
+
+/// One line on stderr.
+pub fn tell(kind: &str, text: &str) {
+    let line = one_line(text);
+    // Where stderr cannot be written to, there is nobody to tell.
+    let _ = writeln!(std::io::stderr(), "{kind}: {line}");
 }
 
 /// Samples at one rate as the nearest number at another.
 pub fn rescale(samples: u64, from_hz: u32, to_hz: u32) -> u64 {
     let from_hz = u64::from(from_hz);
     (samples * u64::from(to_hz) + from_hz / 2) / from_hz
+}
+
+/// The samples per channel of a frame whose positions are 0 or more, and less than `end`.
+pub fn sound_within(frame: &Frame, end: i64) -> Range<usize> {
+    let length = frame.format().samples_per_channel();
+    let within = |position: i64| usize::try_from(position.saturating_sub(frame.position())).unwrap_or(0).min(length);
+    within(0)..within(end.max(0))
 }

@@ -8,9 +8,9 @@ use voxframe::Packet;
 use voxframe::ogg::{OggDamage, OggError, OggHead, OggReader, OggWriter};
 use voxframe_testkit::file_kind::file_kind;
 
-use super::input::SoundInput;
+use super::input::{SoundInput, check_is_file};
 use super::output::Output;
-use super::{Of, Result, note};
+use super::{Of, Result};
 
 /// An Ogg Opus file being read.
 pub struct OpusInput {
@@ -29,9 +29,7 @@ pub struct FilePacket {
 impl OpusInput {
     /// Opens a file; if it is no Ogg file, the error says what it is.
     pub fn open(path: &Path) -> Result<Self> {
-        if !path.metadata().of(path)?.is_file() {
-            return Err("not a file").of(path);
-        }
+        check_is_file(path)?;
         match OggReader::new(File::open(path).of(path)?) {
             Err(OggError::NotOgg) => {
                 let mut head = Vec::new();
@@ -50,21 +48,19 @@ impl OpusInput {
         Ok(found.then_some(FilePacket { packet, head, stream, end }))
     }
 
-    /// Tells what was wrong with the file.
-    pub fn tell_damage(&self) {
-        let damage = self.ogg.damage();
-        let OggDamage { skipped_bytes, lost_pages, invalid_packets, .. } = damage;
-        if damage.truncated {
-            note(&self.path, "cut short: its last Ogg page is not whole");
+    /// What was wrong with the file so far, and did not keep it from being read.
+    pub fn damage(&self) -> Vec<String> {
+        let OggDamage { skipped_bytes, lost_pages, invalid_packets, truncated, .. } = self.ogg.damage();
+        let mut notes = Vec::new();
+        if truncated {
+            notes.push("cut short: its last Ogg page is not whole".to_owned());
         } else if skipped_bytes > 0 {
-            note(&self.path, format!("damaged: {skipped_bytes} bytes are in no whole Ogg page"));
+            notes.push(format!("damaged: {skipped_bytes} bytes are in no whole Ogg page"));
         }
         if lost_pages > 0 || invalid_packets > 0 {
-            note(
-                &self.path,
-                format!("damaged: {lost_pages} Ogg pages are missing, {invalid_packets} packets are not Opus"),
-            );
+            notes.push(format!("damaged: {lost_pages} Ogg pages are missing, {invalid_packets} packets are not Opus"));
         }
+        notes
     }
 }
 

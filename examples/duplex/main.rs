@@ -13,9 +13,11 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::{Parser, ValueEnum};
+use common::canvas::PngOutput;
+use common::identity::all_different;
 use common::input::SoundInput;
 use common::json::JsonOutput;
-use common::output::{all_different, commit, print};
+use common::output::{commit, print};
 use common::wav::WavOutput;
 use common::{Of, Result};
 use far::FarInput;
@@ -90,10 +92,11 @@ fn run(args: &Args) -> Result {
         [&args.far, &args.mic, &args.output].into_iter().chain(&args.linear).chain(&args.report).chain(&args.plot),
     )?;
     let samples = mic.samples_at(format.sample_rate_hz());
-    let mut wav = WavOutput::create(&args.output, format, mic.fits_16_bits(), samples)?;
-    let create = |path: &PathBuf| WavOutput::create(path, format, mic.fits_16_bits(), samples);
+    let mut wav = WavOutput::create(&args.output, format, mic.fits_16_bits(), Some(samples))?;
+    let create = |path: &PathBuf| WavOutput::create(path, format, mic.fits_16_bits(), Some(samples));
     let mut linear_wav = args.linear.as_ref().map(create).transpose()?;
     let json = args.report.as_ref().map(|path| JsonOutput::create(path)).transpose()?;
+    let png = args.plot.as_ref().map(|path| PngOutput::create(path)).transpose()?;
 
     let mut log = Log::new(&canceller);
     let mut copy = Frame::new(format);
@@ -118,11 +121,10 @@ fn run(args: &Args) -> Result {
         Ok(wav.samples() == samples)
     })?;
 
-    let picture = args.plot.as_ref().map(|path| picture::draw(&log).of(path)?.save(path)).transpose()?;
     let mut outputs = vec![wav.finish()?];
     outputs.extend(linear_wav.map(WavOutput::finish).transpose()?);
     outputs.extend(json.map(|json| json.finish(&log.to_json())).transpose()?);
-    outputs.extend(picture);
+    outputs.extend(png.map(|png| png.finish(picture::draw(&log))).transpose()?);
     commit(outputs)?;
     print(&log.to_string())
 }

@@ -12,15 +12,17 @@ use std::process::ExitCode;
 
 use analysis::Track;
 use clap::Parser;
-use common::output::{all_different, commit};
-use common::{Of, Result};
+use common::Result;
+use common::canvas::PngOutput;
+use common::identity::all_different;
+use common::output::commit;
 
 /// Draws what has become of a recording: waveform, spectrogram, level, speech probability and gain, before and after.
 ///
 /// The two must begin at the same moment, as what the example `process` writes does; rates and lengths may differ.
 #[derive(Parser)]
 struct Args {
-    /// The recording as it was, a WAV, FLAC, MP3 or Ogg Vorbis file
+    /// The recording as it was, a WAV, AIFF, FLAC, MP3, M4A, Ogg Vorbis or Ogg Opus file
     before: PathBuf,
     /// The same recording processed, of the same kinds
     after: PathBuf,
@@ -35,6 +37,6 @@ fn main() -> ExitCode {
 fn run(args: &Args) -> Result {
     all_different([&args.before, &args.picture])?;
     all_different([&args.after, &args.picture])?;
-    let picture = sheet::draw(&Track::load(&args.before)?, &Track::load(&args.after)?).of(&args.picture)?;
-    commit(vec![picture.save(&args.picture)?])
+    let (before, after) = (Track::load(&args.before)?, Track::load(&args.after)?);
+    commit(vec![PngOutput::create(&args.picture)?.finish(sheet::draw(&before, &after))?])
 }

@@ -17,6 +17,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
+use common::canvas::PngOutput;
+use common::identity::all_different;
 use common::input::SoundInput;
 use common::output::{commit, print};
 use common::{Of, Result};
@@ -33,7 +35,7 @@ const TICK_MS: f64 = 10.0;
 /// Calls a recording for hours, by a simulated clock, and checks what is heard.
 #[derive(Parser)]
 struct Args {
-    /// What is spoken, over and over: a WAV, FLAC, MP3 or Ogg Vorbis file
+    /// What is spoken, over and over: a WAV, AIFF, FLAC, MP3, M4A, Ogg Vorbis or Ogg Opus file
     input: PathBuf,
     /// How long the call is, in hours of its own time
     #[arg(long, default_value_t = 1.0)]
@@ -58,10 +60,12 @@ fn main() -> ExitCode {
 
 fn run(args: &Args) -> Result {
     let speech = read(&args.input)?;
+    all_different([&args.input].into_iter().chain(&args.plot))?;
     let mut random = Rng::with_seed(args.seed);
     let mut near = NearEnd::new(speech, args.profile)?;
     let mut network = Network::default();
     let mut far = FarEnd::new()?;
+    let png = args.plot.as_ref().map(|path| PngOutput::create(path)).transpose()?;
     let mut log = Log::default();
     let ticks = (args.hours * 360_000.0) as u64;
     let report = (args.report_minutes * 6000).max(1);
@@ -76,10 +80,7 @@ fn run(args: &Args) -> Result {
             print(&format!("{}\n", log.note(now_ms / 3_600_000.0, &mut near, &mut far)?))?;
         }
     }
-    match &args.plot {
-        Some(path) => commit(vec![picture::draw(&log).of(path)?.save(path)?]),
-        None => Ok(()),
-    }
+    commit(png.map(|png| png.finish(picture::draw(&log))).transpose()?.into_iter().collect())
 }
 
 /// The first channel of a recording at 48 kHz.

@@ -125,13 +125,15 @@ pub struct AnalysisProducts {
 }
 
 impl AnalysisProducts {
-    pub fn new(analysis: &Analysis) -> Self {
+    /// Products of silence.
+    pub const SILENCE: Self = Self { power: [0.0; BINS], pitch_power: [0.0; BINS], correlation: [0.0; BINS] };
+
+    /// Becomes the products of an analysis.
+    pub fn set(&mut self, analysis: &Analysis) {
         let [spectrum, pitch_spectrum] = &analysis.spectra;
-        let mut products = Self { power: [0.0; BINS], pitch_power: [0.0; BINS], correlation: [0.0; BINS] };
-        multiply_bins(&mut products.power, spectrum, spectrum);
-        multiply_bins(&mut products.pitch_power, pitch_spectrum, pitch_spectrum);
-        multiply_bins(&mut products.correlation, spectrum, pitch_spectrum);
-        products
+        multiply_bins(&mut self.power, spectrum, spectrum);
+        multiply_bins(&mut self.pitch_power, pitch_spectrum, pitch_spectrum);
+        multiply_bins(&mut self.correlation, spectrum, pitch_spectrum);
     }
 }
 

@@ -5,4 +5,4 @@ mod network;
 mod tensors;
 
 pub use features::{BANDS, BINS};
-pub use network::Hush;
+pub use network::{Hush, Memory, Stream, run};

@@ -4,6 +4,7 @@
 #![cfg_attr(not(feature = "hush"), allow(dead_code))]
 
 use super::kernels::{gru_step, multiply};
+use super::lockstep::few_at_a_time;
 use super::matrix::{MAX_INPUTS, Matrix};
 use super::weights::Tensor;
 use crate::dsp::kernels;
@@ -165,23 +166,32 @@ impl Linear {
         Self { parts: (0..groups).flat_map(firsts).map(|(group, first)| part(group, first)).collect(), groups }
     }
 
-    /// `output = weights · input`.
-    pub fn run(&self, input: &[f32], output: &mut [f32]) {
-        output.fill(0.0);
-        let mut scaled = [0.0; MAX_INPUTS];
-        let scaled = &mut scaled[..input.len() / self.groups];
-        let (block, parts) = (output.len() / self.parts.len(), self.parts.len() / self.groups);
-        for (index, (part, output)) in self.parts.iter().zip(output.chunks_exact_mut(block)).enumerate() {
-            scaled.copy_from_slice(&input[index / parts * scaled.len()..][..scaled.len()]);
-            multiply(scaled, &part.scales);
-            part.weights.add(output, scaled);
-        }
+    /// `output = weights · input` for each stream.
+    pub fn run<'a>(&self, streams: impl Iterator<Item = (&'a mut [f32], &'a [f32])>) {
+        few_at_a_time(streams, |alone| self.run_few(alone, |_| ()), |few| self.run_few(few, |_| ()));
     }
 
-    /// `output = max(weights · input, 0)`.
-    pub fn run_rectified(&self, input: &[f32], output: &mut [f32]) {
-        self.run(input, output);
-        rectify(output);
+    /// `output = max(weights · input, 0)` for each stream.
+    pub fn run_rectified<'a>(&self, streams: impl Iterator<Item = (&'a mut [f32], &'a [f32])>) {
+        few_at_a_time(streams, |alone| self.run_few(alone, rectify), |few| self.run_few(few, rectify));
+    }
+
+    #[inline]
+    fn run_few<const N: usize>(&self, mut streams: [Option<(&mut [f32], &[f32])>; N], activation: impl Fn(&mut [f32])) {
+        streams.iter_mut().flatten().for_each(|(output, _)| output.fill(0.0));
+        let mut scaled = [[0.0; MAX_INPUTS]; N];
+        for (index, part) in self.parts.iter().enumerate() {
+            let (inputs, group) = (part.scales.len(), index / (self.parts.len() / self.groups));
+            let streams = streams.iter_mut().flatten().zip(&mut scaled).map(|((output, input), scaled)| {
+                let block = output.len() / self.parts.len();
+                let scaled = &mut scaled[..inputs];
+                scaled.copy_from_slice(&input[group * inputs..][..inputs]);
+                multiply(scaled, &part.scales);
+                (&mut output[index * block..][..block], &*scaled)
+            });
+            part.weights.add_all(streams);
+        }
+        streams.iter_mut().flatten().for_each(|(output, _)| activation(output));
     }
 }
 
@@ -228,12 +238,21 @@ impl<const INPUT: usize, const STATE: usize> Gru<INPUT, STATE> {
         }
     }
 
-    /// Moves `state` on by one input.
-    pub fn step(&self, state: &mut [f32; STATE], input: &[f32; INPUT]) {
-        let [mut from_input, mut from_state] = self.bias;
-        self.input.add(from_input.as_flattened_mut(), input);
-        self.recurrent.add(from_state.as_flattened_mut(), state);
-        gru_step(state, from_input.as_flattened(), from_state.as_flattened());
+    /// Moves the state of each stream on by one input.
+    pub fn step<'a>(&self, streams: impl Iterator<Item = (&'a mut [f32; STATE], &'a [f32; INPUT])>) {
+        few_at_a_time(streams, |alone| self.step_few(alone), |few| self.step_few(few));
+    }
+
+    #[inline]
+    fn step_few<const N: usize>(&self, mut streams: [Option<(&mut [f32; STATE], &[f32; INPUT])>; N]) {
+        let [mut from_input, mut from_state] = self.bias.map(|bias| [bias; N]);
+        let sums = from_input.iter_mut().zip(streams.iter().flatten());
+        self.input.add_all(sums.map(|(sums, (_, input))| (sums.as_flattened_mut(), &input[..])));
+        let sums = from_state.iter_mut().zip(streams.iter().flatten());
+        self.recurrent.add_all(sums.map(|(sums, (state, _))| (sums.as_flattened_mut(), &state[..])));
+        for (((state, _), from_input), from_state) in streams.iter_mut().flatten().zip(&from_input).zip(&from_state) {
+            gru_step(&mut state[..], from_input.as_flattened(), from_state.as_flattened());
+        }
     }
 }
 

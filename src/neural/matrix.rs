@@ -1,13 +1,11 @@
 //! Matrix of signed 8-bit weights for inputs of 16 bits.
 
 use super::kernels;
-use super::products::{Instructions, TILE, WordPairs};
+use super::lockstep::few_at_a_time;
+use super::products::{Instructions, MAX_BLOCKS, TILE, TileSums, WordPairs};
 
 /// Most inputs of a matrix.
 pub const MAX_INPUTS: usize = 384;
-
-/// Most blocks of inputs.
-const MAX_BLOCKS: usize = 4;
 
 /// Matrix of signed 8-bit weights, with a scale for each output and block of inputs. The inputs of a block are rounded to 16
 /// bits of their largest magnitude: an error of −90 dB of it.
@@ -18,6 +16,8 @@ pub struct Matrix {
     scales: Box<[[f32; TILE]]>,
     /// Inputs of each block, and as many as are read: two pairs at a time.
     blocks: Box<[(usize, usize)]>,
+    /// Pairs of all blocks.
+    pairs: usize,
     instructions: Instructions,
 }
 
@@ -49,31 +49,67 @@ impl Matrix {
             }
         }
         debug_assert!(2 * pairs <= MAX_INPUTS && blocks.len() <= MAX_BLOCKS);
-        Self { weights, scales, blocks, instructions: Instructions::new() }
+        Self { weights, scales, blocks, pairs, instructions: Instructions::new() }
     }
 
     /// `output = output + weights · input`.
     pub fn add(&self, output: &mut [f32], input: &[f32]) {
-        let mut words = [[0; 2]; MAX_INPUTS / 2];
-        let mut units = [0.0; MAX_BLOCKS];
-        let (mut from, mut pairs) = (0, 0);
-        for (&(inputs, padded), unit) in self.blocks.iter().zip(&mut units) {
-            let words = &mut words[pairs..][..padded / 2];
-            *unit = kernels::quantise_to_words(words.as_flattened_mut(), &input[from..from + inputs]);
-            from += inputs;
-            pairs += padded / 2;
-        }
-        let tiles = self.weights.chunks_exact(pairs).zip(self.scales.chunks_exact(self.blocks.len()));
-        for (output, (weights, scales)) in output.chunks_mut(TILE).zip(tiles) {
-            let mut sums = [[0; TILE]; MAX_BLOCKS];
-            let (mut weights, mut words) = (weights, &words[..pairs]);
-            for (sums, (_, padded)) in sums.iter_mut().zip(&self.blocks) {
-                let (block, later) = weights.split_at(padded / 2);
-                let (input, later_input) = words.split_at(padded / 2);
-                *sums = self.instructions.dot_words(block, input);
-                (weights, words) = (later, later_input);
+        self.add_alone([Some((output, input))]);
+    }
+
+    /// [`add`](Self::add) for each stream, which has an output and an input.
+    pub fn add_all<'a>(&self, streams: impl Iterator<Item = (&'a mut [f32], &'a [f32])>) {
+        few_at_a_time(
+            streams,
+            |alone| self.add_alone(alone),
+            |few| {
+                self.add_few(few, |sums, block, weights, inputs| {
+                    self.instructions.dot_words_of_streams(sums, block, weights, inputs);
+                });
+            },
+        );
+    }
+
+    fn add_alone(&self, stream: [Option<(&mut [f32], &[f32])>; 1]) {
+        self.add_few(stream, |[sums], block, weights, [input]| {
+            sums[block] = self.instructions.dot_words(weights, input);
+        });
+    }
+
+    #[inline(always)]
+    fn add_few<const N: usize>(
+        &self,
+        streams: [Option<(&mut [f32], &[f32])>; N],
+        dot: impl Fn(&mut [TileSums; N], usize, &[WordPairs], [&[[i16; 2]]; N]),
+    ) {
+        let mut words = [[[0; 2]; MAX_INPUTS / 2]; N];
+        let mut units = [[0.0; MAX_BLOCKS]; N];
+        for ((stream, words), units) in streams.iter().zip(&mut words).zip(&mut units) {
+            let Some((_, input)) = stream else { continue };
+            let (mut from, mut pairs) = (0, 0);
+            for (&(inputs, padded), unit) in self.blocks.iter().zip(units) {
+                let words = &mut words[pairs..][..padded / 2];
+                *unit = kernels::quantise_to_words(words.as_flattened_mut(), &input[from..from + inputs]);
+                from += inputs;
+                pairs += padded / 2;
             }
-            kernels::add_scaled_sums(output, &sums[..scales.len()], scales, &units);
+        }
+        let mut outputs = streams.map(|stream| stream.map(|(output, _)| output.chunks_mut(TILE)));
+        let mut sums = [[[0; TILE]; MAX_BLOCKS]; N];
+        let tiles = self.weights.chunks_exact(self.pairs).zip(self.scales.chunks_exact(self.blocks.len()));
+        for (weights, scales) in tiles {
+            let (mut weights, mut from) = (weights, 0);
+            for (index, (_, padded)) in self.blocks.iter().enumerate() {
+                let (block, later) = weights.split_at(padded / 2);
+                let to = from + padded / 2;
+                dot(&mut sums, index, block, words.each_ref().map(|words| &words[from..to]));
+                (weights, from) = (later, to);
+            }
+            for ((output, sums), units) in outputs.iter_mut().zip(&sums).zip(&units) {
+                if let Some(output) = output.as_mut().and_then(Iterator::next) {
+                    kernels::add_scaled_sums(output, sums, scales, units);
+                }
+            }
         }
     }
 }
@@ -81,6 +117,22 @@ impl Matrix {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn streams_get_what_each_gets_alone() {
+        let mut random = fastrand::Rng::with_seed(6);
+        let weights: Vec<i8> = (0..70 * 58).map(|_| random.i8(..)).collect();
+        let weight = |output: usize, input: usize| weights[output * 58 + input];
+        let matrix = Matrix::new(70, &[42, 7, 9], weight, |_, block| 1.0 + block as f32);
+        for streams in 0..10 {
+            let inputs: Vec<[f32; 58]> = (0..streams).map(|_| std::array::from_fn(|_| random.f32() - 0.5)).collect();
+            let mut wanted = vec![[1.0; 70]; streams];
+            wanted.iter_mut().zip(&inputs).for_each(|(output, input)| matrix.add(output, input));
+            let mut found = vec![[1.0; 70]; streams];
+            matrix.add_all(found.iter_mut().zip(&inputs).map(|(output, input)| (&mut output[..], &input[..])));
+            assert!(found == wanted, "{streams}");
+        }
+    }
 
     #[test]
     fn a_product_agrees_with_the_definition() {

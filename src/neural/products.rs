@@ -1,22 +1,45 @@
 //! Products of an integer matrix and an integer vector, with run-time dispatch.
 //!
 //! The sums are of integers, so they are the same on every machine: `vpdpbusd` and `vpdpwssd` where the machine has them
-//! (AVX-512 VNNI over 512 bits, or AVX-VNNI), else AVX2, else a portable loop. A matrix is read once, from its first byte to
+//! (AVX-512 VNNI over 512 bits, or AVX-VNNI), else AVX2; on ARM `sdot` where the machine has it, else plain NEON; else a
+//! portable loop. A matrix is read once, from its first byte to
 //! its last: one that does not fit into the second cache comes as fast as the third gives it.
 
 #![allow(unsafe_code, reason = "vector instructions that the compiler does not find by itself")]
 // RNNoise 0.2 alone has matrices of bytes.
 #![cfg_attr(not(feature = "denoise"), allow(dead_code))]
 
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+#[cfg(target_arch = "aarch64")]
+mod neon;
+#[cfg(target_arch = "x86_64")]
+mod x86;
+
 /// Outputs of a block of [`Instructions::add_bytes`], and inputs of a group in it: the bytes that one instruction sums up.
 const BYTE_ROWS: usize = 8;
 const BYTE_GROUP: usize = 4;
+
+/// Input byte that stands for 0.
+pub const MIDDLE: u8 = 127;
 
 /// Group of weights: four of each of eight outputs.
 type ByteGroup = [u8; BYTE_ROWS * BYTE_GROUP];
 
 /// Outputs of a tile of [`Instructions::dot_words`].
 pub const TILE: usize = 32;
+
+/// Streams that are multiplied side by side.
+pub const STREAMS: usize = 4;
+
+/// Most blocks of inputs that have sums of their own.
+pub const MAX_BLOCKS: usize = 4;
+
+/// Sums of a tile, for each block of inputs.
+pub type TileSums = [[i32; TILE]; MAX_BLOCKS];
+
+/// Outputs of a panel of [`Instructions::add_panel`]: its weights stay in the first cache for all streams.
+pub const PANEL: usize = 32;
 
 /// Pair of weights of each output of a tile: a cache line.
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +59,10 @@ enum Set {
     AvxVnni,
     #[cfg(target_arch = "x86_64")]
     Avx512Vnni,
+    #[cfg(target_arch = "aarch64")]
+    Neon,
+    #[cfg(target_arch = "aarch64")]
+    NeonDotProducts,
 }
 
 impl Instructions {
@@ -57,10 +84,25 @@ impl Instructions {
                 },
             );
         }
+        #[cfg(target_arch = "aarch64")]
+        if std::arch::is_aarch64_feature_detected!("neon") {
+            let has_dot_products = std::arch::is_aarch64_feature_detected!("dotprod");
+            return Self(if has_dot_products { Set::NeonDotProducts } else { Set::Neon });
+        }
         Self(Set::Portable)
     }
 
-    /// `sums = sums + weights · input`, for signed weights and unsigned inputs. The matrix lies in blocks of 8 outputs, and in
+    /// What [`MIDDLE`] counts for in [`add_bytes`](Self::add_bytes): itself, or 0 where the instructions take signed
+    /// bytes, and the input is moved down for them.
+    pub fn middle(self) -> i32 {
+        match self.0 {
+            #[cfg(target_arch = "aarch64")]
+            Set::Neon | Set::NeonDotProducts => 0,
+            _ => MIDDLE.into(),
+        }
+    }
+
+    /// `sums = sums + weights · (input − MIDDLE + middle())`, for signed weights. The matrix lies in blocks of 8 outputs, and in
     /// each in groups of 4 inputs: 32 bytes, 4 of each output. Two neighbouring products must fit into 16 bits together.
     pub fn add_bytes(self, sums: &mut [i32], weights: &[u8], input: &[u8]) {
         let (sums, rest) = sums.as_chunks_mut::<BYTE_ROWS>();
@@ -77,7 +119,68 @@ impl Instructions {
             Set::AvxVnni => unsafe { x86::add_bytes::<{ x86::AVX_VNNI }>(sums, weights, input) },
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
-            Set::Avx512Vnni => unsafe { x86::add_bytes_512(sums, weights, input) },
+            Set::Avx512Vnni => unsafe { avx512::add_bytes(sums, weights, input) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "aarch64")]
+            Set::Neon => unsafe { neon::add_bytes::<{ neon::PLAIN }>(sums, weights, input) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "aarch64")]
+            Set::NeonDotProducts => unsafe { neon::add_bytes::<{ neon::DOT_PRODUCTS }>(sums, weights, input) },
+        }
+    }
+
+    /// [`add_bytes`](Self::add_bytes) for a panel of a matrix and the inputs of several streams. Where it is the `part`th time
+    /// for a panel, that quarter of the next one is fetched meanwhile.
+    #[cfg_attr(not(target_arch = "x86_64"), allow(unused_variables))]
+    pub fn add_panel(self, sums: &mut [[i32; PANEL]; STREAMS], weights: &[u8], inputs: [&[u8]; STREAMS], part: usize) {
+        #[cfg(target_arch = "x86_64")]
+        // It takes two groups at a time: no network has others.
+        if self.0 == Set::Avx512Vnni && !inputs[0].is_empty() && inputs[0].len().is_multiple_of(2 * BYTE_GROUP) {
+            let inputs = inputs.map(|input| input.as_chunks::<BYTE_GROUP>().0);
+            let (weights, _) = weights.as_chunks::<{ BYTE_ROWS * BYTE_GROUP }>();
+            assert!(inputs.iter().all(|input| weights.len() == PANEL / BYTE_ROWS * input.len()));
+            // SAFETY: `new` has found the instructions on this machine, and the lengths are checked above.
+            return unsafe { avx512::add_panel(sums, weights, inputs, part) };
+        }
+        for (sums, input) in sums.iter_mut().zip(inputs) {
+            self.add_bytes(sums, weights, input);
+        }
+    }
+
+    /// [`dot_words`](Self::dot_words) for several streams and a block of their inputs.
+    pub fn dot_words_of_streams(
+        self,
+        sums: &mut [TileSums; STREAMS],
+        block: usize,
+        weights: &[WordPairs],
+        inputs: [&[[i16; 2]]; STREAMS],
+    ) {
+        assert!(weights.len().is_multiple_of(2) && inputs.iter().all(|input| weights.len() == input.len()));
+        let mut sums = sums.each_mut().map(|sums| &mut sums[block]);
+        match self.0 {
+            Set::Portable => sums.iter_mut().zip(inputs).for_each(|(sums, input)| **sums = dot_words(weights, input)),
+            // SAFETY: `new` has found the instructions on this machine, and the lengths are checked above.
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx2 => unsafe {
+                let ([a, b, c, d], (first, last)) = (inputs, sums.split_at_mut(2));
+                x86::dot_words_of_two::<{ x86::AVX2 }>(first, weights, [a, b]);
+                x86::dot_words_of_two::<{ x86::AVX2 }>(last, weights, [c, d]);
+            },
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            Set::AvxVnni => unsafe {
+                let ([a, b, c, d], (first, last)) = (inputs, sums.split_at_mut(2));
+                x86::dot_words_of_two::<{ x86::AVX_VNNI }>(first, weights, [a, b]);
+                x86::dot_words_of_two::<{ x86::AVX_VNNI }>(last, weights, [c, d]);
+            },
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx512Vnni => unsafe { avx512::dot_words_of_four(sums, weights, inputs) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "aarch64")]
+            Set::Neon | Set::NeonDotProducts => sums.iter_mut().zip(inputs).for_each(|(sums, input)| unsafe {
+                **sums = neon::dot_words(weights, input);
+            }),
         }
     }
 
@@ -96,7 +199,10 @@ impl Instructions {
             Set::AvxVnni => unsafe { x86::dot_words::<{ x86::AVX_VNNI }>(weights, input) },
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
-            Set::Avx512Vnni => unsafe { x86::dot_words_512(weights, input) },
+            Set::Avx512Vnni => unsafe { avx512::dot_words(weights, input) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "aarch64")]
+            Set::Neon | Set::NeonDotProducts => unsafe { neon::dot_words(weights, input) },
         }
     }
 }
@@ -130,217 +236,6 @@ fn dot_words(weights: &[WordPairs], input: &[[i16; 2]]) -> [i32; TILE] {
     sums
 }
 
-#[cfg(target_arch = "x86_64")]
-mod x86 {
-    use std::arch::asm;
-    use std::arch::x86_64::{
-        __m256i, _mm_loadu_si128, _mm256_add_epi32, _mm256_cvtepi8_epi16, _mm256_loadu_si256, _mm256_madd_epi16,
-        _mm256_maddubs_epi16, _mm256_set1_epi16, _mm256_set1_epi32, _mm256_setzero_si256, _mm256_storeu_si256,
-    };
-
-    use super::{BYTE_GROUP, BYTE_ROWS, ByteGroup, TILE, WordPairs};
-
-    pub const AVX2: u8 = 0;
-    pub const AVX_VNNI: u8 = 1;
-
-    /// Blocks side by side, which hide the latency of a sum and share the input.
-    const BLOCKS: usize = 4;
-
-    /// Groups of inputs that are spread over a register each, at a time.
-    const SPREAD: usize = 96;
-
-    /// # Safety
-    ///
-    /// The machine must have AVX2, and the instructions of `KIND`; there must be as many weights as sums times inputs.
-    #[target_feature(enable = "avx2")]
-    pub unsafe fn add_bytes<const KIND: u8>(
-        sums: &mut [[i32; BYTE_ROWS]],
-        weights: &[ByteGroup],
-        input: &[[u8; BYTE_GROUP]],
-    ) {
-        let whole = sums.len() / BLOCKS * BLOCKS;
-        let (many, few) = sums.split_at_mut(whole);
-        let (many_weights, few_weights) = weights.split_at(whole * input.len());
-        let blocks = many.as_chunks_mut::<BLOCKS>().0;
-        for (sums, weights) in blocks.iter_mut().zip(many_weights.chunks_exact(BLOCKS * input.len())) {
-            // SAFETY: the chunk holds the weights of so many blocks.
-            unsafe { add_blocks::<KIND, BLOCKS>(sums, weights.as_ptr(), input) };
-        }
-        for (sums, weights) in few.iter_mut().zip(few_weights.chunks_exact(input.len())) {
-            // SAFETY: as above.
-            unsafe { add_blocks::<KIND, 1>(std::array::from_mut(sums), weights.as_ptr(), input) };
-        }
-    }
-
-    /// # Safety
-    ///
-    /// As for [`add_bytes`]; `weights` must point to `N` blocks.
-    #[inline]
-    #[target_feature(enable = "avx2")]
-    unsafe fn add_blocks<const KIND: u8, const N: usize>(
-        sums: &mut [[i32; BYTE_ROWS]; N],
-        weights: *const ByteGroup,
-        input: &[[u8; BYTE_GROUP]],
-    ) {
-        let mut lanes = [_mm256_setzero_si256(); N];
-        for (group, input_group) in input.iter().enumerate() {
-            let values = _mm256_set1_epi32(i32::from_le_bytes(*input_group));
-            for (block, lanes) in lanes.iter_mut().enumerate() {
-                // SAFETY: the group is one of the `N` blocks; it is 32 bytes, and needs no alignment.
-                let weights = unsafe { _mm256_loadu_si256(weights.add(block * input.len() + group).cast()) };
-                *lanes = add_byte_products::<KIND>(*lanes, values, weights);
-            }
-        }
-        for (sums, lanes) in sums.iter_mut().zip(lanes) {
-            let to: *mut __m256i = sums.as_mut_ptr().cast();
-            // SAFETY: a block of sums is 32 bytes, and needs no alignment.
-            unsafe { _mm256_storeu_si256(to, _mm256_add_epi32(lanes, _mm256_loadu_si256(to))) };
-        }
-    }
-
-    /// Adds to each sum four products of an unsigned and a signed byte.
-    #[inline]
-    #[target_feature(enable = "avx2")]
-    fn add_byte_products<const KIND: u8>(sums: __m256i, input: __m256i, weights: __m256i) -> __m256i {
-        let mut sums = sums;
-        match KIND {
-            // SAFETY: the caller of `add_bytes` promises the instruction, which touches nothing but these registers.
-            AVX_VNNI => unsafe {
-                asm!("{{vex}} vpdpbusd {}, {}, {}", inout(ymm_reg) sums, in(ymm_reg) input, in(ymm_reg) weights,
-                    options(pure, nomem, nostack, preserves_flags));
-            },
-            _ => {
-                let pairs = _mm256_maddubs_epi16(input, weights);
-                sums = _mm256_add_epi32(sums, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
-            }
-        }
-        sums
-    }
-
-    /// # Safety
-    ///
-    /// The machine must have AVX2, and the instructions of `KIND`; there must be as many weights as inputs.
-    #[inline]
-    #[target_feature(enable = "avx2")]
-    pub unsafe fn dot_words<const KIND: u8>(weights: &[WordPairs], input: &[[i16; 2]]) -> [i32; TILE] {
-        let mut lanes = [_mm256_setzero_si256(); TILE / 8];
-        for (weights, [first, second]) in weights.iter().zip(input) {
-            let values = _mm256_set1_epi32(i32::from(*first) & 0xffff | i32::from(*second) << 16);
-            for (lanes, weights) in lanes.iter_mut().zip(weights.0.as_chunks::<16>().0) {
-                // SAFETY: a chunk is 16 bytes, and needs no alignment.
-                let weights = _mm256_cvtepi8_epi16(unsafe { _mm_loadu_si128(weights.as_ptr().cast()) });
-                match KIND {
-                    // SAFETY: the caller promises the instruction, which touches nothing but these registers.
-                    AVX_VNNI => unsafe {
-                        asm!("{{vex}} vpdpwssd {}, {}, {}", inout(ymm_reg) *lanes, in(ymm_reg) values,
-                            in(ymm_reg) weights, options(pure, nomem, nostack, preserves_flags));
-                    },
-                    _ => *lanes = _mm256_add_epi32(*lanes, _mm256_madd_epi16(values, weights)),
-                }
-            }
-        }
-        let mut sums = [0; TILE];
-        for (sums, lanes) in sums.as_chunks_mut::<8>().0.iter_mut().zip(lanes) {
-            // SAFETY: a chunk is 32 bytes, and needs no alignment.
-            unsafe { _mm256_storeu_si256(sums.as_mut_ptr().cast(), lanes) };
-        }
-        sums
-    }
-
-    // Registers of 512 bits are no values of functions that may be compiled without AVX-512, as they must be for this crate's
-    // oldest compiler. So the loops are assembly, and use the upper half of the registers, which no other code does.
-
-    /// # Safety
-    ///
-    /// The machine must have AVX-512 VNNI; there must be as many weights as sums times inputs.
-    pub unsafe fn add_bytes_512(sums: &mut [[i32; BYTE_ROWS]], weights: &[ByteGroup], input: &[[u8; BYTE_GROUP]]) {
-        let (mut spread, mut from) = ([[[0; BYTE_GROUP]; BYTE_ROWS]; SPREAD], 0);
-        // No network has others.
-        if !input.len().is_multiple_of(4) || input.len() > SPREAD {
-            return super::add_bytes(sums, weights, input);
-        }
-        for (spread, input) in spread.iter_mut().zip(input) {
-            *spread = [*input; BYTE_ROWS];
-        }
-        for sums in sums {
-            // SAFETY: the block has as many groups as there are inputs, of 32 bytes each, like those spread out; four are
-            // read at a time. The sums are 32 bytes. The registers and the flags are named.
-            unsafe {
-                asm!(
-                    "vpxord zmm16, zmm16, zmm16",
-                    "vpxord zmm17, zmm17, zmm17",
-                    "2:",
-                    "vmovdqu64 zmm18, [rsi]",
-                    "vmovdqu64 zmm19, [rsi + 64]",
-                    "vpdpbusd zmm16, zmm18, [rdx]",
-                    "vpdpbusd zmm17, zmm19, [rdx + 64]",
-                    "add rsi, 128",
-                    "add rdx, 128",
-                    "dec rcx",
-                    "jnz 2b",
-                    "vpaddd zmm16, zmm16, zmm17",
-                    "vextracti64x4 ymm17, zmm16, 1",
-                    "vpaddd ymm16, ymm16, ymm17",
-                    "vpaddd ymm16, ymm16, [rdi]",
-                    "vmovdqu32 [rdi], ymm16",
-                    inout("rsi") spread.as_ptr() => _,
-                    inout("rdx") weights.as_ptr().add(from) => _,
-                    inout("rcx") input.len() / 4 => _,
-                    inout("rdi") sums.as_mut_ptr() => _,
-                    clobber_abi("sysv64"),
-                    options(nostack),
-                );
-            }
-            from += input.len();
-        }
-    }
-
-    /// # Safety
-    ///
-    /// The machine must have AVX-512 VNNI; there must be as many weights as inputs, an even number.
-    #[inline]
-    pub unsafe fn dot_words_512(weights: &[WordPairs], input: &[[i16; 2]]) -> [i32; TILE] {
-        let mut sums = [0; TILE];
-        if input.is_empty() {
-            return sums;
-        }
-        // SAFETY: two pairs of weights, of 64 bytes, and of inputs, of 4 bytes, are read at a time. The sums are 128 bytes.
-        // The registers and the flags are named.
-        unsafe {
-            asm!(
-                "vpxord zmm16, zmm16, zmm16",
-                "vpxord zmm17, zmm17, zmm17",
-                "vpxord zmm18, zmm18, zmm18",
-                "vpxord zmm19, zmm19, zmm19",
-                "2:",
-                "vpmovsxbw zmm20, [rdx]",
-                "vpmovsxbw zmm21, [rdx + 32]",
-                "vpmovsxbw zmm22, [rdx + 64]",
-                "vpmovsxbw zmm23, [rdx + 96]",
-                "vpdpwssd zmm16, zmm20, dword ptr [rsi]{{1to16}}",
-                "vpdpwssd zmm17, zmm21, dword ptr [rsi]{{1to16}}",
-                "vpdpwssd zmm18, zmm22, dword ptr [rsi + 4]{{1to16}}",
-                "vpdpwssd zmm19, zmm23, dword ptr [rsi + 4]{{1to16}}",
-                "add rsi, 8",
-                "add rdx, 128",
-                "dec rcx",
-                "jnz 2b",
-                "vpaddd zmm16, zmm16, zmm18",
-                "vpaddd zmm17, zmm17, zmm19",
-                "vmovdqu32 [rdi], zmm16",
-                "vmovdqu32 [rdi + 64], zmm17",
-                inout("rsi") input.as_ptr() => _,
-                inout("rdx") weights.as_ptr() => _,
-                inout("rcx") input.len() / 2 => _,
-                inout("rdi") sums.as_mut_ptr() => _,
-                clobber_abi("sysv64"),
-                options(nostack),
-            );
-        }
-        sums
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -357,6 +252,12 @@ mod tests {
             sets.extend((has_avx2 && has_avx512).then_some(Set::Avx512Vnni));
             assert_eq!(has_avx2, Instructions::new().0 != Set::Portable);
         }
+        #[cfg(target_arch = "aarch64")]
+        {
+            let has_dot_products = std::arch::is_aarch64_feature_detected!("dotprod");
+            sets.push(Set::Neon);
+            sets.extend(has_dot_products.then_some(Set::NeonDotProducts));
+        }
         sets.into_iter().map(Instructions).collect()
     }
 
@@ -368,16 +269,48 @@ mod tests {
             // Neighbouring weights of at most 64 each: their products fit into 16 bits.
             let weights: Vec<u8> = (0..outputs * inputs).map(|_| random.i8(-64..=64) as u8).collect();
             let input: Vec<u8> = (0..inputs).map(|_| random.u8(..=254)).collect();
-            let wanted: Vec<i32> = (0..outputs)
-                .map(|row| {
+            let wanted = |middle: i32| -> Vec<i32> {
+                let value = |i: usize| i32::from(input[i]) - i32::from(MIDDLE) + middle;
+                let sum = |row: usize| {
                     let weight = |i: usize| weights[(row / 8 * inputs / 4 + i / 4) * 32 + row % 8 * 4 + i % 4] as i8;
-                    7 + (0..inputs).map(|i| i32::from(weight(i)) * i32::from(input[i])).sum::<i32>()
-                })
-                .collect();
+                    7 + (0..inputs).map(|i| i32::from(weight(i)) * value(i)).sum::<i32>()
+                };
+                (0..outputs).map(sum).collect()
+            };
             for set in sets() {
                 let mut sums = vec![7; outputs];
                 set.add_bytes(&mut sums, &weights, &input);
+                assert_eq!(sums, wanted(set.middle()), "{set:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn products_of_streams_are_those_of_each_alone() {
+        let mut random = fastrand::Rng::with_seed(5);
+        for inputs in [4, 8, 16, 384] {
+            let weights: Vec<u8> = (0..PANEL * inputs).map(|_| random.i8(-64..=64) as u8).collect();
+            let streams: [Vec<u8>; STREAMS] = std::array::from_fn(|_| (0..inputs).map(|_| random.u8(..=254)).collect());
+            for set in sets() {
+                let mut wanted = [[7; PANEL]; STREAMS];
+                let alone = wanted.iter_mut().zip(&streams);
+                alone.for_each(|(sums, input)| set.add_bytes(sums, &weights, input));
+                assert!(wanted[0] != wanted[1] && wanted[2] != wanted[3]);
+                let mut sums = [[7; PANEL]; STREAMS];
+                set.add_panel(&mut sums, &weights, streams.each_ref().map(|input| &input[..]), inputs % 3);
                 assert_eq!(sums, wanted, "{set:?}");
+            }
+        }
+        for pairs in [0, 2, 22, 64] {
+            let weights: Vec<_> = (0..pairs).map(|_| WordPairs(std::array::from_fn(|_| random.u8(..)))).collect();
+            let streams: [Vec<[i16; 2]>; STREAMS] =
+                std::array::from_fn(|_| (0..pairs).map(|_| [random.i16(..), random.i16(..)]).collect());
+            let inputs = streams.each_ref().map(|input| &input[..]);
+            let wanted = inputs.map(|input| dot_words(&weights, input));
+            for set in sets() {
+                let mut sums = [[[7; TILE]; MAX_BLOCKS]; STREAMS];
+                set.dot_words_of_streams(&mut sums, 2, &weights, inputs);
+                assert_eq!(sums, wanted.map(|sums| [[7; TILE], [7; TILE], sums, [7; TILE]]), "{set:?}");
             }
         }
     }

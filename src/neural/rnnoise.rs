@@ -9,4 +9,5 @@ mod network;
 mod suppressor;
 mod weights;
 
-pub use suppressor::RnNoise;
+pub use network::Stream;
+pub use suppressor::{Memory, RnNoise, run};

@@ -10,5 +10,6 @@ mod network;
 mod suppressor;
 mod weights;
 
-pub use network::Ahead;
-pub use suppressor::RnNoise2;
+pub use network::{Ahead, NOTHING_AHEAD, Stream, Sums};
+pub use suppressor::{Memory, RnNoise2, run};
+pub use weights::{GateSums, NO_SUMS};

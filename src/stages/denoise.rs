@@ -4,8 +4,12 @@ mod settings;
 
 #[cfg(feature = "denoise")]
 mod arbiter;
+#[cfg(feature = "denoise")]
+mod batch;
 #[cfg(feature = "hush")]
 mod full_band;
+#[cfg(feature = "denoise")]
+mod lockstep;
 #[cfg(not(feature = "denoise"))]
 mod no_network;
 #[cfg(feature = "denoise")]
@@ -15,6 +19,8 @@ mod stereo_link;
 #[cfg(feature = "denoise")]
 mod suppressor;
 
+#[cfg(feature = "denoise")]
+pub use batch::DenoiseBatch;
 #[cfg(not(feature = "denoise"))]
 pub use no_network::DenoiseProcessor;
 #[cfg(feature = "denoise")]

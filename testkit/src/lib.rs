@@ -14,4 +14,5 @@ pub mod random;
 pub mod signal;
 #[cfg(target_os = "linux")]
 pub mod system_calls;
+pub mod text;
 pub mod wav;

@@ -32,7 +32,7 @@ impl Loss {
 
 /// A text file of zeros and ones, a one for each packet that is lost, whatever white space is between them.
 pub fn read_trace(path: &Path) -> Result<Vec<bool>, Box<dyn Error>> {
-    let text = std::fs::read_to_string(path)?;
+    let text = crate::text::read(path)?;
     let marks = text.chars().filter(|mark| !mark.is_whitespace()).map(|mark| match mark {
         '0' => Ok(false),
         '1' => Ok(true),

@@ -29,7 +29,7 @@ impl PacketTrace {
     /// A trace from a file with a line for each packet, `arrival_ms sequence timestamp payload_bytes`. Empty lines, and
     /// those that begin with `#`, are comments.
     pub fn read(path: &Path) -> Result<Self, Box<dyn Error>> {
-        Self::parse(&std::fs::read_to_string(path)?)
+        Self::parse(&crate::text::read(path)?)
     }
 
     fn parse(text: &str) -> Result<Self, Box<dyn Error>> {

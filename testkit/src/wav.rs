@@ -6,9 +6,11 @@ mod raw;
 mod reader;
 mod recording;
 mod write;
+mod writer;
 
 pub use header::{Encoding, Header, check_readable};
 pub use raw::RawWav;
 pub use reader::{Wav, WavReader, read};
 pub use recording::{Recording, fixture, fixture_path, recordings, recordings_folder};
 pub use write::write;
+pub use writer::{WavFormat, WavWriter};

@@ -123,6 +123,35 @@ fn noise_suppression_is_reset_any_number_of_times() {
     }
 }
 
+#[cfg(feature = "denoise")]
+#[test]
+fn a_batch_does_not_allocate_whoever_joins_and_leaves() {
+    use voxframe::Denoise;
+    use voxframe::denoise::{DenoiseBatch, Engine};
+    let engines = [Engine::Light, Engine::Standard, if cfg!(feature = "hush") { Engine::Best } else { Engine::Light }];
+    let formats = [1, 2].map(|channels| Format::new(48_000, channels).unwrap());
+    let mut streams: Vec<_> = (0..20)
+        .map(|number| {
+            let (engine, format) = (engines[number % 3], formats[number % 2]);
+            (Denoise { engine, ..Denoise::default() }.prepare(format).unwrap(), Frame::new(format))
+        })
+        .collect();
+    let mut wrong = Frame::new(Format::mono(32_000).unwrap());
+    let mut batch = DenoiseBatch::new();
+    let work = || {
+        for round in 0..30 {
+            streams.iter_mut().for_each(|(_, frame)| fill(frame, round));
+            let present = streams.iter_mut().enumerate().filter(|(number, _)| number % 7 != round % 7);
+            batch.process(present.map(|(_, (processor, frame))| (processor, frame))).unwrap();
+            batch.process([(&mut streams[round % 20].0, &mut wrong)]).unwrap_err();
+        }
+    };
+    // A thread of its own: not even the first tick there allocates.
+    let count = std::thread::scope(|scope| scope.spawn(|| allocations(work)).join().unwrap());
+    assert_eq!(count, 0);
+    assert!(streams.iter().all(|(_, frame)| frame.speech_probability().is_some()));
+}
+
 #[cfg(feature = "opus")]
 #[test]
 fn the_codec_does_not_allocate() {

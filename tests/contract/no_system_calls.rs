@@ -46,6 +46,8 @@ fn in_a_process_of_its_own() {
     };
     #[cfg(feature = "opus")]
     works.push(jitter_buffer());
+    #[cfg(feature = "denoise")]
+    works.push(batch());
     forbid().unwrap();
     for (name, work) in &mut works {
         say(name);
@@ -140,4 +142,24 @@ fn jitter_buffer() -> Work {
         std::hint::black_box(output.pull());
     };
     ("jitter buffer".to_owned(), Box::new(work))
+}
+
+#[cfg(feature = "denoise")]
+fn batch() -> Work {
+    use voxframe::Denoise;
+    use voxframe::denoise::{DenoiseBatch, Engine};
+    let format = Format::mono(48_000).unwrap();
+    let engines = [Engine::Light, Engine::Standard, if cfg!(feature = "hush") { Engine::Best } else { Engine::Light }];
+    let stream = |number: usize| {
+        let denoise = Denoise { engine: engines[number % 3], ..Denoise::default() };
+        (denoise.prepare(format).unwrap(), Frame::new(format))
+    };
+    let (mut streams, sound) = ((0..20).map(stream).collect::<Vec<_>>(), noise(5, 5000, 0.5));
+    let mut batch = DenoiseBatch::new();
+    let work = move |round: usize| {
+        streams.iter_mut().for_each(|(_, frame)| fill(frame, &sound, round));
+        let present = streams.iter_mut().skip(round % 3).step_by(1 + round % 2);
+        batch.process(present.map(|(processor, frame)| (processor, frame))).unwrap();
+    };
+    ("batch of streams".to_owned(), Box::new(work))
 }

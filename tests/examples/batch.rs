@@ -136,36 +136,14 @@ fn no_recording_is_overwritten() {
     assert_eq!(fs::read(&a).unwrap(), before);
 }
 
-#[cfg(unix)]
 #[test]
-fn a_stop_leaves_nothing_half_written() {
-    use std::process::{Command, Stdio};
-    use std::thread;
-    use std::time::Duration;
-
-    use voxframe_testkit::program::example_command;
-    use voxframe_testkit::wav::RawWav;
-
-    let folder = Folder::new();
-    let out = folder.file("out");
-    fs::create_dir(folder.file("in")).unwrap();
-    copy("noise_fan.wav", &folder.file("in/a.wav"));
-    // Hours of it. The file takes no room: it is a hole.
-    let large = folder.file("in/b.wav");
-    RawWav { rate_hz: 8_000, block: 1, bits: 8, data_size: Some(100 << 20), ..RawWav::new(vec![]) }.write(&large);
-    fs::File::options().write(true).open(&large).unwrap().set_len(44 + (100 << 20)).unwrap();
-    let args: [&dyn AsRef<OsStr>; 5] = [&folder.file("in"), &"--out", &out, &"--profile=low-latency", &"--jobs=1"];
-    for signal in ["-INT", "-TERM"] {
-        let mut command = example_command("batch", &args);
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        while !out.join("a.wav").exists() || !files_in(&out).iter().any(|name| name.ends_with(".part")) {
-            assert!(child.try_wait().unwrap().is_none(), "it has ended");
-            thread::sleep(Duration::from_millis(10));
-        }
-        assert!(Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success());
-        let ended = child.wait_with_output().unwrap();
-        assert_eq!(ended.status.code(), Some(130), "{ended:?}");
-        assert_eq!(files_in(&out), ["a.wav"]);
-        assert_eq!(String::from_utf8(ended.stdout).unwrap().lines().count(), 1, "the file that was done");
-    }
+fn no_recording_is_overwritten_by_the_output_of_another() {
+    let folder = recordings();
+    copy("speech_stereo_44100.wav", &folder.file("other/a.wav"));
+    let (a, other) = (folder.file("in/a.wav"), folder.file("other/a.wav"));
+    let before = fs::read(&other).unwrap();
+    let run = example("batch", &[&a, &other, &"--out", &folder.file("other"), &"--profile=low-latency"]);
+    assert_eq!(run.code, Some(1), "{run:?}");
+    assert!(run.stderr.contains("would overwrite another recording"), "{run:?}");
+    assert_eq!(fs::read(&other).unwrap(), before);
 }

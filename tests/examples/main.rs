@@ -8,6 +8,7 @@ mod call_sim;
 mod custom_stage;
 mod decode;
 mod duplex;
+mod every_example;
 #[path = "../ogg/files.rs"]
 #[allow(dead_code, reason = "the tests of Ogg take more of it")]
 mod ogg_files;
@@ -15,6 +16,8 @@ mod outputs;
 #[cfg(all(feature = "loudness", feature = "spectrum"))]
 mod plot;
 mod process;
+#[cfg(unix)]
+mod stops;
 mod wav_collection;
 mod wav_input;
 
@@ -26,6 +29,16 @@ use tempfile::TempDir;
 use voxframe_testkit::wav;
 
 const PROFILES: [&str; 3] = ["low-latency", "balanced", "high-quality"];
+
+/// Whether an example is built with these features.
+fn is_built(example: &str) -> bool {
+    match example {
+        "adapt" => cfg!(feature = "hush"),
+        "plot" => cfg!(all(feature = "loudness", feature = "spectrum")),
+        "soak" => cfg!(all(feature = "hush", feature = "rtp")),
+        _ => true,
+    }
+}
 
 /// A folder to work in, and names of files in it.
 struct Folder(TempDir);

@@ -25,11 +25,11 @@ fn outputs_appear_whole_or_not_at_all() {
     assert_eq!(folder.names(), ["in.wav"]);
     assert_eq!(fs::read(&input).unwrap(), before);
 
-    // 6 GB of 48 kHz would come of it. The file takes no room: it is a hole.
+    // 6 GB of 48 kHz would come of it, which is RF64. The file takes no room: it is a hole.
     let large = folder.file("large.wav");
     RawWav { rate_hz: 8_000, block: 1, bits: 8, data_size: Some(500 << 20), ..RawWav::new(vec![]) }.write(&large);
     fs::File::options().write(true).open(&large).unwrap().set_len(44 + (500 << 20)).unwrap();
-    example("process", &[&large, &out]).refused(&out, "4 GiB");
+    example("process", &[&large, &out, &"--check"]).ok();
     fs::remove_file(&large).unwrap();
 
     // What was there is replaced, through a link too.

@@ -24,5 +24,5 @@ fn plot_draws_any_wav_file_that_the_others_read() {
         assert!(reader.info().size() == (1400, 1630) && colours.len() > 200, "{}", colours.len());
     }
     fs::write(&text, "no sound").unwrap();
-    example("plot", &[&text, &after, &picture]).refused(&text, "not a WAV file");
+    example("plot", &[&text, &after, &picture]).refused(&text, "but something else");
 }

@@ -102,7 +102,7 @@ fn sizes_that_lie_are_measured_against_the_file() {
     let forgetful = with(&|wav| wav.before = odd.clone());
     odd.push(0);
     // What it is, how many samples are in it, and what a note says, if there is one.
-    let cases: [(&str, RawWav, u64, &str); 11] = [
+    let cases: [(&str, RawWav, u64, &str); 13] = [
         ("honest", honest.clone(), 1000, ""),
         ("streamed", with(&|wav| (wav.riff_size, wav.data_size) = (Some(u32::MAX), Some(u32::MAX))), 1000, ""),
         ("never completed", with(&|wav| (wav.riff_size, wav.data_size) = (Some(0), Some(0))), 1000, ""),
@@ -116,7 +116,14 @@ fn sizes_that_lie_are_measured_against_the_file() {
         ("half a sample more", with(&|wav| wav.data.truncate(1999)), 999, "last 1 bytes make no sample"),
         ("more than 4 GB", honest.clone().with_data_size(u32::MAX - 100), 1000, "2000 are there"),
         ("followed by a chunk", with(&|wav| wav.after = chunk(b"even")), 1000, ""),
+        ("followed by a chunk, odd", with(&|wav| wav.after = chunk(b"odd")), 1000, ""),
         ("followed by rubbish", with(&|wav| wav.after = vec![0xff; 3]), 1000, ""),
+        (
+            "more than is promised",
+            honest.clone().with_data_size(1600),
+            800,
+            "400 bytes behind its samples are no chunk",
+        ),
         ("odd chunk", with(&|wav| wav.before = odd.clone()), 1000, ""),
         ("odd chunk, not padded", forgetful, 1000, ""),
     ];
@@ -143,7 +150,14 @@ fn silence_nothing_and_what_is_no_number_do_no_harm() {
     for sound in sounds {
         wav::write(&input, 48_000, 1, 32, &sound);
         let args = [&input as &dyn AsRef<_>, &out, &"--opus", &opus, &"--report", &report];
-        example("process", &args).ok();
+        let run = example("process", &args).ok();
+        // It is done, as sox and ffmpeg would, but told.
+        let note = match &sound[..] {
+            [] => "there is no sound in it",
+            [_] | [0.0, ..] => "",
+            _ => "4116 samples are no numbers, and taken for silence",
+        };
+        assert!(run.stderr.contains(note) && run.stderr.is_empty() == note.is_empty(), "{run:?}");
         let samples = wav::read(&out).samples;
         assert_eq!(samples.len(), sound.len());
         assert!(samples.iter().all(|sample| sample.is_finite()));
@@ -173,15 +187,20 @@ fn bad_files_are_refused_in_one_line_and_leave_nothing() {
         [&[22, 0, 16, 0, 4, 0, 0, 0, tag, 0, 0, 0, 0, 0, 16, 0, 128, 0, 0, 170, 0, 56, 155][..], &[113]].concat()
     };
     let cases: Vec<(Vec<u8>, &str)> = vec![
-        (vec![], "not a WAV file but empty"),
+        (vec![], "but empty"),
         (b"RIFF".to_vec(), "ends in its first header"),
         (b"RIFF\0\0\0\0AVI LIST".to_vec(), "'AVI '"),
         (b"fLaC\0\0\0\x22".to_vec(), ""),
         (b"ID3\x04".to_vec(), ""),
         (b"\xff\xfb\x90\x64".to_vec(), ""),
         (b"OggS\0\x02............................\x01vorbis".to_vec(), ""),
-        (b"OggS\0\x02............................OpusHead".to_vec(), "an Ogg file"),
-        (b"Dear diary".to_vec(), "something else"),
+        (b"OggS\0\x02............................OpusHead".to_vec(), "ends within its headers"),
+        (b"Dear diary".to_vec(), "not WAV, AIFF, FLAC, MP3, M4A, Ogg Vorbis or Ogg Opus, but something else"),
+        (b"FORM\0\0\0\x20AIFFCOMM".to_vec(), ""),
+        (b"\0\0\0\x1cftypM4A ".to_vec(), ""),
+        (b"\xff\xf1\x50\x80".to_vec(), ""),
+        (b".snd\0\0\0\x18".to_vec(), "an AU file"),
+        (b"\x1a\x45\xdf\xa3\x9f\x42".to_vec(), "a Matroska or WebM file"),
         (raw(&|_| ())[..36].to_vec(), "no data chunk"),
         ([&raw(&|_| ())[..12], b"data\x04\0\0\0\0\0\0\0"].concat(), "before their format"),
         ([&raw(&|_| ())[..12], b"fmt \x04\0\0\0\0\0\0\0"].concat(), "only 4 bytes"),
@@ -224,12 +243,20 @@ fn compressed_files_are_read_as_others_read_them() {
     let folder = Folder::new();
     let wav = voxframe_testkit::wav::fixture_path("speech_stereo_44100.wav");
     let sound = wav::read(&wav);
-    for (name, lossless) in [("in.flac", true), ("in.mp3", false), ("in.ogg", false)] {
+    let kinds = [
+        ("in.flac", "flac", true),
+        ("in.aiff", "pcm_s16be", true),
+        ("alac.m4a", "alac", true),
+        ("in.mp3", "libmp3lame", false),
+        ("in.m4a", "aac", false),
+        ("in.aac", "aac", false),
+        ("in.ogg", "vorbis", false),
+    ];
+    for (name, encoder, lossless) in kinds {
         let (input, decoded, out) = (folder.file(name), folder.file("decoded.wav"), folder.file("out.wav"));
-        let encoder = if name == "in.ogg" { "vorbis" } else { "copy" };
-        let codec: &[&dyn AsRef<_>] = if encoder == "copy" { &[] } else { &[&"-c:a", &encoder, &"-strict", &"-2"] };
+        let codec: [&dyn AsRef<_>; 4] = [&"-c:a", &encoder, &"-strict", &"-2"];
         let encode: [&dyn AsRef<_>; 4] = [&"-v", &"error", &"-i", &wav];
-        if tool("ffmpeg", &[&encode[..], codec, &[&input]].concat()).is_none() {
+        if tool("ffmpeg", &[&encode[..], &codec, &[&input]].concat()).is_none() {
             return;
         }
         tool("ffmpeg", &[&"-v", &"error", &"-y", &"-i", &input, &decoded]).unwrap();

@@ -29,9 +29,9 @@ impl Pair {
         format!("{} over {}", self.what, self.peer)
     }
 
-    /// Whether building it takes long.
+    /// Whether it is many streams, so that building it takes long.
     pub fn is_large(&self) -> bool {
-        self.peer_case.starts_with("balanced-of-")
+        self.peer == "one stream"
     }
 
     /// Cases of ours, and then the peer's.
@@ -119,6 +119,8 @@ pub const PAIRS: &[Pair] = &[
     pair("balanced, 10 streams in turn", "balanced-of-10", "one stream", "balanced-of-1", None),
     pair("balanced, 100 streams in turn", "balanced-of-100", "one stream", "balanced-of-1", None),
     pair("balanced, 1000 streams in turn", "balanced-of-1000", "one stream", "balanced-of-1", Some(1.25)),
+    pair("`Denoise`, `Standard`, batch of 64", "denoise-standard-of-64", "one stream", "denoise-standard", Some(0.4)),
+    pair("`Denoise`, `Best`, batch of 64", "denoise-best-of-64", "one stream", "denoise-best", Some(0.4)),
 ];
 
 /// An engine that is to be as fast beside a busy thread as alone.

@@ -103,7 +103,7 @@ impl State {
         let (dense, state) = summary.split_at_mut(DENSE);
         let mut dense_out = self.weights.dense.run(&features);
         kernels::tanh(&mut dense_out);
-        self.weights.recurrent.step(&mut self.recurrent, &dense_out);
+        self.weights.recurrent.step([(&mut self.recurrent, &dense_out)].into_iter());
         dense.copy_from_slice(&dense_out);
         state.copy_from_slice(&self.recurrent);
         let mut out = self.weights.out.run(&summary);

@@ -46,7 +46,6 @@ fn weights() -> &'static Weights {
 /// Hush for one stream.
 #[derive(Clone)]
 pub struct Hush {
-    weights: &'static Weights,
     state: State,
 }
 
@@ -78,10 +77,47 @@ impl State {
     }
 }
 
+/// Memory for a frame of one stream, from its features to mask and filters.
+pub struct Memory {
+    encoded: Encoded,
+    /// Inputs of layers.
+    bin_halves: [[f32; CHANNELS]; FILTERED / 2],
+    wide: [f32; STATE],
+    narrow: [f32; SUMMARY],
+    mask: [f32; BANDS],
+    filters: Filters,
+}
+
+impl Memory {
+    pub const NEW: Self = Self {
+        encoded: Encoded::NEW,
+        bin_halves: [[0.0; CHANNELS]; FILTERED / 2],
+        wide: [0.0; STATE],
+        narrow: [0.0; SUMMARY],
+        mask: [0.0; BANDS],
+        filters: [0.0; FILTERED * 2 * ORDER],
+    };
+}
+
+/// Stream with a frame for the network.
+pub struct Stream<'a> {
+    state: &'a mut State,
+    memory: &'a mut Memory,
+}
+
+/// Runs the network for all streams in lockstep.
+pub fn run(streams: &mut [Option<Stream<'_>>]) {
+    let weights = weights();
+    weights.encoder.run(streams);
+    weights.mask.run(streams);
+    weights.filter.run(streams);
+}
+
 impl Hush {
     /// Hush at the start of a stream. The first one in a program allocates.
     pub fn new() -> Self {
-        Self { weights: weights(), state: State::new() }
+        weights();
+        Self { state: State::new() }
     }
 
     /// Returns to the start of a stream. Realtime safe.
@@ -89,27 +125,34 @@ impl Hush {
         self.state = State::new();
     }
 
-    /// Takes the noise out of a spectrum whose full scale is 1; returns the mask, from which the gain of higher
-    /// frequencies follows. The network judges by level: it sees the spectrum times `sensitivity`.
-    pub fn process(&mut self, spectrum: &mut [Complex32; BINS], sensitivity: f32) -> [f32; BANDS] {
-        let Self { weights, state } = self;
+    /// Takes in a spectrum whose full scale is 1. The network judges by level: it sees the spectrum times `sensitivity`.
+    pub fn hear<'a>(
+        &'a mut self,
+        spectrum: &[Complex32; BINS],
+        sensitivity: f32,
+        memory: &'a mut Memory,
+    ) -> Stream<'a> {
+        let state = &mut self.state;
         push(&mut state.bands[0], state.features.bands(spectrum, sensitivity));
         for (frames, part) in state.bins.iter_mut().zip(state.features.bins(spectrum, sensitivity)) {
             push(frames, part);
         }
         push(&mut state.spectra, std::array::from_fn(|bin| spectrum[bin]));
+        Stream { state, memory }
+    }
 
-        let encoded = weights.encoder.run(&mut state.encoder, &state.bands, &state.bins);
-        let mask = weights.mask.run(&mut state.mask, &encoded);
-        let filters = weights.filter.run(&mut state.filter, &encoded);
-        for (bin, gain) in spectrum.iter_mut().zip(spread(&mask)) {
+    /// Takes the noise out of that spectrum, after the network has run; returns the mask, from which the gain of higher
+    /// frequencies follows.
+    pub fn filter<'a>(&self, spectrum: &mut [Complex32; BINS], memory: &'a Memory) -> &'a [f32; BANDS] {
+        for (bin, gain) in spectrum.iter_mut().zip(spread(&memory.mask)) {
             *bin *= gain;
         }
-        for (bin, (value, filter)) in spectrum.iter_mut().zip(filters.as_chunks::<{ 2 * ORDER }>().0).enumerate() {
-            let taps = state.spectra.iter().zip(filter.as_chunks::<2>().0);
+        let filters = memory.filters.as_chunks::<{ 2 * ORDER }>().0;
+        for (bin, (value, filter)) in spectrum.iter_mut().zip(filters).enumerate() {
+            let taps = self.state.spectra.iter().zip(filter.as_chunks::<2>().0);
             *value = taps.map(|(spectrum, [re, im])| spectrum[bin] * Complex32::new(*re, *im)).sum();
         }
-        mask
+        &memory.mask
     }
 }
 
@@ -135,6 +178,17 @@ struct Encoded {
     deep: Map<8>,
     bins: Map<FILTERED>,
     summary: [f32; SUMMARY],
+}
+
+impl Encoded {
+    const NEW: Self = Self {
+        bands: [[0.0; 32]; CHANNELS],
+        halves: [[0.0; 16]; CHANNELS],
+        quarters: [[0.0; 8]; CHANNELS],
+        deep: [[0.0; 8]; CHANNELS],
+        bins: [[0.0; FILTERED]; CHANNELS],
+        summary: [0.0; SUMMARY],
+    };
 }
 
 struct Encoder {
@@ -165,32 +219,34 @@ impl Encoder {
         }
     }
 
-    fn run(
-        &self,
-        state: &mut [f32; STATE],
-        band_frames: &[[[f32; BANDS]; CONV_FRAMES]; 1],
-        bin_frames: &[[[f32; FILTERED]; CONV_FRAMES]; 2],
-    ) -> Encoded {
-        let mut bands: Map<32> = self.bands_in.run(band_frames);
-        rectify(bands.as_flattened_mut());
-        let halves: Map<16> = self.bands[0].run(&bands);
-        let quarters: Map<8> = self.bands[1].run(&halves);
-        let deep: Map<8> = self.bands[2].run(&quarters);
-
-        let mut bins = [[0.0; FILTERED]; CHANNELS];
-        let bins_in: Map<FILTERED> = self.bins_in.run(bin_frames);
-        self.bins_pointwise.run(&bins_in, &mut bins);
-        let bin_halves: Map<{ FILTERED / 2 }> = self.bins.run(&bins);
-
-        let mut summary = [0.0; SUMMARY];
-        self.bins_out.run_rectified(by_frequency(&bin_halves).as_flattened(), &mut summary);
-        add_scaled(&mut summary, by_frequency(&deep).as_flattened(), 1.0);
-        let mut wide = [0.0; STATE];
-        self.gru_in.run_rectified(&summary, &mut wide);
-        self.gru.step(state, &wide);
-        self.gru_out.run_rectified(state, &mut summary);
-        Encoded { bands, halves, quarters, deep, bins, summary }
+    fn run(&self, streams: &mut [Option<Stream<'_>>]) {
+        for Stream { state, memory } in streams.iter_mut().flatten() {
+            let encoded = &mut memory.encoded;
+            encoded.bands = self.bands_in.run(&state.bands);
+            rectify(encoded.bands.as_flattened_mut());
+            encoded.halves = self.bands[0].run(&encoded.bands);
+            encoded.quarters = self.bands[1].run(&encoded.halves);
+            encoded.deep = self.bands[2].run(&encoded.quarters);
+            let bins_in: Map<FILTERED> = self.bins_in.run(&state.bins);
+            self.bins_pointwise.run(&bins_in, &mut encoded.bins);
+            memory.bin_halves = by_frequency(&self.bins.run(&encoded.bins));
+        }
+        let memories = streams.iter_mut().flatten().map(|stream| &mut *stream.memory);
+        self.bins_out.run_rectified(memories.map(|m| (&mut m.encoded.summary[..], m.bin_halves.as_flattened())));
+        for Encoded { summary, deep, .. } in streams.iter_mut().flatten().map(|stream| &mut stream.memory.encoded) {
+            add_scaled(summary, by_frequency(deep).as_flattened(), 1.0);
+        }
+        widen(&self.gru_in, streams);
+        self.gru.step(streams.iter_mut().flatten().map(|s| (&mut s.state.encoder, &s.memory.wide)));
+        let outputs = streams.iter_mut().flatten();
+        self.gru_out.run_rectified(outputs.map(|s| (&mut s.memory.encoded.summary[..], &s.state.encoder[..])));
     }
+}
+
+/// Input of a recurrent unit, made of the summaries.
+fn widen(layer: &Linear, streams: &mut [Option<Stream<'_>>]) {
+    let memories = streams.iter_mut().flatten().map(|stream| &mut *stream.memory);
+    layer.run_rectified(memories.map(|memory| (&mut memory.wide[..], &memory.encoded.summary[..])));
 }
 
 struct MaskDecoder {
@@ -218,12 +274,17 @@ impl MaskDecoder {
         }
     }
 
-    fn run(&self, state: &mut [f32; STATE], encoded: &Encoded) -> [f32; BANDS] {
-        let mut wide = [0.0; STATE];
-        self.gru_in.run_rectified(&encoded.summary, &mut wide);
-        self.gru.step(state, &wide);
-        let mut narrow = [0.0; SUMMARY];
-        self.gru_out.run_rectified(state, &mut narrow);
+    fn run(&self, streams: &mut [Option<Stream<'_>>]) {
+        widen(&self.gru_in, streams);
+        self.gru.step(streams.iter_mut().flatten().map(|s| (&mut s.state.mask, &s.memory.wide)));
+        let outputs = streams.iter_mut().flatten();
+        self.gru_out.run_rectified(outputs.map(|s| (&mut s.memory.narrow[..], &s.state.mask[..])));
+        for Memory { encoded, narrow, mask, .. } in streams.iter_mut().flatten().map(|stream| &mut *stream.memory) {
+            *mask = self.mask(encoded, narrow);
+        }
+    }
+
+    fn mask(&self, encoded: &Encoded, narrow: &[f32; SUMMARY]) -> [f32; BANDS] {
         let mut deep: Map<8> = std::array::from_fn(|channel| std::array::from_fn(|i| narrow[i * CHANNELS + channel]));
         self.skips[0].add(&encoded.deep, &mut deep);
         let mut quarters: Map<8> = self.layers[0].run(&deep);
@@ -262,24 +323,24 @@ impl FilterDecoder {
         }
     }
 
-    fn run(&self, states: &mut [[f32; STATE]; 3], encoded: &Encoded) -> Filters {
-        let mut wide = [0.0; STATE];
-        self.gru_in.run_rectified(&encoded.summary, &mut wide);
-        for (gru, state) in self.grus.iter().zip(states) {
-            gru.step(state, &wide);
-            wide = *state;
+    fn run(&self, streams: &mut [Option<Stream<'_>>]) {
+        widen(&self.gru_in, streams);
+        for (unit, gru) in self.grus.iter().enumerate() {
+            gru.step(streams.iter_mut().flatten().map(|s| (&mut s.state.filter[unit], &s.memory.wide)));
+            streams.iter_mut().flatten().for_each(|s| s.memory.wide = s.state.filter[unit]);
         }
-        let mut filters = [0.0; FILTERED * 2 * ORDER];
-        self.output.run(&wide, &mut filters);
-        kernels::tanh(&mut filters);
-        let mut skipped = [[0.0; FILTERED]; 2 * ORDER];
-        self.skip.run(&encoded.bins, &mut skipped);
-        for (tap, bins) in skipped.iter().enumerate() {
-            for (bin, value) in bins.iter().enumerate() {
-                filters[bin * 2 * ORDER + tap] += value;
+        let memories = streams.iter_mut().flatten().map(|stream| &mut *stream.memory);
+        self.output.run(memories.map(|memory| (&mut memory.filters[..], &memory.wide[..])));
+        for Memory { encoded, filters, .. } in streams.iter_mut().flatten().map(|stream| &mut *stream.memory) {
+            kernels::tanh(filters);
+            let mut skipped = [[0.0; FILTERED]; 2 * ORDER];
+            self.skip.run(&encoded.bins, &mut skipped);
+            for (tap, bins) in skipped.iter().enumerate() {
+                for (bin, value) in bins.iter().enumerate() {
+                    filters[bin * 2 * ORDER + tap] += value;
+                }
             }
         }
-        filters
     }
 }
 
@@ -290,6 +351,7 @@ fn by_frequency<const WIDTH: usize>(map: &Map<WIDTH>) -> [[f32; CHANNELS]; WIDTH
 
 #[cfg(test)]
 mod tests {
+    use super::run as run_network;
     use super::*;
 
     /// Spectra with a few peaks that move.
@@ -301,8 +363,9 @@ mod tests {
 
     fn run(hush: &mut Hush, spectra: &[[Complex32; BINS]]) -> Vec<([Complex32; BINS], [f32; BANDS])> {
         let process = |spectrum: &[Complex32; BINS]| {
-            let mut spectrum = *spectrum;
-            let mask = hush.process(&mut spectrum, 1.0);
+            let (mut spectrum, mut memory) = (*spectrum, Memory::NEW);
+            run_network(&mut [Some(hush.hear(&spectrum, 1.0, &mut memory))]);
+            let mask = *hush.filter(&mut spectrum, &memory);
             (spectrum, mask)
         };
         spectra.iter().map(process).collect()
@@ -314,7 +377,6 @@ mod tests {
         let (alone, other) = (run(&mut Hush::new(), &first), run(&mut Hush::new(), &second));
         assert!(alone != other);
         let (mut a, mut b) = (Hush::new(), Hush::new());
-        assert!(std::ptr::eq(a.weights, b.weights));
         for (index, (x, y)) in first.iter().zip(&second).enumerate() {
             assert!(run(&mut a, &[*x])[0] == alone[index] && run(&mut b, &[*y])[0] == other[index]);
         }

@@ -1,8 +1,8 @@
 //! RNNoise 0.1 for one stream: features, network, pitch filter, gains.
 
-use super::features::{Bands, Cepstra, Layout, cosines};
-use super::network::State as NetworkState;
-use super::weights::{Weights, weights};
+use super::features::{BANDS, Bands, Cepstra, Layout, cosines};
+use super::network::{self, State as NetworkState, Stream};
+use super::weights::weights;
 use crate::neural::analyser::Analysis;
 use crate::neural::bands::{AnalysisProducts, BandAnalysis};
 use crate::neural::stft::Spectrum;
@@ -13,7 +13,6 @@ const GAIN_DECAY: f32 = 0.6;
 /// RNNoise 0.1 for one stream. Weights and tables are shared by all.
 #[derive(Clone)]
 pub struct RnNoise {
-    weights: &'static Weights,
     state: State,
 }
 
@@ -26,32 +25,60 @@ struct State {
 }
 
 impl State {
-    const START: Self =
-        Self { cepstra: Cepstra::START, network: NetworkState::ZERO, gains: [0.0; super::features::BANDS] };
+    const START: Self = Self { cepstra: Cepstra::START, network: NetworkState::ZERO, gains: [0.0; BANDS] };
+}
+
+/// Memory for a frame of one stream, from its features to its gains.
+pub struct Memory {
+    network: network::Memory,
+    bands: BandAnalysis<BANDS>,
+    is_heard: bool,
+}
+
+impl Memory {
+    pub const NEW: Self = Self { network: network::Memory::NEW, bands: BandAnalysis::SILENCE, is_heard: false };
+}
+
+/// Runs the network for all streams in lockstep.
+pub fn run(streams: &mut [Option<Stream<'_>>]) {
+    network::run(weights(), streams);
 }
 
 impl RnNoise {
     /// RNNoise at the start of a stream. The first one in a program allocates.
     pub fn new() -> Self {
         cosines();
-        Self { weights: weights(), state: State::START }
+        weights();
+        Self { state: State::START }
     }
 
-    /// Takes the noise out of a frame: writes its spectrum, returns its speech probability, 0 to 1. A silent frame passes
-    /// unchanged.
-    pub fn process(&mut self, analysis: &Analysis, products: &AnalysisProducts, output: &mut Spectrum) -> f32 {
-        let state = &mut self.state;
-        let bands = BandAnalysis::new::<Layout>(products);
-        let Some(features) = state.cepstra.features(&bands, analysis.period) else {
+    /// Takes in a frame. `None` where it is silent: then the network does not run.
+    pub fn hear<'a>(
+        &'a mut self,
+        analysis: &Analysis,
+        products: &AnalysisProducts,
+        memory: &'a mut Memory,
+    ) -> Option<Stream<'a>> {
+        memory.bands = BandAnalysis::new::<Layout>(products);
+        let features = self.state.cepstra.features(&memory.bands, analysis.period);
+        memory.is_heard = features.is_some();
+        memory.network.set_features(&features?);
+        Some(Stream { state: &mut self.state.network, memory: &mut memory.network })
+    }
+
+    /// Takes the noise out of that frame, after the network has run: writes its spectrum, returns its speech probability, 0
+    /// to 1. A silent frame passes unchanged.
+    pub fn filter(&mut self, analysis: &Analysis, memory: &Memory, output: &mut Spectrum) -> f32 {
+        if !memory.is_heard {
             *output = *analysis.spectrum();
             return 0.0;
-        };
-        let (gains, probability) = state.network.run(self.weights, &features);
-        for (gain, last) in gains.iter().zip(&mut state.gains) {
+        }
+        let network = &memory.network;
+        for (gain, last) in network.gains.iter().zip(&mut self.state.gains) {
             *last = gain.max(GAIN_DECAY * *last);
         }
-        bands.filter::<Layout>(output, analysis, &gains, &state.gains);
-        probability
+        memory.bands.filter::<Layout>(output, analysis, &network.gains, &self.state.gains);
+        network.probability[0]
     }
 
     /// Returns to the start of a stream. Realtime safe.
@@ -62,20 +89,21 @@ impl RnNoise {
 
 #[cfg(test)]
 mod tests {
+    use super::run as run_network;
     use super::*;
     use crate::neural::analyser::Analyser;
     use crate::neural::stft::{FRAME, Synthesis};
     use crate::testing::fixture;
 
     /// RNNoise from samples to samples.
-    struct Stream {
+    struct Voice {
         analyser: Analyser,
         rnnoise: RnNoise,
         synthesis: Synthesis,
         analysis: Analysis,
     }
 
-    impl Stream {
+    impl Voice {
         fn new() -> Self {
             Self {
                 analyser: Analyser::START,
@@ -88,8 +116,11 @@ mod tests {
         fn process(&mut self, output: &mut [f32; FRAME], input: &[f32; FRAME]) -> f32 {
             self.analyser.analyse(input, &mut self.analysis);
             let mut spectrum = *Analysis::SILENCE.spectrum();
-            let products = AnalysisProducts::new(&self.analysis);
-            let probability = self.rnnoise.process(&self.analysis, &products, &mut spectrum);
+            let mut products = AnalysisProducts::SILENCE;
+            products.set(&self.analysis);
+            let mut memory = Memory::NEW;
+            run_network(&mut [self.rnnoise.hear(&self.analysis, &products, &mut memory)]);
+            let probability = self.rnnoise.filter(&self.analysis, &memory, &mut spectrum);
             self.synthesis.synthesise(&mut spectrum, output);
             probability
         }
@@ -104,14 +135,14 @@ mod tests {
         sound.as_chunks().0.to_vec()
     }
 
-    fn run(rnnoise: &mut Stream, blocks: &[[f32; FRAME]]) -> Vec<([f32; FRAME], f32)> {
+    fn run(rnnoise: &mut Voice, blocks: &[[f32; FRAME]]) -> Vec<([f32; FRAME], f32)> {
         let mut out = [0.0; FRAME];
         blocks.iter().map(|block| (rnnoise.process(&mut out, block), out)).map(|(p, out)| (out, p)).collect()
     }
 
     #[test]
     fn it_is_within_60_db_of_nnnoiseless() {
-        let mut ours = Stream::new();
+        let mut ours = Voice::new();
         let mut theirs = nnnoiseless::DenoiseState::new();
         let (mut out, mut wanted) = ([0.0; FRAME], [0.0; FRAME]);
         let mut spoken = 0;
@@ -137,8 +168,8 @@ mod tests {
     fn streams_share_weights_and_nothing_else() {
         let blocks = blocks();
         let backwards: Vec<_> = blocks.iter().rev().copied().collect();
-        let (alone, other) = (run(&mut Stream::new(), &blocks), run(&mut Stream::new(), &backwards));
-        let (mut a, mut b) = (Stream::new(), Stream::new());
+        let (alone, other) = (run(&mut Voice::new(), &blocks), run(&mut Voice::new(), &backwards));
+        let (mut a, mut b) = (Voice::new(), Voice::new());
         for (index, (forth, back)) in blocks.iter().zip(&backwards).enumerate() {
             assert!(run(&mut a, &[*forth])[0] == alone[index] && run(&mut b, &[*back])[0] == other[index]);
         }
@@ -149,11 +180,11 @@ mod tests {
     #[test]
     fn a_reset_stream_is_a_new_one() {
         let blocks = blocks();
-        let mut stream = Stream::new();
+        let mut stream = Voice::new();
         let fresh = run(&mut stream, &blocks[..300]);
         for _ in 0..10 {
             stream.rnnoise.reset();
-            stream = Stream { rnnoise: stream.rnnoise, ..Stream::new() };
+            stream = Voice { rnnoise: stream.rnnoise, ..Voice::new() };
             assert!(run(&mut stream, &blocks[..300]) == fresh);
         }
     }

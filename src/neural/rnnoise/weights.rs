@@ -8,6 +8,7 @@ use std::sync::OnceLock;
 
 use super::features::{BANDS, FEATURES};
 use crate::neural::kernels;
+use crate::neural::lockstep::few_at_a_time;
 use crate::neural::matrix::Matrix;
 use crate::neural::weights::Reader;
 
@@ -48,11 +49,15 @@ pub(super) struct Dense {
 }
 
 impl Dense {
-    /// `output = activation(weights · input + bias)`.
-    pub fn run(&self, output: &mut [f32], input: &[f32]) {
-        output.copy_from_slice(&self.bias);
-        self.weights.add(output, input);
-        self.activation.apply(output);
+    /// `output = activation(weights · input + bias)` for each stream.
+    pub fn run<'a>(&self, streams: impl Iterator<Item = (&'a mut [f32], &'a [f32])>) {
+        few_at_a_time(streams, |alone| self.run_few(alone), |few| self.run_few(few));
+    }
+
+    fn run_few<const N: usize>(&self, mut streams: [Option<(&mut [f32], &[f32])>; N]) {
+        streams.iter_mut().flatten().for_each(|(output, _)| output.copy_from_slice(&self.bias));
+        self.weights.add_all(streams.iter_mut().flatten().map(|(output, input)| (&mut **output, *input)));
+        streams.iter_mut().flatten().for_each(|(output, _)| self.activation.apply(output));
     }
 }
 
@@ -68,19 +73,28 @@ pub(super) struct Gru<const STATE: usize> {
 }
 
 impl<const STATE: usize> Gru<STATE> {
-    /// Moves `state` on by one input.
-    pub fn step(&self, state: &mut [f32; STATE], input: &[f32]) {
-        let mut sums = [[0.0; STATE]; 3];
-        sums.as_flattened_mut().copy_from_slice(&self.bias);
-        self.input.add(sums.as_flattened_mut(), input);
-        let [gates @ .., candidate] = &mut sums;
-        self.gates.add(gates.as_flattened_mut(), state);
-        kernels::sigmoid(gates.as_flattened_mut());
-        let [update, reset] = gates;
-        kernels::multiply(reset, state);
-        self.candidate.add(candidate, reset);
-        self.activation.apply(candidate);
-        kernels::interpolate(state, candidate, update);
+    /// Moves the state of each stream on by one input.
+    pub fn step<'a>(&self, streams: impl Iterator<Item = (&'a mut [f32; STATE], &'a [f32])>) {
+        few_at_a_time(streams, |alone| self.step_few(alone), |few| self.step_few(few));
+    }
+
+    fn step_few<const N: usize>(&self, mut streams: [Option<(&mut [f32; STATE], &[f32])>; N]) {
+        let mut sums = [[[0.0; STATE]; 3]; N];
+        sums.iter_mut().for_each(|sums| sums.as_flattened_mut().copy_from_slice(&self.bias));
+        let inputs = sums.iter_mut().zip(streams.iter().flatten());
+        self.input.add_all(inputs.map(|(sums, (_, input))| (sums.as_flattened_mut(), *input)));
+        let states = sums.iter_mut().zip(streams.iter().flatten());
+        self.gates.add_all(states.map(|(sums, (state, _))| (sums[..2].as_flattened_mut(), &state[..])));
+        for ([gates @ .., _], (state, _)) in sums.iter_mut().zip(streams.iter().flatten()) {
+            kernels::sigmoid(gates.as_flattened_mut());
+            kernels::multiply(&mut gates[1], &state[..]);
+        }
+        let resets = sums.iter_mut().zip(streams.iter().flatten());
+        self.candidate.add_all(resets.map(|([_, reset, candidate], _)| (&mut candidate[..], &reset[..])));
+        for ([update, _, candidate], (state, _)) in sums.iter_mut().zip(streams.iter_mut().flatten()) {
+            self.activation.apply(candidate);
+            kernels::interpolate(&mut state[..], candidate, update);
+        }
     }
 }
 

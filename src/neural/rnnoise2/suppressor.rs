@@ -1,8 +1,8 @@
 //! RNNoise 0.2 for one stream: features, network, pitch filter, gains.
 
 use super::features::{BANDS, Bands, Layout, cosines, features};
-use super::network::{Ahead, State as NetworkState};
-use super::weights::{Weights, weights};
+use super::network::{self, State as NetworkState, Stream, Sums};
+use super::weights::weights;
 use crate::neural::analyser::Analysis;
 use crate::neural::bands::{AnalysisProducts, BandAnalysis};
 use crate::neural::stft::Spectrum;
@@ -13,7 +13,6 @@ const GAIN_DECAY: f32 = 0.6;
 /// RNNoise 0.2 for one stream. Weights and tables are shared by all.
 #[derive(Clone)]
 pub struct RnNoise2 {
-    weights: &'static Weights,
     state: State,
 }
 
@@ -29,41 +28,67 @@ impl State {
     const START: Self = Self { network: NetworkState::ZERO, gains: [0.0; BANDS], last: BandAnalysis::SILENCE };
 }
 
+/// Memory for a frame of one stream, from its features to its gains.
+pub struct Memory {
+    network: network::Memory,
+    /// Bands of the frame before the newest.
+    last: BandAnalysis<BANDS>,
+    is_heard: bool,
+}
+
+impl Memory {
+    pub const NEW: Self = Self { network: network::Memory::NEW, last: BandAnalysis::SILENCE, is_heard: false };
+}
+
+/// Runs the network for all streams in lockstep.
+pub fn run(streams: &mut [Option<Stream<'_>>]) {
+    network::run(weights(), streams);
+}
+
 impl RnNoise2 {
     /// RNNoise at the start of a stream. The first one in a program allocates.
     pub fn new() -> Self {
         cosines();
-        Self { weights: weights(), state: State::START }
+        weights();
+        Self { state: State::START }
     }
 
-    /// Takes the noise out of the frame `last`, with what the frame behind it tells: writes the spectrum of `last`, returns
-    /// its speech probability, 0 to 1. Where the frame behind it is silent, `last` passes unchanged.
-    pub fn process(
-        &mut self,
-        last: &Analysis,
+    /// Takes in the newest frame. `None` where it is silent: then the network does not run.
+    pub fn hear<'a>(
+        &'a mut self,
         newest: &Analysis,
-        newest_products: &AnalysisProducts,
-        ahead: &mut Ahead,
-        output: &mut Spectrum,
-    ) -> f32 {
+        products: &AnalysisProducts,
+        memory: &'a mut Memory,
+        sums: Sums<'a>,
+    ) -> Option<Stream<'a>> {
         let state = &mut self.state;
-        let bands = std::mem::replace(&mut state.last, BandAnalysis::new::<Layout>(newest_products));
-        let Some(features) = features(&state.last, newest.period) else {
+        memory.last = std::mem::replace(&mut state.last, BandAnalysis::new::<Layout>(products));
+        let features = features(&state.last, newest.period);
+        memory.is_heard = features.is_some();
+        memory.network.features = features?;
+        Some(Stream { state: &mut state.network, memory: &mut memory.network, sums })
+    }
+
+    /// Takes the noise out of the frame `last`, after the network has run for the frame behind it: writes the spectrum of
+    /// `last`, returns its speech probability, 0 to 1. Where the frame behind it is silent, `last` passes unchanged.
+    pub fn filter(&mut self, last: &Analysis, memory: &Memory, output: &mut Spectrum) -> f32 {
+        if !memory.is_heard {
             *output = *last.spectrum();
             return 0.0;
-        };
-        let (network_gains, probability) = state.network.run(self.weights, &features, ahead);
-        let mut gains = network_gains;
+        }
+        let state = &mut self.state;
+        let (bands, network) = (&memory.last, &memory.network);
+        let mut gains = network.gains;
         for (band, (gain, last)) in gains.iter_mut().zip(&mut state.gains).enumerate() {
             *gain = gain.max(GAIN_DECAY * *last);
             // Where the energy rises, the decay begins lower, so that the onset of a noise does not leak.
             *last = (*gain * (bands.energies[band] + 1e-3) / (state.last.energies[band] + 1e-3)).min(1.0);
         }
-        bands.filter::<Layout>(output, last, &network_gains, &gains);
-        probability
+        bands.filter::<Layout>(output, last, &network.gains, &gains);
+        network.probability
     }
 
-    /// Returns to the start of a stream, where `Ahead` must begin anew, too. Realtime safe.
+    /// Returns to the start of a stream. Realtime safe.
     pub fn reset(&mut self) {
         self.state = State::START;
     }
@@ -71,13 +96,15 @@ impl RnNoise2 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::network::{Ahead, NOTHING_AHEAD};
+    use super::run as run_network;
     use super::*;
     use crate::neural::analyser::Analyser;
     use crate::neural::stft::{FRAME, Synthesis};
     use crate::testing::fixture;
 
     /// RNNoise from samples to samples.
-    struct Stream {
+    struct Voice {
         analyser: Analyser,
         rnnoise: RnNoise2,
         synthesis: Synthesis,
@@ -86,13 +113,13 @@ mod tests {
         analyses: [Analysis; 2],
     }
 
-    impl Stream {
+    impl Voice {
         fn new() -> Self {
             Self {
                 analyser: Analyser::START,
                 rnnoise: RnNoise2::new(),
                 synthesis: Synthesis::START,
-                ahead: Ahead::START,
+                ahead: NOTHING_AHEAD,
                 analyses: [Analysis::SILENCE; 2],
             }
         }
@@ -103,8 +130,11 @@ mod tests {
             let [newest, last] = &mut self.analyses;
             self.analyser.analyse(&input.map(|sample| sample * 32_768.0), newest);
             let mut spectrum = *Analysis::SILENCE.spectrum();
-            let probability =
-                self.rnnoise.process(last, newest, &AnalysisProducts::new(newest), &mut self.ahead, &mut spectrum);
+            let (mut memory, sums) = (Memory::NEW, Sums::Kept(&mut self.ahead));
+            let mut products = AnalysisProducts::SILENCE;
+            products.set(newest);
+            run_network(&mut [self.rnnoise.hear(newest, &products, &mut memory, sums)]);
+            let probability = self.rnnoise.filter(last, &memory, &mut spectrum);
             let mut output = [0.0; FRAME];
             self.synthesis.synthesise(&mut spectrum, &mut output);
             (output.map(|sample| sample / 32_768.0), probability)
@@ -115,13 +145,13 @@ mod tests {
         fixture(name).as_chunks().0.to_vec()
     }
 
-    fn run(stream: &mut Stream, frames: &[[f32; FRAME]]) -> Vec<([f32; FRAME], f32)> {
+    fn run(stream: &mut Voice, frames: &[[f32; FRAME]]) -> Vec<([f32; FRAME], f32)> {
         frames.iter().map(|frame| stream.process(frame)).collect()
     }
 
     #[test]
     fn it_is_within_50_db_of_the_c_library() {
-        let out = run(&mut Stream::new(), &frames("speech_noisy"));
+        let out = run(&mut Voice::new(), &frames("speech_noisy"));
         let probabilities = std::fs::read("fixtures/rnnoise2_speech_noisy.vad").unwrap();
         for (index, ((_, found), wanted)) in out.iter().zip(probabilities.as_chunks().0).enumerate() {
             let wanted = f32::from_le_bytes(*wanted);
@@ -144,9 +174,8 @@ mod tests {
     fn streams_share_weights_and_nothing_else() {
         let (first, second) = (frames("speech_room"), frames("speech_noisy"));
         let (first, second) = (&first[..100], &second[..100]);
-        let (alone, other) = (run(&mut Stream::new(), first), run(&mut Stream::new(), second));
-        let (mut a, mut b) = (Stream::new(), Stream::new());
-        assert!(std::ptr::eq(a.rnnoise.weights, b.rnnoise.weights));
+        let (alone, other) = (run(&mut Voice::new(), first), run(&mut Voice::new(), second));
+        let (mut a, mut b) = (Voice::new(), Voice::new());
         for (index, (x, y)) in first.iter().zip(second).enumerate() {
             assert!(a.process(x) == alone[index] && b.process(y) == other[index]);
         }
@@ -156,11 +185,11 @@ mod tests {
     #[test]
     fn a_reset_stream_is_a_new_one() {
         let frames = frames("speech_room");
-        let mut stream = Stream::new();
+        let mut stream = Voice::new();
         let fresh = run(&mut stream, &frames[..80]);
         for _ in 0..3 {
             stream.rnnoise.reset();
-            stream = Stream { rnnoise: stream.rnnoise, ..Stream::new() };
+            stream = Voice { rnnoise: stream.rnnoise, ..Voice::new() };
             assert!(run(&mut stream, &frames[..80]) == fresh);
         }
     }

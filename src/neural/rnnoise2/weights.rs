@@ -9,8 +9,9 @@ use std::sync::OnceLock;
 use super::features::{BANDS, FEATURES};
 use crate::dsp::kernels::dot;
 use crate::neural::kernels;
+use crate::neural::lockstep::few_at_a_time;
 use crate::neural::matrix::Matrix;
-use crate::neural::products::Instructions;
+use crate::neural::products::{Instructions, PANEL, STREAMS};
 use crate::neural::weights::Reader;
 
 /// Outputs of the first convolution.
@@ -21,6 +22,9 @@ pub(super) const STATE: usize = 384;
 
 /// Frames that a convolution spans.
 pub(super) const CONV_FRAMES: usize = 3;
+
+/// Streams whose inputs stay in the first cache beside a panel of weights.
+const GROUP: usize = 16;
 
 /// Inputs and outputs of each integer matrix: second convolution; input and state of three recurrent units.
 const MATRICES: [(usize, usize); 7] = {
@@ -37,7 +41,7 @@ static MODEL: Model = Model(*include_bytes!("weights.bin"));
 /// Layer whose weights and inputs are 8-bit integers. Inputs are −1 to 1, in steps of 1/127.
 pub(super) struct Int8Layer {
     weights: &'static [u8],
-    /// What an input of 0, which is the byte 127, adds to each sum, taken off.
+    /// What an input of 0 adds to each sum, taken off.
     offsets: Box<[i32]>,
     scales: Box<[f32]>,
     bias: Box<[f32]>,
@@ -45,21 +49,45 @@ pub(super) struct Int8Layer {
 }
 
 impl Int8Layer {
-    /// `output = weights · input + bias`. There are at most [`STATE`] inputs and three times as many outputs.
-    pub fn run(&self, output: &mut [f32], input: &[f32]) {
-        let mut bytes = [0; STATE];
-        let bytes = &mut bytes[..input.len()];
-        kernels::quantise_to_bytes(bytes, input);
-        self.run_bytes(output, bytes);
+    /// `output = weights · input + bias` for each stream, whose inputs are rounded to bytes.
+    pub fn run<'a>(&self, streams: impl Iterator<Item = (&'a mut [f32], &'a [u8])>) {
+        let mut streams = streams.fuse();
+        loop {
+            let mut group: [Option<_>; GROUP] = std::array::from_fn(|_| streams.next());
+            match &mut group {
+                [None, ..] => return,
+                [Some((output, input)), None, ..] => return self.run_alone(output, input),
+                group => self.run_group(group),
+            }
+        }
     }
 
-    /// As [`Int8Layer::run`], for inputs that are rounded to bytes.
-    pub fn run_bytes(&self, output: &mut [f32], bytes: &[u8]) {
+    /// Layer for one stream: the weights in the order of their bytes, as they come fastest where no cache holds them.
+    fn run_alone(&self, output: &mut [f32], bytes: &[u8]) {
         let mut sums = [0; 3 * STATE];
         let sums = &mut sums[..output.len()];
         sums.copy_from_slice(&self.offsets);
         self.product.add_bytes(sums, self.weights, bytes);
         kernels::scale_sums(output, sums, &self.scales, &self.bias);
+    }
+
+    /// Layer for a group of streams: each panel of weights for all of them, while the first cache holds it.
+    fn run_group(&self, streams: &mut [Option<(&mut [f32], &[u8])>; GROUP]) {
+        let offsets = self.offsets.as_chunks::<PANEL>().0;
+        let (scales, biases) = (self.scales.as_chunks::<PANEL>().0, self.bias.as_chunks::<PANEL>().0);
+        let panels = self.weights.chunks_exact(self.weights.len() / offsets.len());
+        let panels = panels.zip(offsets).zip(scales.iter().zip(biases));
+        for (index, ((weights, offsets), (scales, bias))) in panels.enumerate() {
+            for (part, few) in streams.chunks_mut(STREAMS).enumerate() {
+                let Some((_, first)) = few[0] else { break };
+                let inputs = std::array::from_fn(|stream| few[stream].as_ref().map_or(first, |(_, input)| input));
+                let mut sums = [*offsets; STREAMS];
+                self.product.add_panel(&mut sums, weights, inputs, part);
+                for ((output, _), sums) in few.iter_mut().flatten().zip(&sums) {
+                    kernels::scale_sums(&mut output[index * PANEL..][..PANEL], sums, scales, bias);
+                }
+            }
+        }
     }
 }
 
@@ -90,11 +118,19 @@ impl WordLayer {
         Self { parts: weights.chunks_exact(inputs * width).map(part).collect(), inputs, bias }
     }
 
-    /// `output = weights · input + bias`.
-    pub fn run(&self, output: &mut [f32], input: &[f32]) {
-        output.copy_from_slice(&self.bias);
-        for (part, input) in self.parts.iter().zip(input.chunks_exact(self.inputs)) {
-            part.iter().for_each(|bytes| bytes.add(output, input));
+    /// `output = weights · input + bias` for each stream.
+    pub fn run<'a>(&self, streams: impl Iterator<Item = (&'a mut [f32], &'a [f32])>) {
+        few_at_a_time(streams, |alone| self.run_few(alone), |few| self.run_few(few));
+    }
+
+    fn run_few<const N: usize>(&self, mut streams: [Option<(&mut [f32], &[f32])>; N]) {
+        streams.iter_mut().flatten().for_each(|(output, _)| output.copy_from_slice(&self.bias));
+        for (index, part) in self.parts.iter().enumerate() {
+            let inputs = index * self.inputs..(index + 1) * self.inputs;
+            for bytes in part {
+                let streams = streams.iter_mut().flatten();
+                bytes.add_all(streams.map(|(output, input)| (&mut **output, &input[inputs.clone()])));
+            }
         }
     }
 }
@@ -114,46 +150,23 @@ impl SingleOutput {
 
 /// Gated recurrent unit.
 pub(super) struct Gru {
-    input: Int8Layer,
-    state: Int8Layer,
+    pub input: Int8Layer,
+    pub state: Int8Layer,
     /// Diagonals of the matrices of the state, which the integers leave out.
     diagonals: Box<[f32]>,
 }
 
-/// What a state gives to the update gate, the reset gate and the candidate, where it was computed ahead.
-#[derive(Clone, Debug)]
-pub struct StateProduct {
-    sums: [[f32; STATE]; 3],
-    is_ahead: bool,
-}
+/// What an input or a state gives to the update gate, the reset gate and the candidate.
+pub type GateSums = [[f32; STATE]; 3];
 
-impl StateProduct {
-    pub const ZERO: Self = Self { sums: [[0.0; STATE]; 3], is_ahead: false };
-}
+/// No sums yet.
+pub const NO_SUMS: GateSums = [[0.0; STATE]; 3];
 
 impl Gru {
-    /// Moves `state` on by one input.
-    ///
-    /// The weights of all layers are more than most caches hold. So the matrix of the state is used twice in every other
-    /// step, for the state before and for the one after: the next step finds its product ready.
-    pub fn step(&self, state: &mut [f32; STATE], input: &[f32; STATE], product: &mut StateProduct) {
-        let StateProduct { sums, is_ahead } = product;
-        let mut from_input = [[0.0; STATE]; 3];
-        if !*is_ahead {
-            self.multiply_state(sums, state);
-        }
-        self.input.run(from_input.as_flattened_mut(), input);
-        kernels::gru_step(state, from_input.as_flattened(), sums.as_flattened());
-        *is_ahead = !*is_ahead;
-        if *is_ahead {
-            self.multiply_state(sums, state);
-        }
-    }
-
-    fn multiply_state(&self, product: &mut [[f32; STATE]; 3], state: &[f32; STATE]) {
-        self.state.run(product.as_flattened_mut(), state);
-        for (product, diagonal) in product.iter_mut().zip(self.diagonals.chunks_exact(STATE)) {
-            kernels::add_products(product, diagonal, state);
+    /// Adds the products of a state and the diagonals.
+    pub fn add_diagonals(&self, sums: &mut GateSums, state: &[f32; STATE]) {
+        for (sums, diagonal) in sums.iter_mut().zip(self.diagonals.chunks_exact(STATE)) {
+            kernels::add_products(sums, diagonal, state);
         }
     }
 }
@@ -162,7 +175,7 @@ impl Gru {
 pub(super) struct Weights {
     pub conv1: WordLayer,
     pub conv2: Int8Layer,
-    pub grus: [Gru; 3],
+    pub units: [Gru; 3],
     pub gains: WordLayer,
     pub vad: SingleOutput,
 }
@@ -183,14 +196,14 @@ impl Weights {
             let (inputs, outputs) = MATRICES[i];
             Int8Layer {
                 weights: matrices[i],
-                offsets: offsets(matrices[i], inputs),
+                offsets: offsets(matrices[i], inputs, product.middle()),
                 scales: model.floats(outputs),
                 bias: model.floats(outputs),
                 product,
             }
         });
         let [conv2, input1, state1, input2, state2, input3, state3] = layers;
-        let grus = [(input1, state1), (input2, state2), (input3, state3)].map(|(input, state)| Gru {
+        let units = [(input1, state1), (input2, state2), (input3, state3)].map(|(input, state)| Gru {
             input,
             state,
             diagonals: model.floats(3 * STATE),
@@ -201,19 +214,19 @@ impl Weights {
         let gains = WordLayer::new(&gains, STATE, model.floats(BANDS));
         let vad = SingleOutput { weights: model.floats(4 * STATE), bias: model.floats(1)[0] };
         debug_assert!(model.0.is_empty());
-        Self { conv1, conv2, grus, gains, vad }
+        Self { conv1, conv2, units, gains, vad }
     }
 }
 
-/// Sum of the weights of each output times −127.
-fn offsets(weights: &[u8], inputs: usize) -> Box<[i32]> {
+/// Sum of the weights of each output times −`middle`.
+fn offsets(weights: &[u8], inputs: usize, middle: i32) -> Box<[i32]> {
     weights
         .chunks_exact(8 * inputs)
         .flat_map(|block| {
             let groups = block.as_chunks::<32>().0;
             (0..8).map(|row| {
                 let bytes = groups.iter().flat_map(|group| &group[4 * row..4 * row + 4]);
-                -127 * bytes.map(|&weight| i32::from(weight as i8)).sum::<i32>()
+                -middle * bytes.map(|&weight| i32::from(weight as i8)).sum::<i32>()
             })
         })
         .collect()
@@ -233,8 +246,8 @@ mod tests {
     #[test]
     fn products_of_neighbours_fit_into_16_bits() {
         let weights = weights();
-        let grus = weights.grus.iter().flat_map(|gru| [&gru.input, &gru.state]);
-        for layer in grus.chain([&weights.conv2]) {
+        let units = weights.units.iter().flat_map(|gru| [&gru.input, &gru.state]);
+        for layer in units.chain([&weights.conv2]) {
             for &[a, b] in layer.weights.as_chunks::<2>().0 {
                 let [a, b] = [a, b].map(|weight| i32::from(weight as i8));
                 assert!(254 * (a.max(0) + b.max(0)).max(-(a.min(0) + b.min(0))) <= 32_767, "{a} {b}");

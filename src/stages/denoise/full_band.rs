@@ -8,7 +8,7 @@ use realfft::num_complex::Complex32;
 
 use crate::dsp::level::db_to_gain;
 use crate::dsp::weighted_power::WeightedPower;
-use crate::neural::hush::{BANDS, BINS, Hush};
+use crate::neural::hush::{self, BANDS, BINS, Hush, Stream};
 use crate::neural::stft::Spectrum;
 
 /// Widths of the highest bands of the mask, in bins. They give the gain of the sound above them.
@@ -71,21 +71,38 @@ impl FullBandHush {
         self.level = WeightedPower::default();
     }
 
-    /// Spectrum without noise. Bands above 8 kHz suffer less where the speech probability is high: of an "s" the network
-    /// sees only the lower edge.
-    pub fn process(&mut self, spectrum: &Spectrum, speech_probability: f32) -> HushOutput {
-        let mut low: [Complex32; BINS] = std::array::from_fn(|bin| spectrum[bin] * SCALE);
-        let power = 4.0 * low.iter().map(Complex32::norm_sqr).sum::<f32>();
+    /// Takes in a spectrum, for the network to run.
+    pub fn hear<'a>(&'a mut self, spectrum: &Spectrum, memory: &'a mut Memory) -> Stream<'a> {
+        memory.low = std::array::from_fn(|bin| spectrum[bin] * SCALE);
+        let power = 4.0 * memory.low.iter().map(Complex32::norm_sqr).sum::<f32>();
         self.level.add(power, 1.0 / LEVEL_FRAMES);
         let level_db = 10.0 * (self.level.power() + SILENCE).log10();
         let sensitivity = db_to_gain((BEST_LEVEL_DB - level_db).clamp(-MAX_CUT_DB, MAX_BOOST_DB));
-        let mask = self.hush.process(&mut low, sensitivity);
+        self.hush.hear(&memory.low, sensitivity, &mut memory.network)
+    }
+
+    /// That spectrum without noise, after the network has run. Bands above 8 kHz suffer less where the speech probability is
+    /// high: of an "s" the network sees only the lower edge.
+    pub fn filter(&self, speech_probability: f32, memory: &Memory) -> HushOutput {
+        let mut low = memory.low;
+        let mask = self.hush.filter(&mut low, &memory.network);
         low.iter_mut().for_each(|bin| *bin /= SCALE);
 
         let tops = mask[BANDS - HIGHEST_BANDS.len()..].iter().zip(HIGHEST_BANDS);
         let top = tops.map(|(gain, width)| gain * width).sum::<f32>() / HIGHEST_BANDS.iter().sum::<f32>();
         HushOutput { low, high_gain: top.powf(1.0 - 0.5 * speech_probability) }
     }
+}
+
+/// Memory for a frame of one stream.
+pub(super) struct Memory {
+    /// Bins that Hush sees.
+    low: [Complex32; BINS],
+    network: hush::Memory,
+}
+
+impl Memory {
+    pub const NEW: Self = Self { low: [Complex32::ZERO; BINS], network: hush::Memory::NEW };
 }
 
 #[cfg(test)]
@@ -110,7 +127,7 @@ mod tests {
         let quarter = std::f32::consts::FRAC_PI_2;
         let window: Vec<f32> =
             (0..2 * HOP).map(|i| (quarter * (quarter * (i as f32 + 0.5) / HOP as f32).sin().powi(2)).sin()).collect();
-        let mut hush = Hush::new();
+        let mut network = Hush::new();
         let (mut last, mut tail, mut wanted) = ([0.0; HOP], [0.0; HOP], [0.0; HOP]);
         let (mut signal, mut error) = (0.0f64, 0.0f64);
         for block in sound.chunks_exact(HOP) {
@@ -120,7 +137,9 @@ mod tests {
             let mut spectrum = forward.make_output_vec();
             forward.process(&mut time, &mut spectrum).unwrap();
             spectrum.iter_mut().for_each(|bin| *bin /= (2 * HOP) as f32);
-            hush.process(spectrum.first_chunk_mut().unwrap(), 1.0);
+            let (low, mut memory) = (spectrum.first_chunk_mut().unwrap(), hush::Memory::NEW);
+            hush::run(&mut [Some(network.hear(low, 1.0, &mut memory))]);
+            network.filter(low, &memory);
             (spectrum[0].im, spectrum[HOP].im) = (0.0, 0.0);
             inverse.process(&mut spectrum, &mut time).unwrap();
             for (i, wanted) in wanted.iter().enumerate() {
@@ -138,11 +157,13 @@ mod tests {
     fn silence_and_any_level_give_finite_spectra() {
         let mut spectra = [[Complex32::ZERO; 481]; 2];
         for level in [0.0, 1e-3, 1.0, 2e6] {
-            let mut hush = FullBandHush::new();
+            let mut full_band = FullBandHush::new();
             for block in fixture("speech_noisy").as_chunks::<960>().0.iter().take(50) {
                 let sound = block.map(|sample| sample * level * 32_768.0);
                 stft().analyse([&sound, &sound], &mut spectra);
-                let output = hush.process(&spectra[0], 0.5).spectrum(&spectra[0]);
+                let mut memory = Memory::NEW;
+                hush::run(&mut [Some(full_band.hear(&spectra[0], &mut memory))]);
+                let output = full_band.filter(0.5, &memory).spectrum(&spectra[0]);
                 assert!(output.iter().all(|bin| bin.re.is_finite() && bin.im.is_finite()), "{level}");
             }
         }

@@ -1,14 +1,20 @@
 //! Processor of noise suppression.
 
+#[cfg(feature = "hush")]
+use super::full_band;
+use super::lockstep::{self, Lane, Memories, collect};
+#[cfg(feature = "hush")]
+use super::settings::Engine;
 use super::settings::{Denoise, DenoiseReading};
 use super::stereo_link::StereoLink;
-use super::suppressor::{BLOCK, LATENCY, Suppressor};
+use super::suppressor::{BLOCK, LATENCY, Memory, Suppressor};
 use crate::control::{ControlPort, Live, LiveStage};
 use crate::core::{Error, Format, Frame, Processor, Result, Stage};
 use crate::dsp::delay::Delay;
 use crate::dsp::kernels;
 use crate::dsp::level::db_to_gain;
 use crate::dsp::ramp::{GainCurve, Ramp};
+use crate::neural::rnnoise2;
 
 /// Fade time of a change of the settings, in ms.
 const RAMP_MS: f32 = 5.0;
@@ -73,11 +79,9 @@ pub struct DenoiseProcessor {
     dry_share: Ramp,
 }
 
-impl Processor for DenoiseProcessor {
-    type Input = Frame;
-    type Output = Frame;
-
-    fn process<'a>(&'a mut self, frame: &'a mut Frame) -> Result<Option<&'a mut Frame>> {
+impl DenoiseProcessor {
+    /// Takes in a frame, and settings that have changed.
+    pub(super) fn begin(&mut self, frame: &mut Frame) -> Result<()> {
         frame.check_and_sanitize(self.format)?;
         if let Some(settings) = self.port.changed() {
             self.dry_share.set(dry_share(&settings), self.format.samples_in_ms(RAMP_MS));
@@ -87,23 +91,11 @@ impl Processor for DenoiseProcessor {
         self.ahead_delay.process(&mut self.ahead);
         self.dry.copy_from(&self.ahead)?;
         self.dry_delay.process(&mut self.dry);
+        Ok(())
+    }
 
-        let probability = match &mut self.link {
-            None => {
-                let (blocks, _) = frame.samples_mut().as_chunks_mut::<BLOCK>();
-                blocks.iter_mut().fold(0.0f32, |max, block| max.max(self.suppressor.process(block)))
-            }
-            Some(link) => {
-                let length = self.format.samples_per_channel();
-                let (left, right) = frame.samples_mut().split_at_mut(length);
-                let wet = left.as_chunks_mut().0.iter_mut().zip(right.as_chunks_mut().0);
-                let unprocessed = blocks(&self.dry).zip(blocks(&self.ahead));
-                wet.zip(unprocessed).fold(0.0f32, |max, (wet, (dry, ahead))| {
-                    max.max(link.process(&mut self.suppressor, wet, dry, ahead))
-                })
-            }
-        };
-
+    /// Mixes the unprocessed sound back in, for the speech probability of the frame.
+    fn finish(&mut self, frame: &mut Frame, probability: f32) {
         match self.dry_share.advance(self.format.samples_per_channel()) {
             GainCurve::Steady(dry) => kernels::mix(frame.samples_mut(), 1.0 - dry, self.dry.samples(), dry),
             GainCurve::Moving(dry) => {
@@ -115,6 +107,92 @@ impl Processor for DenoiseProcessor {
         frame.set_position(frame.position() - LATENCY as i64);
         frame.set_speech_probability(Some(probability));
         self.port.publish(DenoiseReading { speech_probability: probability });
+    }
+}
+
+/// Processor with a frame that it has [taken in](DenoiseProcessor::begin), and memory for it.
+pub(super) struct Stream<'a> {
+    processor: &'a mut DenoiseProcessor,
+    frame: &'a mut Frame,
+    memories: Memories<'a>,
+    /// Speech probability of the frame so far.
+    probability: f32,
+}
+
+impl<'a> Stream<'a> {
+    pub fn new(processor: &'a mut DenoiseProcessor, frame: &'a mut Frame, memories: Memories<'a>) -> Self {
+        Self { processor, frame, memories, probability: 0.0 }
+    }
+
+    /// Lane for a block of the frame, if there is one: of stereo, for its mid signal.
+    fn lane(&mut self, index: usize) -> Option<Lane<'_>> {
+        let DenoiseProcessor { suppressor, link, dry, ahead, .. } = &mut *self.processor;
+        let block = match link {
+            None => self.frame.samples_mut().as_chunks_mut().0.get_mut(index)?,
+            Some(link) => {
+                let unprocessed = [block_of_both(dry, index)?, block_of_both(ahead, index)?];
+                link.mid(block_of_both(self.frame, index)?, unprocessed)
+            }
+        };
+        Some(Lane { suppressor, block, probability: &mut self.probability, memories: self.memories.reborrow() })
+    }
+
+    /// Gives both channels what the networks made of the mid signal of a block.
+    fn shape(&mut self, index: usize) -> Option<()> {
+        let DenoiseProcessor { link, dry, ahead, .. } = &mut *self.processor;
+        let link = link.as_mut()?;
+        let length = self.frame.format().samples_per_channel();
+        let (left, right) = self.frame.samples_mut().split_at_mut(length);
+        let out = [left.as_chunks_mut().0.get_mut(index)?, right.as_chunks_mut().0.get_mut(index)?];
+        link.shape(out, [block_of_both(dry, index)?, block_of_both(ahead, index)?]);
+        Some(())
+    }
+}
+
+/// Takes the noise out of the frames of all streams, in lockstep.
+pub(super) fn suppress<const N: usize>(mut streams: [Option<Stream<'_>>; N]) {
+    for index in 0.. {
+        let mut lanes = collect::<_, N>(streams.iter_mut().flatten().filter_map(|stream| stream.lane(index)));
+        if lanes[0].is_none() {
+            break;
+        }
+        lockstep::run(&mut lanes);
+        streams.iter_mut().flatten().for_each(|stream| _ = stream.shape(index));
+    }
+    for Stream { processor, frame, probability, .. } in streams.iter_mut().flatten() {
+        processor.finish(frame, *probability);
+    }
+}
+
+impl Processor for DenoiseProcessor {
+    type Input = Frame;
+    type Output = Frame;
+
+    fn process<'a>(&'a mut self, frame: &'a mut Frame) -> Result<Option<&'a mut Frame>> {
+        self.begin(frame)?;
+        let mut first = Memory::NEW;
+        // Memory that no network needs is not cleared.
+        let mut second;
+        #[cfg(feature = "hush")]
+        let mut hush;
+        let memories = Memories {
+            first: &mut first,
+            second: if self.suppressor.is_light_alone() {
+                None
+            } else {
+                second = rnnoise2::Memory::NEW;
+                Some(&mut second)
+            },
+            passing: None,
+            #[cfg(feature = "hush")]
+            hush: if self.suppressor.runs(Engine::Best) {
+                hush = full_band::Memory::NEW;
+                Some(&mut hush)
+            } else {
+                None
+            },
+        };
+        suppress([Some(Stream::new(self, frame, memories))]);
         Ok(Some(frame))
     }
 
@@ -137,10 +215,10 @@ impl Processor for DenoiseProcessor {
     }
 }
 
-/// Blocks of both channels of a stereo frame.
-fn blocks(frame: &Frame) -> impl Iterator<Item = [&[f32; BLOCK]; 2]> {
+/// Block of both channels of a stereo frame.
+fn block_of_both(frame: &Frame, index: usize) -> Option<[&[f32; BLOCK]; 2]> {
     let (left, right) = frame.samples().split_at(frame.samples().len() / 2);
-    left.as_chunks().0.iter().zip(right.as_chunks().0).map(|(left, right)| [left, right])
+    Some([left.as_chunks().0.get(index)?, right.as_chunks().0.get(index)?])
 }
 
 impl std::fmt::Debug for DenoiseProcessor {

@@ -30,6 +30,8 @@ pub enum Engine {
 ///
 /// For music [`bypassed`](Self::bypassed): the networks know voices only.
 ///
+/// Many streams on a server take less time in a `DenoiseBatch`.
+///
 /// Format: 48 kHz, mono or stereo; put `Resample::to(48_000)` before it. Feature `denoise`.
 ///
 /// Latency: 20 ms with every engine, bypassed too: RNNoise 0.2 looks one frame of 10 ms ahead, and the engine can be

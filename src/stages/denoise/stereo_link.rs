@@ -6,13 +6,14 @@
 //! The transform that carries the gain is short (5 ms) and adds no delay: the channels are known further than what the
 //! network gives back, and the gain used is that of the 2.5 ms before.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use dasp::window::{Hanning, Window};
 use realfft::num_complex::Complex32;
 use realfft::{ComplexToReal, RealFftPlanner, RealToComplex};
 
-use super::suppressor::{BLOCK, Suppressor};
+use super::suppressor::BLOCK;
 use crate::dsp::kernels;
 use crate::dsp::ramp::{GainCurve, Ramp};
 
@@ -30,7 +31,24 @@ const CORRELATION_SMOOTHING: f32 = 0.02;
 /// gives, so that two unlike channels do not flip it.
 const POLARITY_THRESHOLD: f32 = 0.1;
 
-/// Stereo link of a [`Suppressor`].
+kernels! {
+    /// Gain of each bin, at most 1: that of a spectrum over the mid signal of two channels.
+    fn gains_over_mid(
+        gains: &mut [f32; BINS],
+        spectrum: &[Complex32; BINS],
+        left: &[Complex32; BINS],
+        right: &[Complex32; BINS],
+        polarity: f32,
+    ) {
+        for (((gain, bin), left), right) in gains.iter_mut().zip(spectrum).zip(left).zip(right) {
+            let (re, im) = ((left.re + right.re * polarity) * 0.5, (left.im + right.im * polarity) * 0.5);
+            let power = bin.re * bin.re + bin.im * bin.im;
+            *gain = ((power + SILENCE) / (re * re + im * im + SILENCE)).sqrt().min(1.0);
+        }
+    }
+}
+
+/// Stereo link of a suppressor.
 pub(super) struct StereoLink {
     forward: Arc<dyn RealToComplex<f32>>,
     inverse: Arc<dyn ComplexToReal<f32>>,
@@ -38,6 +56,8 @@ pub(super) struct StereoLink {
     window: [f32; WINDOW],
     time: [f32; WINDOW],
     wet_spectrum: [Complex32; BINS],
+    /// Mid signal of a block, and what the suppressor made of it.
+    mid: [f32; BLOCK],
     /// Last hop of the network's output.
     wet: [f32; HOP],
     gain: [f32; BINS],
@@ -73,6 +93,7 @@ impl StereoLink {
             window: std::array::from_fn(|i| <Hanning as Window<f32>>::window(phase(i)).sqrt()),
             time: [0.0; WINDOW],
             wet_spectrum: zeros,
+            mid: [0.0; BLOCK],
             wet: [0.0; HOP],
             gain: [1.0; BINS],
             channels: std::array::from_fn(|_| Channel { spectrum: zeros, shaped: zeros, overlap: [0.0; HOP] }),
@@ -99,45 +120,46 @@ impl StereoLink {
         }
     }
 
-    /// Replaces the newest block of both channels by the block `dry`, which is as late as the suppressor's output, without
-    /// noise; `ahead` is the block behind `dry`. Returns the speech probability.
-    pub fn process(
+    /// Mid signal of the newest block, for the suppressor to replace; `dry` and `ahead` as in [`shape`](Self::shape).
+    pub fn mid(
         &mut self,
-        suppressor: &mut Suppressor,
-        (left, right): (&mut [f32; BLOCK], &mut [f32; BLOCK]),
-        dry: [&[f32; BLOCK]; 2],
-        ahead: [&[f32; BLOCK]; 2],
-    ) -> f32 {
+        [left, right]: [&[f32; BLOCK]; 2],
+        [dry, ahead]: [[&[f32; BLOCK]; 2]; 2],
+    ) -> &mut [f32; BLOCK] {
         self.follow_polarity(left, right);
-        let mut mid: [f32; BLOCK] = std::array::from_fn(|i| 0.5 * (left[i] + self.polarity * right[i]));
         let identical = self.polarity > 0.0 && left == right && dry[0] == dry[1] && ahead[0] == ahead[1];
         self.identical.set(if identical { 1.0 } else { 0.0 }, BLOCK);
-        let probability = suppressor.process(&mut mid);
+        for ((mid, left), right) in self.mid.iter_mut().zip(left).zip(right) {
+            *mid = 0.5 * (left + self.polarity * right);
+        }
+        &mut self.mid
+    }
 
+    /// Replaces the block of both channels by the block `dry` without noise, by what the suppressor made of the
+    /// [mid signal](Self::mid). `dry` is as late as that, `ahead` is the block behind it.
+    pub fn shape(&mut self, [left, right]: [&mut [f32; BLOCK]; 2], [dry, ahead]: [[&[f32; BLOCK]; 2]; 2]) {
         let mut shares = [0.0; BLOCK];
         match self.identical.advance(BLOCK) {
             GainCurve::Steady(1.0) => {
-                *left = mid;
-                *right = mid;
-                self.reset_overlap();
-                return probability;
+                *left = self.mid;
+                *right = self.mid;
+                return self.reset_overlap();
             }
             GainCurve::Steady(_) => {}
             GainCurve::Moving(curve) => shares.copy_from_slice(curve),
         }
         for hop in 0..BLOCK / HOP {
             let range = hop * HOP..(hop + 1) * HOP;
-            self.update_gain(&mid[range.clone()]);
+            self.update_gain(range.clone());
             for (index, out) in [&mut *left, &mut *right].into_iter().enumerate() {
                 let dry = dry[index];
                 let next = dry.get(range.end..range.end + HOP).unwrap_or(&ahead[index][..HOP]);
-                self.shape(index, &dry[range.clone()], next, &mut out[range.clone()]);
+                self.shape_hop(index, &dry[range.clone()], next, &mut out[range.clone()]);
             }
         }
         for channel in [left, right] {
-            kernels::blend(channel, &mid, &shares);
+            kernels::blend(channel, &self.mid, &shares);
         }
-        probability
     }
 
     fn follow_polarity(&mut self, left: &[f32; BLOCK], right: &[f32; BLOCK]) {
@@ -150,21 +172,19 @@ impl StereoLink {
     }
 
     /// Gain of each bin over the last hop and this one: the network's output, relative to its input.
-    fn update_gain(&mut self, wet: &[f32]) {
+    fn update_gain(&mut self, hop: Range<usize>) {
+        let wet = &self.mid[hop];
         self.time[..HOP].copy_from_slice(&self.wet);
         self.time[HOP..].copy_from_slice(wet);
         self.wet.copy_from_slice(wet);
         kernels::multiply(&mut self.time, &self.window);
         transform(&*self.forward, &mut self.time, &mut self.wet_spectrum, &mut self.scratch);
         let [left, right] = &self.channels;
-        for (bin, gain) in self.gain.iter_mut().enumerate() {
-            let mid = (left.spectrum[bin] + right.spectrum[bin] * self.polarity) * 0.5;
-            *gain = ((self.wet_spectrum[bin].norm_sqr() + SILENCE) / (mid.norm_sqr() + SILENCE)).sqrt().min(1.0);
-        }
+        gains_over_mid(&mut self.gain, &self.wet_spectrum, &left.spectrum, &right.spectrum, self.polarity);
     }
 
     /// Applies the gain to one hop of a channel; `next` is the hop behind it.
-    fn shape(&mut self, channel: usize, hop: &[f32], next: &[f32], out: &mut [f32]) {
+    fn shape_hop(&mut self, channel: usize, hop: &[f32], next: &[f32], out: &mut [f32]) {
         let channel = &mut self.channels[channel];
         self.time[..HOP].copy_from_slice(hop);
         self.time[HOP..].copy_from_slice(next);

@@ -1,7 +1,7 @@
 //! Noise suppression of one channel: analysis, networks, arbiter, synthesis.
 //!
 //! All networks work on the spectra of one analysis. RNNoise 0.2 gives the spectrum of the frame before the newest; what
-//! the others give waits for it.
+//! the others give waits for it. The networks themselves are run by [`lockstep`](super::lockstep).
 
 use realfft::num_complex::Complex32;
 
@@ -9,13 +9,15 @@ use realfft::num_complex::Complex32;
 use super::arbiter::Vote;
 use super::arbiter::{Guard, Heard, NoiseFloor, blend, blend_louder, is_silent, power};
 #[cfg(feature = "hush")]
-use super::full_band::{FullBandHush, HushOutput};
+use super::full_band::{self, FullBandHush, HushOutput};
 use super::settings::Engine;
 use crate::dsp::kernels;
 use crate::neural::analyser::{Analyser, Analysis};
 use crate::neural::bands::AnalysisProducts;
-use crate::neural::rnnoise::RnNoise;
-use crate::neural::rnnoise2::{Ahead, RnNoise2};
+#[cfg(feature = "hush")]
+use crate::neural::hush;
+use crate::neural::rnnoise::{self, RnNoise};
+use crate::neural::rnnoise2::{self, Ahead, GateSums, NOTHING_AHEAD, RnNoise2, Sums};
 use crate::neural::stft::{BINS, FRAME, Spectrum, Synthesis, stft};
 
 /// Samples of a block: 10 ms at 48 kHz.
@@ -36,6 +38,16 @@ const FADE: f32 = 1.0 / 30.0;
 /// Number of engines.
 const ENGINES: usize = 3;
 
+/// Memory for a block of one stream.
+pub(super) struct Memory {
+    products: AnalysisProducts,
+    first: rnnoise::Memory,
+}
+
+impl Memory {
+    pub const NEW: Self = Self { products: AnalysisProducts::SILENCE, first: rnnoise::Memory::NEW };
+}
+
 /// Networks and arbiter for one channel.
 pub(super) struct Suppressor {
     engine: Engine,
@@ -54,7 +66,7 @@ struct State {
     analyses: [Analysis; 2],
     newest: usize,
     waiting: Waiting,
-    /// What RNNoise 0.2 computed ahead.
+    /// What RNNoise 0.2 computed ahead, where its stream is alone.
     ahead: Ahead,
     noise: NoiseFloor,
     standard: Guard,
@@ -95,7 +107,7 @@ impl State {
                 hush: HushOutput::SILENCE,
                 speech_probability: 0.0,
             },
-            ahead: Ahead::START,
+            ahead: NOTHING_AHEAD,
             noise: NoiseFloor::START,
             standard: Guard::START,
             #[cfg(feature = "hush")]
@@ -105,6 +117,11 @@ impl State {
             shares,
             lead_in: LATENCY / BLOCK,
         }
+    }
+
+    /// Analysis of the newest frame.
+    fn newest(&self) -> &Analysis {
+        &self.analyses[self.newest]
     }
 }
 
@@ -130,7 +147,6 @@ impl Suppressor {
         }
         if engine != Engine::Light && self.is_light_alone() {
             self.second.reset();
-            self.state.ahead = Ahead::START;
             self.state.standard = Guard::START;
         }
         #[cfg(feature = "hush")]
@@ -142,37 +158,58 @@ impl Suppressor {
     }
 
     /// Whether an engine is heard, or about to be.
-    fn runs(&self, engine: Engine) -> bool {
+    pub fn runs(&self, engine: Engine) -> bool {
         self.engine == engine || self.state.shares[engine as usize] > 0.0
     }
 
     /// Whether RNNoise 0.1 is all that runs.
-    fn is_light_alone(&self) -> bool {
+    pub fn is_light_alone(&self) -> bool {
         !self.runs(Engine::Standard) && !self.runs(Engine::Best)
     }
 
-    /// Replaces a block by the one two before it without noise; returns the speech probability of that, 0 to 1.
-    pub fn process(&mut self, block: &mut [f32; BLOCK]) -> f32 {
+    /// Takes in a block.
+    pub fn analyse(&mut self, block: &[f32; BLOCK], memory: &mut Memory) {
         let mut input = [0.0; BLOCK];
         kernels::copy_scaled(&mut input, block, SCALE);
         kernels::limit(&mut input, MAX_INPUT * SCALE);
         let state = &mut self.state;
         state.newest = 1 - state.newest;
         state.analyser.analyse(&input, &mut state.analyses[state.newest]);
-        let products = AnalysisProducts::new(&state.analyses[state.newest]);
+        memory.products.set(&state.analyses[state.newest]);
+    }
 
-        let probability = if self.is_light_alone() {
-            let state = &mut self.state;
-            state.synthesis.synthesise(&mut state.waiting.first, block);
-            state.waiting.speech_probability
-        } else {
-            let mut output = [Complex32::ZERO; BINS];
-            let probability = self.arbitrate(&products, &mut output);
-            self.state.synthesis.synthesise(&mut output, block);
-            probability
+    /// Frame of RNNoise 0.2 for its network, if there is one. `passing` is for what its states give, where that is not to be
+    /// kept for the next frame.
+    pub fn hear_second<'a>(
+        &'a mut self,
+        memory: &Memory,
+        second: &'a mut rnnoise2::Memory,
+        passing: Option<&'a mut GateSums>,
+    ) -> Option<rnnoise2::Stream<'a>> {
+        if self.is_light_alone() {
+            return None;
+        }
+        let state = &mut self.state;
+        let sums = passing.map_or(Sums::Kept(&mut state.ahead), Sums::Passing);
+        self.second.hear(&state.analyses[state.newest], &memory.products, second, sums)
+    }
+
+    /// Replaces that block by the one two before it without noise; returns the speech probability of that, 0 to 1. The network
+    /// of RNNoise 0.2 has run; without its memory only RNNoise 0.1 is heard.
+    pub fn synthesise(&mut self, block: &mut [f32; BLOCK], second: Option<&rnnoise2::Memory>) -> f32 {
+        let probability = match second {
+            Some(second) if !self.is_light_alone() => {
+                let mut output = [Complex32::ZERO; BINS];
+                let probability = self.arbitrate(second, &mut output);
+                self.state.synthesis.synthesise(&mut output, block);
+                probability
+            }
+            _ => {
+                let state = &mut self.state;
+                state.synthesis.synthesise(&mut state.waiting.first, block);
+                state.waiting.speech_probability
+            }
         };
-        self.prepare_next(&products);
-
         kernels::scale(block, 1.0 / SCALE);
         if self.state.lead_in > 0 {
             // The first window reaches back to before the sound began.
@@ -183,14 +220,14 @@ impl Suppressor {
     }
 
     /// Spectrum of the last frame as it is heard; returns its speech probability.
-    fn arbitrate(&mut self, products: &AnalysisProducts, output: &mut Spectrum) -> f32 {
+    fn arbitrate(&mut self, second: &rnnoise2::Memory, output: &mut Spectrum) -> f32 {
         #[cfg(feature = "hush")]
         let best = self.runs(Engine::Best);
         let state = &mut self.state;
-        let [newest, last] = [state.newest, 1 - state.newest].map(|index| &state.analyses[index]);
+        let last = &state.analyses[1 - state.newest];
         let waiting = &state.waiting;
         // RNNoise 0.2 hears far more of a voice than 0.1, a whisper too, and takes less noise for one.
-        let probability = self.second.process(last, newest, products, &mut state.ahead, output);
+        let probability = self.second.filter(last, second, output);
         let silent = is_silent(waiting.power);
         let heard = Heard {
             input: waiting.power,
@@ -222,22 +259,32 @@ impl Suppressor {
         probability
     }
 
-    /// Takes the noise out of the newest frame by all networks that do not wait for another.
-    fn prepare_next(&mut self, products: &AnalysisProducts) {
-        #[cfg(feature = "hush")]
-        let best = self.runs(Engine::Best);
+    /// Newest frame of RNNoise 0.1 for its network, if it is not silent.
+    pub fn hear_first<'a>(&'a mut self, memory: &'a mut Memory) -> Option<rnnoise::Stream<'a>> {
+        let Memory { products, first, .. } = memory;
+        self.first.hear(self.state.newest(), products, first)
+    }
+
+    /// Takes the noise out of the newest frame by RNNoise 0.1, whose network has run.
+    pub fn filter_first(&mut self, memory: &Memory) {
         let State { analyses, newest, waiting, .. } = &mut self.state;
-        let newest = &analyses[*newest];
-        waiting.power = products.power.iter().sum();
-        waiting.speech_probability = self.first.process(newest, products, &mut waiting.first);
-        #[cfg(feature = "hush")]
-        {
-            waiting.hush = if best {
-                self.hush.process(newest.spectrum(), waiting.speech_probability)
-            } else {
-                HushOutput::unchanged(newest.spectrum())
-            };
-        }
+        waiting.power = memory.products.power.iter().sum();
+        waiting.speech_probability = self.first.filter(&analyses[*newest], &memory.first, &mut waiting.first);
+    }
+
+    /// Newest frame of Hush for its network, if it runs.
+    #[cfg(feature = "hush")]
+    pub fn hear_hush<'a>(&'a mut self, hush: &'a mut full_band::Memory) -> Option<hush::Stream<'a>> {
+        self.runs(Engine::Best).then(|| self.hush.hear(self.state.newest().spectrum(), hush))
+    }
+
+    /// Takes the noise out of the newest frame by Hush, if it runs: then its network has run.
+    #[cfg(feature = "hush")]
+    pub fn filter_hush(&mut self, hush: Option<&full_band::Memory>) {
+        self.state.waiting.hush = match hush {
+            Some(hush) if self.runs(Engine::Best) => self.hush.filter(self.state.waiting.speech_probability, hush),
+            _ => HushOutput::unchanged(self.state.newest().spectrum()),
+        };
     }
 
     /// Returns to the start of a stream. Realtime safe.

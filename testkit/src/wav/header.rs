@@ -5,7 +5,7 @@
 
 use std::error::Error;
 use std::fs::File;
-use std::io::{BufReader, Read};
+use std::io::{BufReader, Read, Seek, SeekFrom};
 
 use crate::file_kind::file_kind;
 
@@ -103,7 +103,12 @@ pub fn read(reader: &mut BufReader<File>, notes: &mut Vec<String>) -> Result<Hea
                 let promised = data_bytes.filter(|_| promised == most).unwrap_or(promised);
                 let unknown = promised == most || promised == 0 && (riff_end <= position || riff_end > most);
                 let length = if unknown { there } else { promised.min(there) };
-                return format.header(length, promised, unknown, notes);
+                let behind = there - length;
+                let header = format.header(length, promised, unknown, notes)?;
+                if behind >= 8 && !begins_a_chunk(reader, position + length, behind)? {
+                    notes.push(format!("{behind} bytes behind its samples are no chunk, and left out"));
+                }
+                return Ok(header);
             }
             _ if promised > there => {
                 let name = chunk[..4].escape_ascii();
@@ -133,6 +138,24 @@ pub fn read(reader: &mut BufReader<File>, notes: &mut Vec<String>) -> Result<Hea
     let missing =
         if format.is_some() { "no samples: there is no data chunk" } else { "no format: there is no fmt chunk" };
     Err(missing.into())
+}
+
+/// Whether, `at` the end of the samples, a chunk begins that ends within the `left` bytes; chunks have names of letters.
+/// The position stays.
+fn begins_a_chunk(reader: &mut BufReader<File>, at: u64, left: u64) -> Result<bool> {
+    let samples = reader.stream_position()?;
+    reader.seek(SeekFrom::Start(at))?;
+    let mut head = Vec::new();
+    reader.by_ref().take(9).read_to_end(&mut head)?;
+    reader.seek(SeekFrom::Start(samples))?;
+    // An odd chunk is padded, but not by every writer.
+    Ok([0, at % 2].into_iter().any(|pad| {
+        let chunk = head.get(pad as usize..).and_then(|head| head.split_first_chunk::<4>());
+        chunk.is_some_and(|(name, size)| {
+            let fits = size.len() >= 4 && u64::from(le32(size)) + 8 + pad <= left;
+            fits && name.iter().all(|byte| byte.is_ascii_graphic() || *byte == b' ')
+        })
+    }))
 }
 
 /// What the fmt chunk says.
