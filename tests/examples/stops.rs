@@ -15,6 +15,9 @@ use voxframe_testkit::wav::{RawWav, fixture_path};
 
 use crate::{Folder, files_in, is_built, samples_in};
 
+/// What ends a program, with the number of each.
+const SIGNALS: [(&str, i32); 3] = [("-INT", 2), ("-TERM", 15), ("-HUP", 1)];
+
 /// A recording of so many seconds. The file takes no room: it is a hole.
 fn write_hole(path: &Path, seconds: u32) {
     let size = 8_000 * seconds;
@@ -43,6 +46,13 @@ fn send(signal: &str, child: &Child) {
     assert!(Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success());
 }
 
+/// Those of [`SIGNALS`] that are not ignored here, as behind `nohup`: programs inherit that.
+fn heard() -> impl Iterator<Item = (&'static str, i32)> {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| u64::from_str_radix(line.strip_prefix("SigIgn:")?.trim(), 16).ok());
+    SIGNALS.into_iter().filter(move |(_, number)| ignored.unwrap_or(0) >> (number - 1) & 1 == 0)
+}
+
 fn age(path: &Path) {
     let old = SystemTime::now() - Duration::from_secs(2 * 3600);
     File::options().append(true).open(path).unwrap().set_modified(old).unwrap();
@@ -55,7 +65,7 @@ fn a_signal_leaves_no_temporary_file_and_the_old_output() {
     write_hole(&input, 100_000);
     fs::write(&out, "old").unwrap();
     let args: [&dyn AsRef<OsStr>; 5] = [&input, &out, &"--opus", &opus, &"--profile=low-latency"];
-    for (name, number) in [("-INT", 2), ("-TERM", 15), ("-HUP", 1)] {
+    for (name, number) in heard() {
         let mut child = spawn(&mut example_command("process", &args));
         wait_for_part(&mut child, folder.0.path(), 2);
         send(name, &child);
@@ -84,7 +94,7 @@ fn the_first_signal_ends_batch_and_the_second_at_once() {
     fs::copy(fixture_path("noise_fan.wav"), folder.file("in/a.wav")).unwrap();
     write_hole(&folder.file("in/b.wav"), 100_000);
     let args: [&dyn AsRef<OsStr>; 5] = [&folder.file("in"), &"--out", &out, &"--profile=low-latency", &"--jobs=1"];
-    for signal in ["-INT", "-TERM", "-HUP"] {
+    for (signal, _) in heard() {
         let mut child = spawn(&mut example_command("batch", &args));
         while !out.join("a.wav").exists() || parts(&out).is_empty() {
             assert!(child.try_wait().unwrap().is_none(), "it has ended");
