@@ -14,8 +14,11 @@ const WARM_UP: usize = 500;
 /// Frames of each input that is not speech.
 const ODD_FRAMES: usize = 20_000;
 
+/// What fills the samples of a frame, given its number.
+type Fill = fn(usize, &mut [f32]);
+
 /// Times of the frames in µs, in ascending order. Behind the speech of the warm-up comes what `fill` gives.
-fn times(profile: Profile, frames: usize, fill: impl Fn(usize, &mut [f32])) -> Result<Vec<f32>> {
+fn times(profile: Profile, frames: usize, fill: Fill) -> Result<Vec<f32>> {
     let format = Format::mono(48_000)?;
     let mut processor = profile.prepare(format)?;
     let mut frame = Frame::new(format);
@@ -53,7 +56,7 @@ fn main() -> Result<()> {
     println!("| --- | --- | ---: | ---: | ---: | ---: | ---: |");
     for kind in ProfileKind::ALL {
         let mut usual = None;
-        let inputs: [(&str, usize, fn(usize, &mut [f32])); 4] = [
+        let inputs: [(&str, usize, Fill); 4] = [
             ("speech", frames, speech),
             ("denormals", ODD_FRAMES, |_, samples| samples.fill(1e-40)),
             ("silence behind speech", ODD_FRAMES, |_, samples| samples.fill(0.0)),
