@@ -306,3 +306,45 @@ fn the_far_end_does_not_open_it() {
     };
     assert!(lowered(true) > 100 && lowered(false) == 0, "{} {}", lowered(true), lowered(false));
 }
+
+/// A gate that takes over a handle, as where the device changes, knows the room; one that begins alone does not.
+#[test]
+fn what_is_known_of_the_noise_is_handed_on() {
+    let room: Vec<f32> = noise(9, 3 * 48_000, 1.0);
+    let factor = gain(-52.0) / power(&room).sqrt();
+    let format = Format::mono(48_000).unwrap();
+    let (stage, handle) = NoiseGate::default().live();
+    let mut gate = stage.prepare(format).unwrap();
+    let mut frame = Frame::new(format);
+    let fill = |frame: &mut Frame, index: usize| {
+        let part = &room[index % 300 * 480..][..480];
+        frame.samples_mut().iter_mut().zip(part).for_each(|(to, from)| *to = from * factor);
+        frame.set_speech_probability(Some(0.0));
+    };
+    for index in 0..300 {
+        fill(&mut frame, index);
+        gate.process(&mut frame).unwrap();
+    }
+    let reading = handle.reading();
+    assert!((reading.level_dbfs() + 52.0).abs() < 2.0 && (reading.noise_dbfs() + 52.0).abs() < 1.0, "{reading:?}");
+    let first = |mut gate: <NoiseGate as Stage>::Processor| {
+        let mut frame = Frame::new(format);
+        fill(&mut frame, 0);
+        frame.set_speech_probability(Some(1.0));
+        gate.process(&mut frame).unwrap();
+    };
+    first(handle.attach().prepare(format).unwrap());
+    assert!((handle.reading().noise_dbfs() + 52.0).abs() < 1.0, "{:?}", handle.reading());
+    let (stage, alone) = NoiseGate::default().live();
+    first(stage.prepare(format).unwrap());
+    assert!(alone.reading().noise_dbfs() < -100.0, "{:?}", alone.reading());
+}
+
+#[test]
+fn thresholds_that_cross_are_refused() {
+    let (stage, handle) = NoiseGate::default().live();
+    let _gate = stage.prepare(Format::mono(48_000).unwrap()).unwrap();
+    let before = handle.settings();
+    assert!(handle.update(|gate| gate.close_db = gate.open_db + 1.0).is_err());
+    assert_eq!(handle.settings(), before);
+}

@@ -193,4 +193,10 @@ mod tests {
         assert_eq!(rescale(-2, 48_000, 16_000), -1);
         assert_eq!(rescale(1, 16_000, 48_000), 3);
     }
+    #[test]
+    fn times_are_samples_per_channel() {
+        let format = Format::mono(44_100).unwrap();
+        assert_eq!([0.0, 1.0, 1.2, 20.0].map(|ms| format.samples_in_ms(ms)), [0, 44, 53, 882]);
+        assert_eq!(format.ms(441), 10.0);
+    }
 }

@@ -246,4 +246,47 @@ mod tests {
         frame.check_and_sanitize(format).unwrap();
         assert_eq!(&frame.samples()[..4], &[0.0, 0.0, 0.0, 40_000.0]);
     }
+
+    #[test]
+    fn detections_are_set_copied_and_forgotten_together() {
+        let format = Format::mono(48_000).unwrap();
+        let known = |frame: &Frame| {
+            (frame.speech_probability(), frame.detected_speech(), frame.detected_music(), frame.far_end_speech())
+        };
+        let nothing = (None, None, false, false);
+        let mut frame = Frame::new(format);
+        assert_eq!(known(&frame), nothing);
+        frame.set_speech_probability(Some(0.25));
+        frame.set_detected_speech(0.75);
+        frame.set_detected_music(true);
+        frame.set_far_end_speech(true);
+        let everything = (Some(0.25), Some(0.75), true, true);
+        assert_eq!(known(&frame), everything);
+
+        let mut other = Frame::new(format);
+        other.copy_detections(&frame);
+        assert_eq!(known(&other), everything);
+        other.clear_detections();
+        assert_eq!(known(&other), nothing);
+        frame.set_position(-480);
+        other.copy_from(&frame).unwrap();
+        assert_eq!((known(&other), other.position()), (everything, -480));
+
+        // What a network says anew is not yet heard by the detector.
+        frame.set_speech_probability(None);
+        assert_eq!(known(&frame), (None, None, true, true));
+    }
+
+    #[cfg(feature = "opus")]
+    #[test]
+    fn speech_of_the_near_end_is_what_the_best_detector_says_unless_it_is_the_far_ends() {
+        let mut frame = Frame::new(Format::mono(48_000).unwrap());
+        assert_eq!(frame.near_end_speech(), None);
+        frame.set_speech_probability(Some(0.25));
+        assert_eq!(frame.near_end_speech(), Some(0.25));
+        frame.set_detected_speech(0.75);
+        assert_eq!(frame.near_end_speech(), Some(0.75));
+        frame.set_far_end_speech(true);
+        assert_eq!(frame.near_end_speech(), Some(0.0));
+    }
 }

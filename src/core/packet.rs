@@ -281,8 +281,25 @@ mod tests {
         assert!(packet.is_lost() && !packet.is_empty() && !packet.is_dtx());
         packet.set_silence(2880, 960);
         assert!(packet.is_dtx() && !packet.is_lost() && !packet.is_empty() && !packet.holds_speech());
-        packet.set_bytes(&[8], 0).unwrap();
-        assert!(packet.is_dtx() && !packet.holds_speech());
+        for dtx in [&[8][..], &[8, 1]] {
+            packet.set_bytes(dtx, 0).unwrap();
+            assert!(packet.is_dtx() && !packet.holds_speech());
+        }
+    }
+
+    #[cfg(feature = "opus")]
+    #[test]
+    fn a_gap_is_filled_bit_by_bit_until_it_is_empty() {
+        let mut gap = Packet::new();
+        gap.set_lost(1000, 2880, &[8, 1, 2], 3880).unwrap();
+        assert!(gap.is_gap());
+        assert_eq!((gap.until_later(), gap.end()), (2880, 3880));
+        gap.shorten(960);
+        assert_eq!((gap.position(), gap.duration(), gap.until_later()), (1960, 1920, 1920));
+        assert!(gap.is_lost() && gap.as_bytes() == [8, 1, 2], "the rest still needs them");
+        gap.shorten(1920);
+        assert!(gap.is_empty() && !gap.is_gap() && !gap.is_lost());
+        assert_eq!((gap.position(), gap.duration()), (3880, 0));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What every stage promises, checked over the table of all stages.
 
 mod cases;
+mod composition;
 mod effects;
 mod no_alloc;
 #[cfg(target_os = "linux")]

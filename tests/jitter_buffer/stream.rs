@@ -187,6 +187,32 @@ fn packets_that_are_none_are_counted_and_concealed() {
     assert_eq!((reading.packets_invalid, reading.packets_missing), (10, 0), "{reading:?}");
 }
 
+/// One that comes twice, one behind the next, one never, and one much too late.
+#[test]
+fn each_packet_is_counted_for_what_it_is() {
+    let buffer = JitterBuffer { min_delay_ms: 60.0, start_delay_ms: 60.0, ..JitterBuffer::default() };
+    let mut ends = Ends::new(buffer);
+    for index in 0..200 {
+        let pushed: &[usize] = match index {
+            50 => &[50, 50],
+            60 | 80 | 90 => &[],
+            61 => &[61, 60],
+            120 => &[120, 90],
+            _ => &[index],
+        };
+        for &packet in pushed {
+            ends.push(packet, packet as u16, packet as u32 * 960, 1);
+        }
+        ends.pull();
+    }
+    let reading = ends.reading();
+    assert_eq!((reading.packets_received, reading.packets_duplicated, reading.packets_reordered), (200, 1, 1));
+    assert_eq!((reading.packets_missing, reading.packets_lost), (2, 1), "{reading:?}");
+    assert_eq!((reading.packets_discarded, reading.packets_late, reading.packets_flushed), (1, 1, 0), "{reading:?}");
+    // Two in a hundred, a hundred packets ago.
+    assert!((0.002..0.02).contains(&reading.packet_loss_rate), "{reading:?}");
+}
+
 #[test]
 fn bad_settings_are_refused() {
     let open = |buffer: JitterBuffer| buffer.open(format()).err();

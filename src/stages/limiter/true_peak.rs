@@ -218,6 +218,28 @@ mod tests {
         }
     }
 
+    /// Value of the interpolator between the two samples in the middle, for a sine around them.
+    fn interpolated<const TAPS: usize>(taps: [f64; TAPS], behind: f64, hz: f64, phase: f64) -> [f64; 2] {
+        let sine = |t: f64| (std::f64::consts::TAU * (hz / 48_000.0 * t + phase)).sin();
+        let first = (TAPS / 2 - 1) as f64;
+        let found = taps.iter().enumerate().map(|(i, tap)| tap * sine(i as f64 - first)).sum();
+        [found, sine(behind)]
+    }
+
+    #[test]
+    fn interpolators_follow_a_sine_up_to_where_their_windows_let_them() {
+        for (step, phase) in (0..8).flat_map(|step| (0..8).map(move |phase| (step, f64::from(phase) / 8.0))) {
+            let behind = f64::from(step) / 8.0;
+            for (hz, long_error, short_error) in [(1_000.0, 1e-4, 1e-3), (10_000.0, 1e-4, 1e-3), (18_000.0, 1e-4, 0.03)]
+            {
+                let [found, sine] = interpolated(kaiser_sinc(behind), behind, hz, phase);
+                assert!((found - sine).abs() < long_error, "Kaiser, {behind}, {hz} Hz: {found} {sine}");
+                let [found, sine] = interpolated(hann_sinc(behind), behind, hz, phase);
+                assert!((found - sine).abs() < short_error, "Hann, {behind}, {hz} Hz: {found} {sine}");
+            }
+        }
+    }
+
     #[test]
     fn an_impulse_is_found_where_it_is() {
         let format = Format::stereo(48_000).unwrap();
