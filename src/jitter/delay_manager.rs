@@ -214,6 +214,11 @@ mod tests {
     }
 
     #[test]
+    fn what_is_beyond_the_histogram_counts_at_its_end() {
+        assert_eq!(after(60, |i| if i % 50 == 25 { 3000 } else { 0 }), 2000);
+    }
+
+    #[test]
     fn jitter_that_is_over_is_forgotten() {
         let jitter = |until: i64| move |i: i64| if i < until && i % 5 == 0 { 100 } else { 0 };
         assert_eq!(after(10, jitter(500)), 110);

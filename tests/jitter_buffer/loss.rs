@@ -85,6 +85,8 @@ fn concealment_fades_to_the_background() {
     assert!(end < last - 15.0, "speech {last} dBFS, then {end}");
     let reading = ends.reading();
     assert!((170.0..260.0).contains(&reading.concealed_ms), "{reading:?}");
+    // Nearly 2 s, its time constant.
+    assert!((0.58..0.64).contains(&reading.concealment_rate), "{reading:?}");
     // And comes back.
     for index in 100..150 {
         ends.push(index, index as u16, (index + 100) as u32 * 960, 1);
