@@ -12,7 +12,7 @@ pub mod echo;
 pub mod hush;
 mod kernels;
 mod layers;
-mod lockstep;
+pub mod lockstep;
 mod matrix;
 #[cfg(feature = "denoise")]
 mod pitch;

@@ -6,6 +6,7 @@
 use super::kernels::{gru_step, multiply};
 use super::lockstep::few_at_a_time;
 use super::matrix::{MAX_INPUTS, Matrix};
+use super::products::STREAMS;
 use super::weights::Tensor;
 use crate::dsp::kernels;
 
@@ -168,12 +169,12 @@ impl Linear {
 
     /// `output = weights · input` for each stream.
     pub fn run<'a>(&self, streams: impl Iterator<Item = (&'a mut [f32], &'a [f32])>) {
-        few_at_a_time(streams, |alone| self.run_few(alone, |_| ()), |few| self.run_few(few, |_| ()));
+        few_at_a_time::<_, STREAMS>(streams, |alone| self.run_few(alone, |_| ()), |few| self.run_few(few, |_| ()));
     }
 
     /// `output = max(weights · input, 0)` for each stream.
     pub fn run_rectified<'a>(&self, streams: impl Iterator<Item = (&'a mut [f32], &'a [f32])>) {
-        few_at_a_time(streams, |alone| self.run_few(alone, rectify), |few| self.run_few(few, rectify));
+        few_at_a_time::<_, STREAMS>(streams, |alone| self.run_few(alone, rectify), |few| self.run_few(few, rectify));
     }
 
     #[inline]
@@ -240,7 +241,7 @@ impl<const INPUT: usize, const STATE: usize> Gru<INPUT, STATE> {
 
     /// Moves the state of each stream on by one input.
     pub fn step<'a>(&self, streams: impl Iterator<Item = (&'a mut [f32; STATE], &'a [f32; INPUT])>) {
-        few_at_a_time(streams, |alone| self.step_few(alone), |few| self.step_few(few));
+        few_at_a_time::<_, STREAMS>(streams, |alone| self.step_few(alone), |few| self.step_few(few));
     }
 
     #[inline]

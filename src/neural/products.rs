@@ -216,6 +216,27 @@ fn has_avx_vnni() -> bool {
     unsafe { __cpuid(0).eax >= 7 && __cpuid_count(7, 0).eax >= 1 && __cpuid_count(7, 1).eax & (1 << 4) != 0 }
 }
 
+/// [`Instructions::add_bytes`] by blocks: `many` multiplies `N` of them side by side, which hides the latency of a sum and shares
+/// the input, `one` those that are left. Each is given its blocks of sums and their weights; there are `groups` in a block.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+#[inline(always)]
+fn by_blocks<const N: usize>(
+    sums: &mut [[i32; BYTE_ROWS]],
+    weights: &[ByteGroup],
+    groups: usize,
+    many: impl Fn(&mut [[i32; BYTE_ROWS]; N], &[ByteGroup]),
+    one: impl Fn(&mut [[i32; BYTE_ROWS]; 1], &[ByteGroup]),
+) {
+    let (blocks, rest) = sums.as_chunks_mut::<N>();
+    let (weights, rest_weights) = weights.split_at(blocks.len() * N * groups);
+    for (sums, weights) in blocks.iter_mut().zip(weights.chunks_exact(N * groups)) {
+        many(sums, weights);
+    }
+    for (sums, weights) in rest.iter_mut().zip(rest_weights.chunks_exact(groups)) {
+        one(std::array::from_mut(sums), weights);
+    }
+}
+
 fn add_bytes(sums: &mut [[i32; BYTE_ROWS]], weights: &[ByteGroup], input: &[[u8; BYTE_GROUP]]) {
     for (sums, weights) in sums.iter_mut().zip(weights.chunks_exact(input.len())) {
         for (weights, input) in weights.iter().zip(input) {

@@ -162,8 +162,8 @@ pub unsafe fn add_panel(
     let (block, bytes) = (groups * size_of::<ByteGroup>(), groups * BYTE_GROUP);
     let [a, b, c, d] = inputs.map(|input| input.as_ptr_range().end);
     // SAFETY: each of the four blocks has as many groups as there are inputs, of 32 bytes each; two are read at a time, and 8
-    // bytes of the inputs of each stream, counted from their ends. What is fetched ahead may lie behind the matrix. The sums are 512 bytes. The registers and the flags are
-    // named.
+    // bytes of the inputs of each stream, counted from their ends. What is fetched ahead may lie behind the matrix. The sums
+    // are 512 bytes. The registers and the flags are named.
     unsafe {
         asm!(
             "vmovdqu32 zmm24, [{paired}]",

@@ -13,12 +13,12 @@ use std::arch::aarch64::{
 };
 use std::arch::asm;
 
-use super::{BYTE_GROUP, BYTE_ROWS, ByteGroup, MIDDLE, TILE, WordPairs};
+use super::{BYTE_GROUP, BYTE_ROWS, ByteGroup, MIDDLE, TILE, WordPairs, by_blocks};
 
 pub const PLAIN: u8 = 0;
 pub const DOT_PRODUCTS: u8 = 1;
 
-/// Blocks side by side, which hide the latency of a sum and share the input.
+/// Blocks side by side.
 const BLOCKS: usize = 4;
 
 /// `sums = sums + weights · (input − MIDDLE)`.
@@ -32,18 +32,15 @@ pub unsafe fn add_bytes<const KIND: u8>(
     weights: &[ByteGroup],
     input: &[[u8; BYTE_GROUP]],
 ) {
-    let whole = sums.len() / BLOCKS * BLOCKS;
-    let (many, few) = sums.split_at_mut(whole);
-    let (many_weights, few_weights) = weights.split_at(whole * input.len());
-    let blocks = many.as_chunks_mut::<BLOCKS>().0;
-    for (sums, weights) in blocks.iter_mut().zip(many_weights.chunks_exact(BLOCKS * input.len())) {
-        // SAFETY: the chunk holds the weights of so many blocks.
-        unsafe { add_blocks::<KIND, BLOCKS>(sums, weights.as_ptr(), input) };
-    }
-    for (sums, weights) in few.iter_mut().zip(few_weights.chunks_exact(input.len())) {
+    by_blocks::<BLOCKS>(
+        sums,
+        weights,
+        input.len(),
+        // SAFETY: these are the weights of so many blocks.
+        |sums, weights| unsafe { add_blocks::<KIND, BLOCKS>(sums, weights.as_ptr(), input) },
         // SAFETY: as above.
-        unsafe { add_blocks::<KIND, 1>(std::array::from_mut(sums), weights.as_ptr(), input) };
-    }
+        |sums, weights| unsafe { add_blocks::<KIND, 1>(sums, weights.as_ptr(), input) },
+    );
 }
 
 /// # Safety

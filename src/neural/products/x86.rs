@@ -6,12 +6,12 @@ use std::arch::x86_64::{
     _mm256_maddubs_epi16, _mm256_set1_epi16, _mm256_set1_epi32, _mm256_setzero_si256, _mm256_storeu_si256,
 };
 
-use super::{BYTE_GROUP, BYTE_ROWS, ByteGroup, TILE, WordPairs};
+use super::{BYTE_GROUP, BYTE_ROWS, ByteGroup, TILE, WordPairs, by_blocks};
 
 pub const AVX2: u8 = 0;
 pub const AVX_VNNI: u8 = 1;
 
-/// Blocks side by side, which hide the latency of a sum and share the input.
+/// Blocks side by side.
 const BLOCKS: usize = 4;
 
 /// # Safety
@@ -23,18 +23,15 @@ pub unsafe fn add_bytes<const KIND: u8>(
     weights: &[ByteGroup],
     input: &[[u8; BYTE_GROUP]],
 ) {
-    let whole = sums.len() / BLOCKS * BLOCKS;
-    let (many, few) = sums.split_at_mut(whole);
-    let (many_weights, few_weights) = weights.split_at(whole * input.len());
-    let blocks = many.as_chunks_mut::<BLOCKS>().0;
-    for (sums, weights) in blocks.iter_mut().zip(many_weights.chunks_exact(BLOCKS * input.len())) {
-        // SAFETY: the chunk holds the weights of so many blocks.
-        unsafe { add_blocks::<KIND, BLOCKS>(sums, weights.as_ptr(), input) };
-    }
-    for (sums, weights) in few.iter_mut().zip(few_weights.chunks_exact(input.len())) {
+    by_blocks::<BLOCKS>(
+        sums,
+        weights,
+        input.len(),
+        // SAFETY: these are the weights of so many blocks.
+        |sums, weights| unsafe { add_blocks::<KIND, BLOCKS>(sums, weights.as_ptr(), input) },
         // SAFETY: as above.
-        unsafe { add_blocks::<KIND, 1>(std::array::from_mut(sums), weights.as_ptr(), input) };
-    }
+        |sums, weights| unsafe { add_blocks::<KIND, 1>(sums, weights.as_ptr(), input) },
+    );
 }
 
 /// # Safety

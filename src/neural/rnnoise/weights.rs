@@ -10,6 +10,7 @@ use super::features::{BANDS, FEATURES};
 use crate::neural::kernels;
 use crate::neural::lockstep::few_at_a_time;
 use crate::neural::matrix::Matrix;
+use crate::neural::products::STREAMS;
 use crate::neural::weights::Reader;
 
 /// Value of one step of a weight.
@@ -51,7 +52,7 @@ pub(super) struct Dense {
 impl Dense {
     /// `output = activation(weights · input + bias)` for each stream.
     pub fn run<'a>(&self, streams: impl Iterator<Item = (&'a mut [f32], &'a [f32])>) {
-        few_at_a_time(streams, |alone| self.run_few(alone), |few| self.run_few(few));
+        few_at_a_time::<_, STREAMS>(streams, |alone| self.run_few(alone), |few| self.run_few(few));
     }
 
     fn run_few<const N: usize>(&self, mut streams: [Option<(&mut [f32], &[f32])>; N]) {
@@ -75,7 +76,7 @@ pub(super) struct Gru<const STATE: usize> {
 impl<const STATE: usize> Gru<STATE> {
     /// Moves the state of each stream on by one input.
     pub fn step<'a>(&self, streams: impl Iterator<Item = (&'a mut [f32; STATE], &'a [f32])>) {
-        few_at_a_time(streams, |alone| self.step_few(alone), |few| self.step_few(few));
+        few_at_a_time::<_, STREAMS>(streams, |alone| self.step_few(alone), |few| self.step_few(few));
     }
 
     fn step_few<const N: usize>(&self, mut streams: [Option<(&mut [f32; STATE], &[f32])>; N]) {

@@ -51,19 +51,12 @@ pub(super) struct Int8Layer {
 impl Int8Layer {
     /// `output = weights · input + bias` for each stream, whose inputs are rounded to bytes.
     pub fn run<'a>(&self, streams: impl Iterator<Item = (&'a mut [f32], &'a [u8])>) {
-        let mut streams = streams.fuse();
-        loop {
-            let mut group: [Option<_>; GROUP] = std::array::from_fn(|_| streams.next());
-            match &mut group {
-                [None, ..] => return,
-                [Some((output, input)), None, ..] => return self.run_alone(output, input),
-                group => self.run_group(group),
-            }
-        }
+        few_at_a_time(streams, |alone| self.run_alone(alone), |group| self.run_group(group));
     }
 
     /// Layer for one stream: the weights in the order of their bytes, as they come fastest where no cache holds them.
-    fn run_alone(&self, output: &mut [f32], bytes: &[u8]) {
+    fn run_alone(&self, [stream]: [Option<(&mut [f32], &[u8])>; 1]) {
+        let Some((output, bytes)) = stream else { return };
         let mut sums = [0; 3 * STATE];
         let sums = &mut sums[..output.len()];
         sums.copy_from_slice(&self.offsets);
@@ -72,7 +65,7 @@ impl Int8Layer {
     }
 
     /// Layer for a group of streams: each panel of weights for all of them, while the first cache holds it.
-    fn run_group(&self, streams: &mut [Option<(&mut [f32], &[u8])>; GROUP]) {
+    fn run_group(&self, mut streams: [Option<(&mut [f32], &[u8])>; GROUP]) {
         let offsets = self.offsets.as_chunks::<PANEL>().0;
         let (scales, biases) = (self.scales.as_chunks::<PANEL>().0, self.bias.as_chunks::<PANEL>().0);
         let panels = self.weights.chunks_exact(self.weights.len() / offsets.len());
@@ -120,7 +113,7 @@ impl WordLayer {
 
     /// `output = weights · input + bias` for each stream.
     pub fn run<'a>(&self, streams: impl Iterator<Item = (&'a mut [f32], &'a [f32])>) {
-        few_at_a_time(streams, |alone| self.run_few(alone), |few| self.run_few(few));
+        few_at_a_time::<_, STREAMS>(streams, |alone| self.run_few(alone), |few| self.run_few(few));
     }
 
     fn run_few<const N: usize>(&self, mut streams: [Option<(&mut [f32], &[f32])>; N]) {

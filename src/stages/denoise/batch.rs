@@ -2,10 +2,11 @@
 
 #[cfg(feature = "hush")]
 use super::full_band;
-use super::lockstep::{Memories, collect};
+use super::lockstep::Memories;
 use super::processor::{DenoiseProcessor, Stream, suppress};
 use super::suppressor::Memory;
 use crate::core::{Frame, Result};
+use crate::neural::lockstep::collect;
 use crate::neural::rnnoise2::{self, GateSums, NO_SUMS};
 
 /// Streams that run in lockstep. Their memory and the weights of a layer fit into a second cache of 2 MB.

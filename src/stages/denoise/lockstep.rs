@@ -6,6 +6,7 @@ use super::full_band;
 use super::suppressor::{BLOCK, Memory, Suppressor};
 #[cfg(feature = "hush")]
 use crate::neural::hush;
+use crate::neural::lockstep::collect;
 use crate::neural::rnnoise;
 use crate::neural::rnnoise2::{self, GateSums};
 
@@ -75,10 +76,4 @@ fn run_network<T>(streams: &mut [Option<T>], network: impl FnOnce(&mut [Option<T
 
 fn each<'a, 'b>(lanes: &'a mut [Option<Lane<'b>>]) -> impl Iterator<Item = &'a mut Lane<'b>> {
     lanes.iter_mut().flatten()
-}
-
-/// First `N` items.
-pub(super) fn collect<T, const N: usize>(items: impl Iterator<Item = T>) -> [Option<T>; N] {
-    let mut items = items.fuse();
-    std::array::from_fn(|_| items.next())
 }

@@ -2,7 +2,7 @@
 
 #[cfg(feature = "hush")]
 use super::full_band;
-use super::lockstep::{self, Lane, Memories, collect};
+use super::lockstep::{self, Lane, Memories};
 #[cfg(feature = "hush")]
 use super::settings::Engine;
 use super::settings::{Denoise, DenoiseReading};
@@ -14,6 +14,7 @@ use crate::dsp::delay::Delay;
 use crate::dsp::kernels;
 use crate::dsp::level::db_to_gain;
 use crate::dsp::ramp::{GainCurve, Ramp};
+use crate::neural::lockstep::collect;
 use crate::neural::rnnoise2;
 
 /// Fade time of a change of the settings, in ms.
