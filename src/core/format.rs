@@ -193,6 +193,7 @@ mod tests {
         assert_eq!(rescale(-2, 48_000, 16_000), -1);
         assert_eq!(rescale(1, 16_000, 48_000), 3);
     }
+
     #[test]
     fn times_are_samples_per_channel() {
         let format = Format::mono(44_100).unwrap();

@@ -209,11 +209,12 @@ mod tests {
     struct Counter {
         frame: Frame,
         pulled: i64,
+        error: Option<Error>,
     }
 
     impl Counter {
         fn new(format: Format) -> Self {
-            Self { frame: Frame::new(format), pulled: 0 }
+            Self { frame: Frame::new(format), pulled: 0, error: None }
         }
     }
 
@@ -235,6 +236,10 @@ mod tests {
 
         fn latency(&self) -> usize {
             480
+        }
+
+        fn take_error(&mut self) -> Option<Error> {
+            self.error.take()
         }
     }
 
@@ -291,6 +296,24 @@ mod tests {
         assert_eq!(chain.pull().position(), 0);
         let mut boxed: Box<dyn Source> = Box::new(&mut chain);
         assert_eq!(boxed.pull().position(), 480);
+    }
+
+    fn check(name: &str, mut source: impl Source) {
+        assert_eq!((source.latency(), source.output_format()), (480, format()), "{name}");
+        assert!((source.latency_ms() - 10.0).abs() < 1e-9, "{name}");
+        assert_eq!((source.pull().position(), source.pull().position()), (0, 480), "{name}");
+        source.reset();
+        assert_eq!(source.pull().position(), 0, "{name}");
+        assert_eq!((source.take_error(), source.take_error()), (Some(Error::Full), None), "{name}");
+    }
+
+    #[test]
+    fn sources_are_the_same_however_they_are_composed() {
+        let counter = || Counter { error: Some(Error::Full), ..Counter::new(format()) };
+        check("alone", counter());
+        check("borrowed", &mut counter());
+        check("boxed", Box::new(counter()));
+        check("before a stage", counter().then(Gain::db(0.0)).unwrap());
     }
 
     #[test]

@@ -1,6 +1,6 @@
-//! However processors and sources are composed, what they say of themselves and how they are reset comes through.
+//! However processors are composed, what they say of themselves and how they are reset comes through.
 
-use voxframe::{Error, Format, Frame, Gain, Limiter, Pipeline, Processor, Result, Source, Stage};
+use voxframe::{Format, Frame, Gain, Limiter, Pipeline, Processor, Stage};
 
 fn format() -> Format {
     Format::mono(48_000).unwrap()
@@ -48,54 +48,4 @@ fn processors_are_the_same_however_they_are_composed() {
     assert_eq!(pipeline.stages().map(|(name, _)| name).collect::<Vec<_>>(), ["gain", "limiter"]);
     assert!(format!("{pipeline:?}").contains("\"gain\", \"limiter\""));
     check("pipeline", pipeline);
-}
-
-/// Source that counts its frames, with a latency of 7 samples, and tells an error once.
-struct Counter {
-    frame: Frame,
-    pulled: i64,
-    error: Option<Error>,
-}
-
-impl Source for Counter {
-    fn pull(&mut self) -> &mut Frame {
-        self.frame.set_position(480 * self.pulled);
-        self.pulled += 1;
-        &mut self.frame
-    }
-
-    fn output_format(&self) -> Format {
-        self.frame.format()
-    }
-
-    fn reset(&mut self) {
-        self.pulled = 0;
-    }
-
-    fn latency(&self) -> usize {
-        7
-    }
-
-    fn take_error(&mut self) -> Option<Error> {
-        self.error.take()
-    }
-}
-
-fn check_source(name: &str, mut source: impl Source) {
-    assert_eq!((source.latency(), source.output_format()), (7, format()), "{name}");
-    assert!((source.latency_ms() - 7.0 / 48.0).abs() < 1e-9, "{name}");
-    assert_eq!((source.pull().position(), source.pull().position()), (0, 480), "{name}");
-    source.reset();
-    assert_eq!(source.pull().position(), 0, "{name}");
-    assert_eq!((source.take_error(), source.take_error()), (Some(Error::Full), None), "{name}");
-}
-
-#[test]
-fn sources_are_the_same_however_they_are_composed() -> Result<()> {
-    let counter = || Counter { frame: Frame::new(format()), pulled: 0, error: Some(Error::Full) };
-    check_source("alone", counter());
-    check_source("borrowed", &mut counter());
-    check_source("boxed", Box::new(counter()));
-    check_source("before a stage", counter().then(Gain::db(0.0))?);
-    Ok(())
 }
