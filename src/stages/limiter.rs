@@ -1,6 +1,7 @@
 //! True-peak limiter.
 
 mod gain_smoother;
+mod held;
 mod interpolation;
 mod processor;
 mod settings;

@@ -3,13 +3,16 @@
 //! Each value depends on the one before. So they are taken in groups: what a group makes of itself does not wait for the
 //! group before, and what that adds to it is one step.
 
+use std::cell::Cell;
+
+use super::interpolation::BLOCK;
 use crate::dsp::kernels;
 
-/// One in fixed point: sums of whole numbers below 2⁵³ are exact, and cannot drift however long they run. The averages of
-/// 20 ms at 192 kHz make 2⁵² of it.
+/// One in fixed point: sums of integers cannot drift however long they run, and one does not wait long for the one before.
+/// The averages of 20 ms at 192 kHz make less than 2⁵² of it.
 const ONE: f64 = 1_073_741_824.0;
 
-/// Added and taken off again, it leaves a positive number without its fraction.
+/// Added to a positive number below it, it leaves the integer in the lower bits.
 const ROUNDER: f64 = 4_503_599_627_370_496.0;
 
 /// Missing gain (1 − gain) below which the gain becomes 1 at the end of a frame: 0.0001 dB.
@@ -58,9 +61,9 @@ impl GainSmoother {
         self.release = std::array::from_fn(|index| (-((index + 1) as f64) / samples).exp());
     }
 
-    /// Samples for which the lowest gain needed is held.
-    pub fn hold_samples(&self) -> usize {
-        self.hold.length()
+    /// Share of the missing gain that is left after a [`BLOCK`].
+    pub fn decay(&self) -> f32 {
+        self.release[BLOCK - 1] as f32
     }
 
     /// Whether the gain is 1, and will be as long as nothing less is needed.
@@ -71,17 +74,16 @@ impl GainSmoother {
     /// Replaces gains needed, none above 1, by the smoothed ones; returns the lowest.
     pub fn process(&mut self, gains: &mut [f32]) -> f32 {
         self.hold.process(gains);
-        let [first, second] = &mut self.averages;
         let length = gains.len();
+        let [first, second] = &mut self.averages;
         release(first.next(length), gains, &self.release, &mut self.missing);
-        first.sum_up(second.next(length));
-        // What came in is summed up, so its room is free for what goes out.
-        second.sum_up(first.next(length));
-        scale_to_gains(gains, first.next(length), self.scale);
+        average_twice(first, second, length);
+        let lowest = scale_to_gains(gains, &first.values[..length], self.scale);
+        first.keep(length);
+        second.keep(length);
         if self.missing < MIN_MISSING {
             self.missing = 0.0;
         }
-        let lowest = lowest_gain(gains);
         self.idle_samples = if lowest == 1.0 { self.idle_samples + length } else { 0 };
         lowest
     }
@@ -90,50 +92,30 @@ impl GainSmoother {
         self.hold.reset();
         self.missing = 0.0;
         // Unity goes in, the sum of that goes on.
-        self.averages[0].fill(ONE);
-        self.averages[1].fill(ONE * self.averages[0].length as f64);
+        self.averages[0].fill(ONE as i64);
+        self.averages[1].fill(ONE as i64 * self.averages[0].length as i64);
         self.idle_samples = usize::MAX / 2;
     }
 }
 
 kernels! {
-    /// Minimum of each value and all before it, `min` among them; returns the last.
-    fn running_min(values: &mut [f32], min: f32) -> f32 {
+    /// Minimum of each value and all before it, `min` among them, and the value of `behind`; returns the last without that.
+    fn running_min(values: &mut [f32], behind: &[f32], min: f32) -> f32 {
         let mut min = min;
         let (groups, rest) = values.as_chunks_mut::<GROUP>();
-        for group in groups {
-            for i in 1..GROUP {
-                group[i] = group[i].min(group[i - 1]);
+        let (behind, rest_behind) = behind.as_chunks::<GROUP>();
+        for (group, behind) in groups.iter_mut().zip(behind) {
+            let minima = scan(*group, lower);
+            for i in 0..GROUP {
+                group[i] = lower(lower(minima[i], min), behind[i]);
             }
-            for value in &mut *group {
-                *value = value.min(min);
-            }
-            min = group[GROUP - 1];
+            min = lower(min, minima[GROUP - 1]);
         }
-        for value in rest {
-            min = min.min(*value);
-            *value = min;
+        for (value, behind) in rest.iter_mut().zip(rest_behind) {
+            min = lower(min, *value);
+            *value = lower(min, *behind);
         }
         min
-    }
-
-    /// Lowers each value to that of `to`.
-    fn lower_to(values: &mut [f32], to: &[f32]) {
-        for (value, to) in values.iter_mut().zip(to) {
-            *value = value.min(*to);
-        }
-    }
-
-    /// Lowest value, 1 at most.
-    fn lowest_gain(gains: &[f32]) -> f32 {
-        let (groups, rest) = gains.as_chunks::<GROUP>();
-        let mut lowest = [1.0f32; GROUP];
-        for group in groups {
-            for (lowest, gain) in lowest.iter_mut().zip(group) {
-                *lowest = lowest.min(*gain);
-            }
-        }
-        rest.iter().chain(&lowest).fold(1.0, |min, gain| min.min(*gain))
     }
 
     /// Minimum of the values behind each one.
@@ -143,81 +125,130 @@ kernels! {
         let (minima, last) = minima.split_at_mut(groups.len() * GROUP);
         for (to, value) in last.iter_mut().zip(rest).rev() {
             *to = min;
-            min = min.min(*value);
+            min = lower(min, *value);
         }
         for (to, group) in minima.as_chunks_mut::<GROUP>().0.iter_mut().zip(groups).rev() {
             let mut behind = *group;
-            for i in (0..GROUP - 1).rev() {
-                behind[i] = behind[i].min(behind[i + 1]);
-            }
+            behind.reverse();
+            behind = scan(behind, lower);
+            behind.reverse();
             for i in 0..GROUP - 1 {
-                to[i] = behind[i + 1].min(min);
+                to[i] = lower(behind[i + 1], min);
             }
             to[GROUP - 1] = min;
-            min = min.min(behind[0]);
+            min = lower(min, behind[0]);
         }
     }
 
     /// Gains in fixed point, rounded down, whose missing part falls exponentially.
-    fn release(to: &mut [f64], held: &[f32], shares: &[f64; GROUP], missing: &mut f64) {
-        let fixed = |missing: f64| {
-            let gain = (1.0 - missing) * ONE;
-            let rounded = (gain + ROUNDER) - ROUNDER;
-            rounded - if rounded > gain { 1.0 } else { 0.0 }
-        };
+    fn release(to: &mut [i64], held: &[f32], shares: &[f64; GROUP], missing: &mut f64) {
         let (groups, rest) = held.as_chunks::<GROUP>();
         let (to, last) = to.split_at_mut(groups.len() * GROUP);
-        let share = shares[0];
+        let mut left = *missing;
+        // Taken for another number than the last of them, it makes the chain from group to group one outside of the vectors.
+        let decay = std::hint::black_box(shares[GROUP - 1]);
         for (to, held) in to.as_chunks_mut::<GROUP>().0.iter_mut().zip(groups) {
-            let mut group = held.map(|held| 1.0 - f64::from(held));
-            // Counting down to 0 has a shorter chain from sample to sample than counting up to 1, and ends in it.
-            for i in 1..GROUP {
-                group[i] = group[i].max(group[i - 1] * share);
+            // A peak is held for long, so most groups have one gain.
+            let differences = held.iter().fold(0, |bits, gain| bits | (gain.to_bits() ^ held[0].to_bits()));
+            if differences == 0 {
+                let needed = 1.0 - f64::from(held[0]);
+                for i in 0..GROUP {
+                    to[i] = to_fixed(higher(needed, left * shares[i]));
+                }
+                left = higher(needed, left * decay);
+            } else {
+                left = release_from_peaks(to, held, shares, left);
             }
-            for i in 0..GROUP {
-                group[i] = group[i].max(*missing * shares[i]);
-            }
-            *missing = group[GROUP - 1];
-            *to = group.map(fixed);
         }
         for (to, held) in last.iter_mut().zip(rest) {
-            *missing = (*missing * share).max(1.0 - f64::from(*held));
-            *to = fixed(*missing);
+            left = higher(left * shares[0], 1.0 - f64::from(*held));
+            *to = to_fixed(left);
         }
+        *missing = left;
     }
 
-    /// Moving sum of `length` values, whose last was `sum`. The values begin `length` before the first sum; returns the
-    /// last.
-    fn moving_sum(sums: &mut [f64], values: &[f64], length: usize, sum: f64) -> f64 {
-        let mut sum = sum;
-        let count = sums.len();
-        let (groups, rest) = sums.as_chunks_mut::<GROUP>();
-        let (gone, come) = (&values[..count], &values[length..][..count]);
-        let (gone, last_gone) = gone.as_chunks::<GROUP>();
-        let (come, last_come) = come.as_chunks::<GROUP>();
-        for ((to, gone), come) in groups.iter_mut().zip(gone).zip(come) {
-            let mut group: [f64; GROUP] = std::array::from_fn(|i| come[i] - gone[i]);
-            for i in 1..GROUP {
-                group[i] += group[i - 1];
-            }
-            for (to, value) in to.iter_mut().zip(group) {
-                *to = sum + value;
-            }
-            sum = to[GROUP - 1];
+    /// Both averages. The sums come in the place of the values that leave the first.
+    fn average_twice(first: &mut MovingSum, second: &mut MovingSum, count: usize) {
+        let [mut sum, mut sum_of_sums] = [first.sum, second.sum];
+        let [gone, come] = first.gone_and_come(count);
+        let [gone_sums, sums] = second.gone_and_come(count);
+        for ((gone, come), (gone_sum, to)) in gone.iter().zip(come).zip(gone_sums.iter().zip(sums)) {
+            sum += come.get() - gone.get();
+            to.set(sum);
+            sum_of_sums += sum - gone_sum.get();
+            gone.set(sum_of_sums);
         }
-        for ((to, gone), come) in rest.iter_mut().zip(last_gone).zip(last_come) {
-            sum += come - gone;
-            *to = sum;
-        }
-        sum
+        [first.sum, second.sum] = [sum, sum_of_sums];
     }
 
-    /// `to = from · scale`.
-    fn scale_to_gains(to: &mut [f32], from: &[f64], scale: f64) {
-        for (to, from) in to.iter_mut().zip(from) {
-            *to = (from * scale) as f32;
+    /// `to = from · scale`; returns the lowest, 1 at most.
+    fn scale_to_gains(to: &mut [f32], from: &[i64], scale: f64) -> f32 {
+        let gain = |sum: i64| ((f64::from_bits(sum as u64 | ROUNDER.to_bits()) - ROUNDER) * scale) as f32;
+        let mut lowest = [1.0; GROUP];
+        let (groups, rest) = to.as_chunks_mut::<GROUP>();
+        let (sums, rest_sums) = from.as_chunks::<GROUP>();
+        for (to, sums) in groups.iter_mut().zip(sums) {
+            for i in 0..GROUP {
+                to[i] = gain(sums[i]);
+                lowest[i] = lower(lowest[i], to[i]);
+            }
         }
+        for (to, sum) in rest.iter_mut().zip(rest_sums) {
+            *to = gain(*sum);
+            lowest[0] = lower(lowest[0], *to);
+        }
+        lowest.into_iter().fold(1.0, lower)
     }
+}
+
+/// [`release`] of a group in which the gain that is held changes; returns the missing gain behind it. Never inlined, so that the
+/// usual case is left to the vectors.
+#[inline(never)]
+fn release_from_peaks(to: &mut [i64; GROUP], held: &[f32; GROUP], shares: &[f64; GROUP], missing: f64) -> f64 {
+    let mut group = held.map(|held| 1.0 - f64::from(held));
+    // Counting down to 0 has a shorter chain from sample to sample than counting up to 1, and ends in it.
+    for i in 1..GROUP {
+        group[i] = higher(group[i], group[i - 1] * shares[0]);
+    }
+    for i in 0..GROUP {
+        group[i] = higher(group[i], missing * shares[i]);
+        to[i] = to_fixed(group[i]);
+    }
+    group[GROUP - 1]
+}
+
+/// Gain in fixed point, rounded down, of which so much is missing.
+#[inline(always)]
+fn to_fixed(missing: f64) -> i64 {
+    let gain = (1.0 - missing) * ONE;
+    let rounded = gain + ROUNDER;
+    (rounded.to_bits() - ROUNDER.to_bits()) as i64 - i64::from(rounded - ROUNDER > gain)
+}
+
+/// What `op` makes of each value and all before it, in few steps: pairs, then pairs of pairs.
+#[inline(always)]
+fn scan<T: Copy, const N: usize>(values: [T; N], op: impl Fn(T, T) -> T) -> [T; N] {
+    let (mut values, mut step) = (values, 1);
+    while step < N {
+        let before = values;
+        for i in step..N {
+            values[i] = op(before[i], before[i - step]);
+        }
+        step *= 2;
+    }
+    values
+}
+
+/// Lower of two numbers: one instruction, as neither is NaN.
+#[inline(always)]
+fn lower(a: f32, b: f32) -> f32 {
+    if a < b { a } else { b }
+}
+
+/// Higher of two numbers.
+#[inline(always)]
+fn higher(a: f64, b: f64) -> f64 {
+    if a > b { a } else { b }
 }
 
 /// Sliding minimum at a constant cost (van Herk, Gil and Werman). The values are cut into blocks as long as the window,
@@ -248,8 +279,7 @@ impl SlidingMin {
             let (now, later) = values.split_at_mut(count);
             let range = self.at..self.at + count;
             self.block[range.clone()].copy_from_slice(now);
-            self.min = running_min(now, self.min);
-            lower_to(now, &self.behind[range]);
+            self.min = running_min(now, &self.behind[range], self.min);
             self.at += count;
             if self.at == self.length() {
                 min_behind(&mut self.behind, &self.block);
@@ -267,32 +297,37 @@ impl SlidingMin {
 
 /// Moving sum.
 #[derive(Clone, Debug)]
-struct MovingSum {
+pub(super) struct MovingSum {
     length: usize,
     /// The last `length` values, and those of a frame.
-    values: Box<[f64]>,
-    sum: f64,
+    values: Box<[i64]>,
+    sum: i64,
 }
 
 impl MovingSum {
     fn new(length: usize, frame: usize) -> Self {
-        Self { length, values: vec![0.0; length + frame].into_boxed_slice(), sum: 0.0 }
+        Self { length, values: vec![0; length + frame].into_boxed_slice(), sum: 0 }
+    }
+
+    /// As many values that leave the sum as come into it. They may be some of the same.
+    fn gone_and_come(&mut self, count: usize) -> [&[Cell<i64>]; 2] {
+        let cells = Cell::from_mut(&mut *self.values).as_slice_of_cells();
+        [&cells[..count], &cells[self.length..][..count]]
     }
 
     /// Place for the next values.
-    fn next(&mut self, count: usize) -> &mut [f64] {
+    fn next(&mut self, count: usize) -> &mut [i64] {
         &mut self.values[self.length..][..count]
     }
 
-    /// Writes the sum that ends with each of the next values.
-    fn sum_up(&mut self, sums: &mut [f64]) {
-        self.sum = moving_sum(sums, &self.values, self.length, self.sum);
-        self.values.copy_within(sums.len()..sums.len() + self.length, 0);
+    /// Keeps what the next sums need, behind a frame of `count` values.
+    fn keep(&mut self, count: usize) {
+        self.values.copy_within(count..count + self.length, 0);
     }
 
-    fn fill(&mut self, value: f64) {
+    fn fill(&mut self, value: i64) {
         self.values.fill(value);
-        self.sum = value * self.length as f64;
+        self.sum = value * self.length as i64;
     }
 }
 

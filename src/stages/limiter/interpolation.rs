@@ -1,92 +1,152 @@
 //! Interpolation filters of the true-peak detector, and how high they can reach.
 
-use super::true_peak::LONG;
 use crate::dsp::kernels;
 
 /// Peaks of a block, which are searched or left out together.
 pub(super) const BLOCK: usize = 8;
 
-/// Interpolation filters of one length, each with its mirror image.
+/// Half the lengths of the two kinds of interpolators, in samples.
+pub(super) const LONG: usize = 16;
+pub(super) const SHORT: usize = 6;
+
+/// Filters of each length.
+const FILTERS: usize = 4;
+
+/// Second differences on either side of a point whose magnitudes count by themselves in its bound.
+const NEAR: usize = 5;
+
+/// Interpolation filters, each with its mirror image. The last of each length is its own.
 #[derive(Clone, Debug)]
-pub(super) struct FilterBank {
-    length: usize,
-    /// The first halves of the even part and of the odd part of each filter. Filter and mirror image give e + o and e − o,
-    /// the larger magnitude of which is |e| + |o|.
-    parts: Box<[f32]>,
+pub(super) struct Interpolators {
+    long: Taps<LONG>,
+    short: Taps<SHORT>,
 }
 
-impl FilterBank {
-    /// Filters of the same even length, 32 at most.
-    pub fn new(filters: &[Vec<f64>]) -> Self {
-        let part = |filter: &[f64], sign: f64| -> Vec<f32> {
-            let pairs = filter.iter().zip(filter.iter().rev()).take(filter.len() / 2);
-            pairs.map(|(a, b)| (0.5 * (a + sign * b)) as f32).collect()
-        };
-        let parts = filters.iter().flat_map(|filter| [part(filter, 1.0), part(filter, -1.0)].concat());
-        Self { length: filters[0].len(), parts: parts.collect() }
+/// First half of the taps of the even part of each filter, and of the odd part, which the last one has not. Filter and mirror
+/// image give e + o and e − o, the larger magnitude of which is |e| + |o|.
+#[derive(Clone, Debug)]
+struct Taps<const HALF: usize> {
+    even: [[f32; HALF]; FILTERS],
+    odd: [[f32; HALF]; FILTERS - 1],
+}
+
+impl Interpolators {
+    /// Interpolators of filters that are twice [`LONG`] and twice [`SHORT`] taps long, the last ones symmetric.
+    pub fn new(long: &[[f64; 2 * LONG]; FILTERS], short: &[[f64; 2 * SHORT]; FILTERS]) -> Self {
+        Self { long: Taps::new(long.each_ref().map(|f| &f[..])), short: Taps::new(short.each_ref().map(|f| &f[..])) }
     }
 
-    /// Raises each peak to the largest magnitude that a filter or mirror image gives, the first tap being for the sample
-    /// of the same index. Of the blocks only those that are `wanted`.
+    /// Raises each peak to the largest magnitude that a filter or mirror image gives, whose middle lies between the sample of
+    /// the same index + [`LONG`] − 1 and the next. Of the blocks only those that are `wanted`.
     pub fn raise_peaks(&self, peaks: &mut [f32], samples: &[f32], wanted: &[bool]) {
-        raise_peaks(peaks, samples, self.length / 2, &self.parts, wanted);
+        raise_peaks(peaks, samples, self, wanted);
     }
+}
+
+impl<const HALF: usize> Taps<HALF> {
+    fn new(filters: [&[f64]; FILTERS]) -> Self {
+        let part = |filter: usize, sign: f64| -> [f32; HALF] {
+            let taps = filters[filter];
+            std::array::from_fn(|tap| (0.5 * (taps[tap] + sign * taps[2 * HALF - 1 - tap])) as f32)
+        };
+        Self {
+            even: std::array::from_fn(|filter| part(filter, 1.0)),
+            odd: std::array::from_fn(|filter| part(filter, -1.0)),
+        }
+    }
+
+    /// Raises the peaks of a block; the samples begin with that of the first tap.
+    #[inline(always)]
+    fn raise_block(&self, peaks: &mut [f32; BLOCK], samples: &[f32]) {
+        let samples = &samples[..BLOCK + 2 * HALF - 1];
+        let (mut sums, mut differences) = ([[0.0; BLOCK]; HALF], [[0.0; BLOCK]; HALF]);
+        for tap in 0..HALF {
+            // Otherwise the compiler turns the loops round, and puts taps side by side instead of peaks.
+            std::hint::black_box(());
+            let (early, late) = (&samples[tap..][..BLOCK], &samples[2 * HALF - 1 - tap..][..BLOCK]);
+            for lane in 0..BLOCK {
+                sums[tap][lane] = early[lane] + late[lane];
+                differences[tap][lane] = early[lane] - late[lane];
+            }
+        }
+        for (even, odd) in self.even.iter().zip(&self.odd) {
+            let (even, odd) = (filter(even, &sums), filter(odd, &differences));
+            for lane in 0..BLOCK {
+                peaks[lane] = higher(peaks[lane], even[lane].abs() + odd[lane].abs());
+            }
+        }
+        let even = filter(&self.even[FILTERS - 1], &sums);
+        for lane in 0..BLOCK {
+            peaks[lane] = higher(peaks[lane], even[lane].abs());
+        }
+    }
+}
+
+/// Sum of the values times the taps.
+#[inline(always)]
+fn filter<const HALF: usize>(taps: &[f32; HALF], values: &[[f32; BLOCK]; HALF]) -> [f32; BLOCK] {
+    let mut sums = [0.0; BLOCK];
+    for (tap, values) in taps.iter().zip(values) {
+        for lane in 0..BLOCK {
+            sums[lane] += tap * values[lane];
+        }
+    }
+    sums
 }
 
 kernels! {
-    /// [`FilterBank::raise_peaks`].
-    fn raise_peaks(peaks: &mut [f32], samples: &[f32], half: usize, filters: &[f32], wanted: &[bool]) {
-        let mut sums = [[0.0f32; BLOCK]; LONG];
-        let mut differences = [[0.0f32; BLOCK]; LONG];
-        let half = half.min(LONG);
+    /// [`Interpolators::raise_peaks`].
+    fn raise_peaks(peaks: &mut [f32], samples: &[f32], interpolators: &Interpolators, wanted: &[bool]) {
         let blocks = peaks.as_chunks_mut::<BLOCK>().0.iter_mut().zip(wanted).enumerate();
         for (block, (peaks, _)) in blocks.filter(|(_, (_, wanted))| **wanted) {
-            let samples = &samples[block * BLOCK..][..BLOCK + 2 * half - 1];
-            for (tap, (sums, differences)) in sums[..half].iter_mut().zip(&mut differences).enumerate() {
-                let (early, late) = (&samples[tap..][..BLOCK], &samples[2 * half - 1 - tap..][..BLOCK]);
-                for lane in 0..BLOCK {
-                    sums[lane] = early[lane] + late[lane];
-                    differences[lane] = early[lane] - late[lane];
-                }
-            }
-            for filter in filters.chunks_exact(2 * half) {
-                let (mut even, mut odd) = ([0.0f32; BLOCK], [0.0f32; BLOCK]);
-                let taps = filter[..half].iter().zip(&filter[half..]);
-                for ((even_tap, odd_tap), (sums, differences)) in taps.zip(sums.iter().zip(&differences)) {
-                    for lane in 0..BLOCK {
-                        even[lane] += even_tap * sums[lane];
-                        odd[lane] += odd_tap * differences[lane];
-                    }
-                }
-                for lane in 0..BLOCK {
-                    peaks[lane] = peaks[lane].max(even[lane].abs() + odd[lane].abs());
-                }
-            }
+            let samples = &samples[block * BLOCK..];
+            interpolators.long.raise_block(peaks, samples);
+            interpolators.short.raise_block(peaks, &samples[LONG - SHORT..]);
         }
     }
 
-    /// Largest of the samples of each block.
-    fn find_peaks(found: &mut [f32], samples: &[f32]) {
-        for (found, samples) in found.iter_mut().zip(samples.chunks(BLOCK)) {
-            *found = samples.iter().fold(0.0, |max, sample| max.max(*sample));
+    /// Missing gain that the largest sample of each block needs.
+    fn find_needs(needs: &mut [f32], samples: &[f32], ceiling: f32) {
+        for (need, samples) in needs.iter_mut().zip(samples.as_chunks::<BLOCK>().0) {
+            *need = samples.iter().fold(ceiling, |max, sample| higher(max, *sample));
+        }
+        for need in needs {
+            *need = 1.0 - ceiling / *need;
         }
     }
 
-    /// For each block the largest magnitude of its samples and the next one, and that of the second differences of those
-    /// and one more.
-    fn find_peaks_and_bends(found: &mut [[f32; 2]], samples: &[f32]) {
-        for (block, found) in found.iter_mut().enumerate() {
-            let Some(samples) = samples[block * BLOCK..].first_chunk::<{ BLOCK + 2 }>() else { return };
-            let bends: [f32; BLOCK] = std::array::from_fn(|i| (samples[i] + samples[i + 2]) - 2.0 * samples[i + 1]);
-            let peaks: [f32; BLOCK] = std::array::from_fn(|i| samples[i]);
-            let max = |values: [f32; BLOCK]| {
-                let bits = values.map(|value| value.abs().to_bits());
-                let half: [u32; 4] = std::array::from_fn(|i| bits[i].max(bits[i + 4]));
-                f32::from_bits(half[0].max(half[2]).max(half[1].max(half[3])))
-            };
-            *found = [max(peaks).max(samples[BLOCK].abs()), max(bends)];
+    /// Magnitude of the second difference in the middle of each three samples.
+    fn find_bends(bends: &mut [f32], samples: &[f32]) {
+        for (bend, samples) in bends.iter_mut().zip(samples.windows(3)) {
+            *bend = ((samples[0] + samples[2]) - 2.0 * samples[1]).abs();
         }
     }
+
+    /// [`Bound::find_wanted`], where the far bends add `far`.
+    fn find_wanted(wanted: &mut [bool], samples: &[f32], bends: &[f32], bound: &Bound, far: f32, rooms: &[f32], ceiling: f32) {
+        for (block, (wanted, room)) in wanted.iter_mut().zip(rooms).enumerate() {
+            // As above: otherwise it puts blocks side by side.
+            std::hint::black_box(());
+            let (samples, bends) = (&samples[block * BLOCK..][..BLOCK + 1], &bends[block * BLOCK..][..BLOCK + 2 * NEAR - 1]);
+            let mut values = [far; BLOCK];
+            for lane in 0..BLOCK {
+                values[lane] += bound.sum * higher(samples[lane].abs(), samples[lane + 1].abs());
+            }
+            for (distance, weight) in bound.of_near_bends.iter().enumerate() {
+                let (before, after) = (&bends[NEAR - 1 - distance..][..BLOCK], &bends[NEAR + distance..][..BLOCK]);
+                for lane in 0..BLOCK {
+                    values[lane] += weight * (before[lane] + after[lane]);
+                }
+            }
+            *wanted = values.iter().fold(false, |wanted, value| wanted | (value * room > ceiling));
+        }
+    }
+}
+
+/// Higher of two numbers: one instruction, as neither is NaN.
+#[inline(always)]
+fn higher(a: f32, b: f32) -> f32 {
+    if a > b { a } else { b }
 }
 
 /// Highest value that filters can make of samples.
@@ -99,14 +159,14 @@ pub(super) struct Bound {
     of_peak: f32,
     /// Largest sum of the taps.
     sum: f32,
-    /// What the second differences near the middle add, over the largest of them, and what the others add.
-    of_near_bend: f32,
+    /// What each of the nearest second differences adds, on both sides, and the largest of the others, over its magnitude.
+    of_near_bends: [f32; NEAR],
     of_far_bend: f32,
 }
 
 impl Bound {
     /// Bound of filters that interpolate between their two middle taps, 32 taps long at most.
-    pub fn new<'a>(filters: impl Iterator<Item = &'a Vec<f64>>) -> Self {
+    pub fn new<'a>(filters: impl Iterator<Item = &'a [f64]>) -> Self {
         let (mut of_peak, mut sums) = (1.0f64, 1.0f64);
         // Largest magnitude for each second difference, of any filter and mirror image.
         let mut of_bends = [0.0f64; 2 * LONG];
@@ -133,13 +193,14 @@ impl Bound {
             of_peak = of_peak.max(filter.iter().map(|tap| tap.abs()).sum());
             sums = sums.max(sum);
         }
-        // Those that lie in the three middle blocks, whichever peak of the block it is.
-        let near = &of_bends[BLOCK - 1..3 * BLOCK];
+        // A little more, for rounding.
+        let more = |value: f64| (1.000_01 * value) as f32;
+        let near = &of_bends[LONG - 1..][..NEAR];
         Self {
             of_peak: of_peak as f32,
-            sum: sums as f32,
-            of_near_bend: near.iter().sum::<f64>() as f32,
-            of_far_bend: (of_bends.iter().sum::<f64>() - near.iter().sum::<f64>()) as f32,
+            sum: more(sums),
+            of_near_bends: std::array::from_fn(|distance| more(near[distance])),
+            of_far_bend: more(of_bends.iter().sum::<f64>() - 2.0 * near.iter().sum::<f64>()),
         }
     }
 
@@ -148,12 +209,11 @@ impl Bound {
         self.of_peak
     }
 
-    /// Bound for a block, from the peaks and bends of the five blocks that its filters reach. A little is added for
-    /// rounding.
-    pub fn of_block(&self, reached: &[[f32; 2]]) -> f32 {
-        let highest_bend = |blocks: &[[f32; 2]]| blocks.iter().fold(0.0f32, |max, [_, bend]| max.max(*bend));
-        let (near, all) = (highest_bend(&reached[1..4]), highest_bend(reached));
-        1.000_01 * (self.sum * reached[2][0] + self.of_near_bend * near + self.of_far_bend * all)
+    /// Finds the blocks in which a value may be higher than `ceiling` over its `rooms`. `samples` begin with that of the first
+    /// value, which may lie between it and the next; `bends` are those of all samples that the values depend on.
+    pub fn find_wanted(&self, wanted: &mut [bool], samples: &[f32], bends: &[f32], rooms: &[f32], ceiling: f32) {
+        let far = self.of_far_bend * kernels::peak(bends);
+        find_wanted(wanted, samples, &bends[LONG - NEAR..], self, far, rooms, ceiling);
     }
 }
 
@@ -167,18 +227,24 @@ mod tests {
 
         #[test]
         fn peaks_are_those_of_the_filters_and_their_mirror_images(
-            samples in prop::collection::vec(-1.0f32..1.0, 96 + 11), taps in prop::collection::vec(-1.0f64..1.0, 48),
+            samples in prop::collection::vec(-1.0f32..1.0, 96 + 31), taps in prop::collection::vec(-1.0f64..1.0, 128 + 48),
         ) {
-            let filters: Vec<Vec<f64>> = taps.chunks(12).map(<[f64]>::to_vec).collect();
+            let (long, short) = taps.split_at(128);
+            let mut long: [[f64; 32]; 4] = long.as_chunks().0.try_into().unwrap();
+            let mut short: [[f64; 12]; 4] = short.as_chunks().0.try_into().unwrap();
+            (0..16).for_each(|tap| long[3][31 - tap] = long[3][tap]);
+            (0..6).for_each(|tap| short[3][11 - tap] = short[3][tap]);
+            let interpolators = Interpolators::new(&long, &short);
             let mut peaks = [0.5f32; 96];
             let mut wanted = [true; 12];
             wanted[5] = false;
-            FilterBank::new(&filters).raise_peaks(&mut peaks, &samples, &wanted);
+            interpolators.raise_peaks(&mut peaks, &samples, &wanted);
             for (i, peak) in peaks.iter().enumerate() {
-                let value = |filter: &mut dyn Iterator<Item = &f64>| {
-                    filter.zip(&samples[i..]).map(|(tap, s)| tap * f64::from(*s)).sum::<f64>().abs()
+                let value = |from: usize, filter: &mut dyn Iterator<Item = &f64>| {
+                    filter.zip(&samples[from..]).map(|(tap, s)| tap * f64::from(*s)).sum::<f64>().abs()
                 };
-                let of_filters = filters.iter().flat_map(|f| [value(&mut f.iter()), value(&mut f.iter().rev())]);
+                let both = |from: usize, f: &[f64]| [value(from, &mut f.iter()), value(from, &mut f.iter().rev())];
+                let of_filters = long.iter().flat_map(|f| both(i, f)).chain(short.iter().flat_map(|f| both(i + 10, f)));
                 let highest = if i / BLOCK == 5 { 0.5 } else { of_filters.fold(0.5, f64::max) };
                 prop_assert!((f64::from(*peak) - highest).abs() < 1e-4, "{peak} instead of {highest}");
             }

@@ -48,15 +48,15 @@ impl Live for Limiter {
 impl LiveStage for Limiter {
     fn prepare_with(self, input: Format, port: ControlPort<Self>) -> Result<LimiterProcessor> {
         self.check()?;
+        let hold = input.samples_in_ms(HOLD_MS);
         let (smoothing, margin, detector) = if self.lookahead_ms == 0.0 {
             (0, 0, None)
         } else {
             let smoothing = input.samples_in_ms(self.lookahead_ms).max(MIN_SMOOTHING);
-            (smoothing, MARGIN, Some(TruePeakDetector::new(input)))
+            (smoothing, MARGIN, Some(TruePeakDetector::new(input, hold)))
         };
         let latency = smoothing + margin + detector.as_ref().map_or(0, |_| true_peak::DELAY);
-        let mut smoother =
-            GainSmoother::new(input.samples_per_channel(), smoothing, margin, input.samples_in_ms(HOLD_MS));
+        let mut smoother = GainSmoother::new(input.samples_per_channel(), smoothing, margin, hold);
         smoother.set_release(release_samples(&self, input));
         Ok(LimiterProcessor {
             format: input,
@@ -117,10 +117,10 @@ impl Processor for LimiterProcessor {
         let after = ceiling(self.ceiling_db);
         let lower = before.min(after);
         let over = match &mut self.detector {
-            // A lower peak between two higher ones tells the smoother nothing, as long as the ceiling stays.
+            // Which peaks others leave out is only known while the ceiling stays.
             Some(detector) => {
-                let hold = if before == after { self.smoother.hold_samples() } else { 0 };
-                detector.process(frame, lower, hold, &mut self.gains)
+                let decay = (before == after).then(|| self.smoother.decay());
+                detector.process(frame, lower, decay, &mut self.gains)
             }
             None => sample_peaks(frame, lower, &mut self.gains),
         };
