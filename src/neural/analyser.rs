@@ -2,7 +2,7 @@
 
 use realfft::num_complex::Complex32;
 
-use super::pitch::{HISTORY, PitchTracker};
+use super::pitch::{HISTORY, Past, PitchTracker};
 use super::stft::{BINS, FRAME, Spectrum, stft};
 use crate::dsp::kernels;
 
@@ -39,9 +39,10 @@ impl Analyser {
     /// Analysis of the next frame, whose samples have the scale of 16-bit PCM (±32768).
     pub fn analyse(&mut self, frame: &[f32; FRAME], analysis: &mut Analysis) {
         self.history.copy_within(FRAME.., 0);
+        let mut past = Past::new(&self.history);
         let (_, newest) = self.history.split_at_mut(HISTORY - FRAME);
-        high_pass(&mut self.high_pass, frame, newest);
-        analysis.period = self.pitch.find(&self.history);
+        high_pass(&mut self.high_pass, frame, newest, &mut past);
+        analysis.period = self.pitch.find(&self.history, &mut past);
         let windows = [0, analysis.period].map(|lag| self.history[..HISTORY - lag].last_chunk());
         if let [Some(newest), Some(earlier)] = windows {
             stft().analyse([newest, earlier], &mut analysis.spectra);
@@ -54,21 +55,27 @@ type HighPass = [f64; 2];
 
 kernels! {
     /// High-pass of 22 Hz (−3 dB), whose state is rounded to the bits of an `f32`, as in nnnoiseless. Each sample waits for
-    /// the one before, so its products are arranged for the shortest way from state to state.
-    fn high_pass(state: &mut HighPass, input: &[f32; FRAME], output: &mut [f32]) {
+    /// the one before, so its products are arranged for the shortest way from state to state, and the past is summed up
+    /// meanwhile.
+    fn high_pass(state: &mut HighPass, input: &[f32; FRAME], output: &mut [f32], past: &mut Past) {
         const POLES: [f64; 2] = [-1.99599f32 as f64, 0.99600f32 as f64];
         const ZEROS: [f64; 2] = [-2.0, 1.0];
         let mut now = *state;
-        for (input, output) in input.iter().zip(output) {
+        let mut sums = past.sums;
+        for ((input, output), (value, ahead)) in input.iter().zip(output).zip(past.known()) {
             let (x, past) = (f64::from(*input), now[0]);
             *output = (x + past) as f32;
-            let ahead = [now[1] + (ZEROS[0] - POLES[0]) * x, (ZEROS[1] - POLES[1]) * x];
+            let ahead_of_past = [now[1] + (ZEROS[0] - POLES[0]) * x, (ZEROS[1] - POLES[1]) * x];
             for lane in 0..2 {
-                let value = ahead[lane] - POLES[lane] * past;
+                let value = ahead_of_past[lane] - POLES[lane] * past;
                 // By its integer, which is faster than a conversion there and back.
                 now[lane] = f64::from_bits((value.to_bits() + HALF_STEP) & !(2 * HALF_STEP - 1));
             }
+            for lane in 0..8 {
+                sums[lane] += value * ahead[lane];
+            }
         }
+        past.sums = sums;
         *state = now;
     }
 }

@@ -72,7 +72,7 @@ impl Matrix {
 
     fn add_alone(&self, stream: [Option<(&mut [f32], &[f32])>; 1]) {
         self.add_few(stream, |[sums], block, weights, [input]| {
-            sums[block] = self.instructions.dot_words(weights, input);
+            self.instructions.dot_words(&mut sums[block], weights, input);
         });
     }
 
@@ -88,8 +88,8 @@ impl Matrix {
             let Some((_, input)) = stream else { continue };
             let (mut from, mut pairs) = (0, 0);
             for (&(inputs, padded), unit) in self.blocks.iter().zip(units) {
-                let words = &mut words[pairs..][..padded / 2];
-                *unit = kernels::quantise_to_words(words.as_flattened_mut(), &input[from..from + inputs]);
+                let words = &mut words[pairs..].as_flattened_mut()[..inputs];
+                *unit = kernels::quantise_to_words(words, &input[from..from + inputs]);
                 from += inputs;
                 pairs += padded / 2;
             }

@@ -28,8 +28,8 @@ const HALF_FRAME: usize = FRAME / 2;
 /// Longest period at that rate.
 const MAX: usize = MAX_PERIOD / 2;
 
-/// Values side by side: four AVX2 registers hide the latency of an addition.
-const LANES: usize = 32;
+/// Values side by side: ten AVX2 registers, all that are there but for the operands.
+const LANES: usize = 80;
 
 /// Lags at a quarter of the rate, in whole [`LANES`], and the samples that they need.
 const COARSE: usize = (LAGS / 4).next_multiple_of(LANES);
@@ -47,17 +47,17 @@ pub struct PitchTracker {
 impl PitchTracker {
     pub const START: Self = Self { period: 0, gain: 0.0 };
 
-    /// Pitch period of the newest samples, in samples at 48 kHz.
-    pub fn find(&mut self, history: &[f32; HISTORY]) -> usize {
-        *self = find(history, *self);
+    /// Pitch period of the newest samples, in samples at 48 kHz. `past` is that of the same history.
+    pub fn find(&mut self, history: &[f32; HISTORY], past: &mut Past) -> usize {
+        *self = find(history, past, *self);
         self.period
     }
 }
 
 kernels! {
     /// Period and gain of the newest samples, where those before them had `last`.
-    fn find(history: &[f32; HISTORY], last: PitchTracker) -> PitchTracker {
-        let signal = whiten(history);
+    fn find(history: &[f32; HISTORY], past: &mut Past, last: PitchTracker) -> PitchTracker {
+        let signal = whiten(history, past);
         let mut quarter = [0.0; QUARTER];
         for (value, samples) in quarter.iter_mut().zip(signal.as_chunks::<2>().0) {
             *value = samples[0];
@@ -102,24 +102,22 @@ fn bounded_window_energies(signal: &[f32; HALF], squares: &[f32; HALF], min: f32
     let mut fine = squares[..HALF_FRAME].iter().fold(1.0, |sum, square| sum + square);
     let mut period = inner_products(newest, [newest])[0];
     energies.periods[0] = period;
-    for lag in 0..LAGS / 4 {
-        energies.coarse[lag] = coarse;
-        coarse += squares[2 * lag + HALF_FRAME] - squares[2 * lag];
-        if min > 0.0 {
-            coarse = coarse.max(min);
-        }
-    }
-    for lag in 0..LAGS / 2 {
-        energies.fine[lag] = fine;
-        fine += squares[lag + HALF_FRAME] - squares[lag];
-        if min > 0.0 {
-            fine = fine.max(min);
-        }
-    }
-    for lag in 0..MAX {
+    let mut next_period = |lag: usize| {
         period += squares[MAX - 1 - lag] - squares[HALF - 1 - lag];
         energies.periods[lag + 1] = period.max(0.0);
+    };
+    let bounded = |energy: f32| if min > 0.0 { energy.max(min) } else { energy };
+    // Side by side: each of the three is a chain of additions.
+    for lag in 0..LAGS / 4 {
+        energies.coarse[lag] = coarse;
+        coarse = bounded(coarse + (squares[2 * lag + HALF_FRAME] - squares[2 * lag]));
+        for lag in 2 * lag..2 * lag + 2 {
+            energies.fine[lag] = fine;
+            fine = bounded(fine + (squares[lag + HALF_FRAME] - squares[lag]));
+            next_period(lag);
+        }
     }
+    (LAGS / 2..MAX).for_each(next_period);
     energies
 }
 
@@ -189,21 +187,57 @@ fn without_multiples(signal: &[f32; HALF], energies: &Energies, period: usize, l
     PitchTracker { period, gain: gain.min(best_gain) }
 }
 
-/// Signal at half the rate, with the spectral envelope taken out.
-#[inline(always)]
-fn whiten(history: &[f32; HISTORY]) -> [f32; HALF] {
-    // Between as many zeros as the filter looks back, and the correlation ahead.
-    let mut padded = [0.0; ORDER + 1 + HALF + 8];
-    let halved = &mut padded[ORDER + 1..][..HALF];
-    halved[0] = (history[1] / 2.0 + history[0]) / 2.0;
-    for (value, samples) in halved[1..].iter_mut().zip(history[1..].windows(3).step_by(2)) {
-        *value = ((samples[0] + samples[2]) / 2.0 + samples[1]) / 2.0;
+/// Autocorrelation of the samples before the newest, at half their rate. Its sums wait for each other, and can do so beside a
+/// filter that waits for itself.
+pub struct Past {
+    /// Between as many zeros as the filter looks back, and the correlation ahead.
+    padded: [f32; ORDER + 1 + HALF + 8],
+    /// Sums of [`known`](Self::known).
+    pub sums: [f32; 8],
+}
+
+/// Values at half the rate that are summed up as the past, one for each sample of a frame.
+const PAST: usize = NEWEST;
+
+/// Samples that are new in a frame, and values at half the rate that none of them is part of.
+const NEWEST: usize = FRAME / 2;
+const KNOWN: usize = (HISTORY - NEWEST) / 2;
+
+impl Past {
+    /// Past of a history whose newest frame need not be there.
+    #[inline(always)]
+    pub fn new(history: &[f32; HISTORY]) -> Self {
+        let mut past = Self { padded: [0.0; ORDER + 1 + HALF + 8], sums: [0.0; 8] };
+        let halved = &mut past.padded[ORDER + 1..][..KNOWN];
+        halved[0] = (history[1] / 2.0 + history[0]) / 2.0;
+        halve(halved, 1, history);
+        past
     }
 
-    let halved = &padded[ORDER + 1..];
+    /// Values, each with the eight from itself on, to whose products with it the sums are to come.
+    #[inline(always)]
+    pub fn known(&self) -> impl Iterator<Item = (&f32, &[f32])> {
+        let halved = &self.padded[ORDER + 1..];
+        halved[..PAST].iter().zip(halved.windows(8))
+    }
+}
+
+/// Writes samples at half their rate, from one that is not the first on.
+#[inline(always)]
+fn halve(halved: &mut [f32], from: usize, history: &[f32; HISTORY]) {
+    for (value, samples) in halved[from..].iter_mut().zip(history[2 * from - 1..].windows(3).step_by(2)) {
+        *value = ((samples[0] + samples[2]) / 2.0 + samples[1]) / 2.0;
+    }
+}
+
+/// Signal at half the rate, with the spectral envelope taken out.
+#[inline(always)]
+fn whiten(history: &[f32; HISTORY], past: &mut Past) -> [f32; HALF] {
     let whole = HALF - ORDER;
-    let mut sums = [0.0f32; 8];
-    for (value, ahead) in halved[..whole].iter().zip(halved.windows(8)) {
+    halve(&mut past.padded[ORDER + 1..][..HALF], KNOWN, history);
+    let Past { padded, sums } = past;
+    let halved = &padded[ORDER + 1..];
+    for (value, ahead) in halved[PAST..whole].iter().zip(halved[PAST..].windows(8)) {
         for lane in 0..8 {
             sums[lane] += value * ahead[lane];
         }
@@ -271,8 +305,7 @@ fn best_lag(signal: &[f32; HALF], quarter: &[f32; QUARTER], energies: &Energies)
         *value = samples[0];
     }
     let coarse = correlate(&newest, quarter);
-    let coarse = coarse[..LAGS / 4].iter().zip(&energies.coarse).enumerate();
-    let mut candidates = strongest(coarse.map(|(lag, (&product, &energy))| (lag, product, energy)));
+    let mut candidates = strongest_of_all(coarse.first_chunk().unwrap_or(&[0.0; LAGS / 4]), &energies.coarse);
     candidates.sort_unstable();
 
     // Lags around both, which may be some of the same.
@@ -298,28 +331,58 @@ fn best_lag(signal: &[f32; HALF], quarter: &[f32; QUARTER], energies: &Energies)
     (2 * best).wrapping_add_signed(-offset)
 }
 
-/// Lags of the two strongest of these correlations, relative to the energy of the past there: lag, correlation, energy.
-#[inline(always)]
-fn strongest(correlations: impl Iterator<Item = (usize, f32, f32)>) -> [usize; 2] {
-    let mut lags = [0, 1];
-    // Squared correlation and energy of both.
-    let mut scores = [(-1.0, 0.0); 2];
-    for (lag, correlation, energy) in correlations {
-        if correlation > 0.0 {
-            let square = correlation * correlation;
-            let beats = |(other, other_energy): (f32, f32)| square * other_energy > other * energy;
-            if beats(scores[1]) {
-                let place = if beats(scores[0]) {
-                    (lags[1], scores[1]) = (lags[0], scores[0]);
-                    0
-                } else {
-                    1
-                };
-                (lags[place], scores[place]) = (lag, (square, energy));
-            }
+/// Two strongest correlations, relative to the energy of the past there.
+struct Strongest {
+    lags: [usize; 2],
+    /// Squared correlation and energy of both.
+    scores: [(f32, f32); 2],
+}
+
+impl Strongest {
+    const START: Self = Self { lags: [0, 1], scores: [(-1.0, 0.0); 2] };
+
+    /// Whether a correlation is stronger than one of both.
+    #[inline(always)]
+    fn is_beaten(&self, place: usize, correlation: f32, energy: f32) -> bool {
+        let (other, other_energy) = self.scores[place];
+        (correlation > 0.0) & (correlation * correlation * other_energy > other * energy)
+    }
+
+    #[inline(always)]
+    fn add(&mut self, lag: usize, correlation: f32, energy: f32) {
+        if self.is_beaten(1, correlation, energy) {
+            let place = if self.is_beaten(0, correlation, energy) {
+                (self.lags[1], self.scores[1]) = (self.lags[0], self.scores[0]);
+                0
+            } else {
+                1
+            };
+            (self.lags[place], self.scores[place]) = (lag, (correlation * correlation, energy));
         }
     }
-    lags
+}
+
+/// Lags of the two strongest of these correlations: lag, correlation, energy.
+#[inline(always)]
+fn strongest(correlations: impl Iterator<Item = (usize, f32, f32)>) -> [usize; 2] {
+    let mut strongest = Strongest::START;
+    correlations.for_each(|(lag, correlation, energy)| strongest.add(lag, correlation, energy));
+    strongest.lags
+}
+
+/// [`strongest`] of the correlations of all lags. Most are none of both, so eight at a time are left out.
+#[inline(always)]
+fn strongest_of_all<const N: usize>(correlations: &[f32; N], energies: &[f32; N]) -> [usize; 2] {
+    let mut strongest = Strongest::START;
+    for (group, (correlations, energies)) in correlations.chunks(8).zip(energies.chunks(8)).enumerate() {
+        let pairs = correlations.iter().zip(energies);
+        if pairs.clone().fold(false, |any, (correlation, energy)| any | strongest.is_beaten(1, *correlation, *energy)) {
+            pairs
+                .enumerate()
+                .for_each(|(i, (correlation, energy))| strongest.add(8 * group + i, *correlation, *energy));
+        }
+    }
+    strongest.lags
 }
 
 /// Step to the true maximum among three neighbours, at twice the rate.

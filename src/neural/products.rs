@@ -184,25 +184,25 @@ impl Instructions {
         }
     }
 
-    /// `weights · input` for a tile of 32 outputs: signed bytes, in pairs of inputs, times 16-bit integers. There are an even
+    /// `sums = weights · input` for a tile of 32 outputs: signed bytes, in pairs of inputs, times 16-bit integers. There are an even
     /// number of pairs, at most 254.
     #[inline]
-    pub fn dot_words(self, weights: &[WordPairs], input: &[[i16; 2]]) -> [i32; TILE] {
+    pub fn dot_words(self, sums: &mut [i32; TILE], weights: &[WordPairs], input: &[[i16; 2]]) {
         assert!(weights.len() == input.len() && input.len().is_multiple_of(2));
         match self.0 {
-            Set::Portable => dot_words(weights, input),
+            Set::Portable => *sums = dot_words(weights, input),
             // SAFETY: `new` has found the instructions on this machine, and the lengths are checked above.
             #[cfg(target_arch = "x86_64")]
-            Set::Avx2 => unsafe { x86::dot_words::<{ x86::AVX2 }>(weights, input) },
+            Set::Avx2 => unsafe { x86::dot_words::<{ x86::AVX2 }>(sums, weights, input) },
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
-            Set::AvxVnni => unsafe { x86::dot_words::<{ x86::AVX_VNNI }>(weights, input) },
+            Set::AvxVnni => unsafe { x86::dot_words::<{ x86::AVX_VNNI }>(sums, weights, input) },
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
-            Set::Avx512Vnni => unsafe { avx512::dot_words(weights, input) },
+            Set::Avx512Vnni => unsafe { avx512::dot_words(sums, weights, input) },
             // SAFETY: as above.
             #[cfg(target_arch = "aarch64")]
-            Set::Neon | Set::NeonDotProducts => unsafe { neon::dot_words(weights, input) },
+            Set::Neon | Set::NeonDotProducts => unsafe { *sums = neon::dot_words(weights, input) },
         }
     }
 }
@@ -350,7 +350,9 @@ mod tests {
                 (0..pairs).map(|pair| product(pair, 0) + product(pair, 1)).sum()
             });
             for set in sets() {
-                assert_eq!(set.dot_words(&weights, &input), wanted, "{set:?}");
+                let mut sums = [7; TILE];
+                set.dot_words(&mut sums, &weights, &input);
+                assert_eq!(sums, wanted, "{set:?}");
             }
         }
     }

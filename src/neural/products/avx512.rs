@@ -11,6 +11,16 @@ use super::{BYTE_GROUP, BYTE_ROWS, ByteGroup, PANEL, STREAMS, TILE, WordPairs};
 /// Groups of inputs that are spread over a register each, at a time.
 const SPREAD: usize = 96;
 
+/// Clears four registers of sums.
+macro_rules! clear {
+    ($a:literal, $b:literal, $c:literal, $d:literal) => {
+        concat!(clear!($a), clear!($b), clear!($c), clear!($d))
+    };
+    ($sum:literal) => {
+        concat!("vpxord zmm", $sum, ", zmm", $sum, ", zmm", $sum, "\n")
+    };
+}
+
 /// # Safety
 ///
 /// The machine must have AVX-512 VNNI; there must be as many weights as sums times inputs.
@@ -60,59 +70,70 @@ pub unsafe fn add_bytes(sums: &mut [[i32; BYTE_ROWS]], weights: &[ByteGroup], in
 ///
 /// The machine must have AVX-512 VNNI; there must be as many weights as inputs, an even number.
 #[inline]
-pub unsafe fn dot_words(weights: &[WordPairs], input: &[[i16; 2]]) -> [i32; TILE] {
-    let mut sums = [0; TILE];
-    if input.is_empty() {
-        return sums;
-    }
-    // SAFETY: two pairs of weights, of 64 bytes, and of inputs, of 4 bytes, are read at a time. The sums are 128 bytes.
-    // The registers and the flags are named.
+pub unsafe fn dot_words(sums: &mut [i32; TILE], weights: &[WordPairs], input: &[[i16; 2]]) {
+    // SAFETY: two pairs of weights, of 64 bytes, and of inputs, of 4 bytes, are read at a time, and twice as much as long as
+    // there is as much. The sums are 128 bytes. The registers and the flags are named.
     unsafe {
         asm!(
-            "vpxord zmm16, zmm16, zmm16",
-            "vpxord zmm17, zmm17, zmm17",
-            "vpxord zmm18, zmm18, zmm18",
-            "vpxord zmm19, zmm19, zmm19",
+            // As many sums as hide the latency of a product.
+            clear!("16", "17", "18", "19"),
+            clear!("20", "21", "22", "23"),
+            "test rcx, rcx",
+            "jz 3f",
             "2:",
-            "vpmovsxbw zmm20, [rdx]",
-            "vpmovsxbw zmm21, [rdx + 32]",
-            "vpmovsxbw zmm22, [rdx + 64]",
-            "vpmovsxbw zmm23, [rdx + 96]",
-            "vpdpwssd zmm16, zmm20, dword ptr [rsi]{{1to16}}",
-            "vpdpwssd zmm17, zmm21, dword ptr [rsi]{{1to16}}",
-            "vpdpwssd zmm18, zmm22, dword ptr [rsi + 4]{{1to16}}",
-            "vpdpwssd zmm19, zmm23, dword ptr [rsi + 4]{{1to16}}",
-            "add rsi, 8",
-            "add rdx, 128",
+            "vpmovsxbw zmm24, [rdx]",
+            "vpmovsxbw zmm25, [rdx + 32]",
+            "vpmovsxbw zmm26, [rdx + 64]",
+            "vpmovsxbw zmm27, [rdx + 96]",
+            "vpmovsxbw zmm28, [rdx + 128]",
+            "vpmovsxbw zmm29, [rdx + 160]",
+            "vpmovsxbw zmm30, [rdx + 192]",
+            "vpmovsxbw zmm31, [rdx + 224]",
+            "vpdpwssd zmm16, zmm24, dword ptr [rsi]{{1to16}}",
+            "vpdpwssd zmm17, zmm25, dword ptr [rsi]{{1to16}}",
+            "vpdpwssd zmm18, zmm26, dword ptr [rsi + 4]{{1to16}}",
+            "vpdpwssd zmm19, zmm27, dword ptr [rsi + 4]{{1to16}}",
+            "vpdpwssd zmm20, zmm28, dword ptr [rsi + 8]{{1to16}}",
+            "vpdpwssd zmm21, zmm29, dword ptr [rsi + 8]{{1to16}}",
+            "vpdpwssd zmm22, zmm30, dword ptr [rsi + 12]{{1to16}}",
+            "vpdpwssd zmm23, zmm31, dword ptr [rsi + 12]{{1to16}}",
+            "add rsi, 16",
+            "add rdx, 256",
             "dec rcx",
             "jnz 2b",
+            "3:",
+            "test r8, r8",
+            "jz 4f",
+            "vpmovsxbw zmm24, [rdx]",
+            "vpmovsxbw zmm25, [rdx + 32]",
+            "vpmovsxbw zmm26, [rdx + 64]",
+            "vpmovsxbw zmm27, [rdx + 96]",
+            "vpdpwssd zmm16, zmm24, dword ptr [rsi]{{1to16}}",
+            "vpdpwssd zmm17, zmm25, dword ptr [rsi]{{1to16}}",
+            "vpdpwssd zmm18, zmm26, dword ptr [rsi + 4]{{1to16}}",
+            "vpdpwssd zmm19, zmm27, dword ptr [rsi + 4]{{1to16}}",
+            "4:",
             "vpaddd zmm16, zmm16, zmm18",
             "vpaddd zmm17, zmm17, zmm19",
+            "vpaddd zmm20, zmm20, zmm22",
+            "vpaddd zmm21, zmm21, zmm23",
+            "vpaddd zmm16, zmm16, zmm20",
+            "vpaddd zmm17, zmm17, zmm21",
             "vmovdqu32 [rdi], zmm16",
             "vmovdqu32 [rdi + 64], zmm17",
             inout("rsi") input.as_ptr() => _,
             inout("rdx") weights.as_ptr() => _,
-            inout("rcx") input.len() / 2 => _,
-            inout("rdi") sums.as_mut_ptr() => _,
+            inout("rcx") input.len() / 4 => _,
+            in("r8") input.len() / 2 % 2,
+            in("rdi") sums.as_mut_ptr(),
             clobber_abi("sysv64"),
             options(nostack),
         );
     }
-    sums
 }
 
 /// Lanes of two groups of weights, so that those of an output are neighbours.
 static PAIRED: [u32; 16] = [0, 8, 1, 9, 2, 10, 3, 11, 4, 12, 5, 13, 6, 14, 7, 15];
-
-/// Clears the sums of four blocks of a stream.
-macro_rules! clear {
-    ($a:literal, $b:literal, $c:literal, $d:literal) => {
-        concat!(clear!($a), clear!($b), clear!($c), clear!($d))
-    };
-    ($sum:literal) => {
-        concat!("vpxord zmm", $sum, ", zmm", $sum, ", zmm", $sum, "\n")
-    };
-}
 
 /// Adds to the sums of four blocks the products of their weights and two groups of inputs at an address.
 macro_rules! add_products {

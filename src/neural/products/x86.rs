@@ -84,7 +84,7 @@ fn add_byte_products<const KIND: u8>(sums: __m256i, input: __m256i, weights: __m
 /// The machine must have AVX2, and the instructions of `KIND`; there must be as many weights as inputs.
 #[inline]
 #[target_feature(enable = "avx2")]
-pub unsafe fn dot_words<const KIND: u8>(weights: &[WordPairs], input: &[[i16; 2]]) -> [i32; TILE] {
+pub unsafe fn dot_words<const KIND: u8>(sums: &mut [i32; TILE], weights: &[WordPairs], input: &[[i16; 2]]) {
     let mut lanes = [_mm256_setzero_si256(); TILE / 8];
     for (weights, pair) in weights.iter().zip(input) {
         let values = spread(pair);
@@ -94,7 +94,7 @@ pub unsafe fn dot_words<const KIND: u8>(weights: &[WordPairs], input: &[[i16; 2]
             *lanes = add_word_products::<KIND>(*lanes, values, weights);
         }
     }
-    store(&lanes)
+    store(sums, &lanes);
 }
 
 /// [`dot_words`] for two streams, whose weights are widened once.
@@ -119,7 +119,7 @@ pub unsafe fn dot_words_of_two<const KIND: u8>(
             *second = add_word_products::<KIND>(*second, b, weights);
         }
     }
-    sums.iter_mut().zip(&lanes).for_each(|(sums, lanes)| **sums = store(lanes));
+    sums.iter_mut().zip(&lanes).for_each(|(sums, lanes)| store(sums, lanes));
 }
 
 /// Pair of values in all lanes.
@@ -145,14 +145,12 @@ fn add_word_products<const KIND: u8>(sums: __m256i, input: __m256i, weights: __m
     sums
 }
 
-/// Sums of a tile.
+/// Writes the sums of a tile.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn store(lanes: &[__m256i; TILE / 8]) -> [i32; TILE] {
-    let mut sums = [0; TILE];
+fn store(sums: &mut [i32; TILE], lanes: &[__m256i; TILE / 8]) {
     for (sums, lanes) in sums.as_chunks_mut::<8>().0.iter_mut().zip(lanes) {
         // SAFETY: a chunk is 32 bytes, and needs no alignment.
         unsafe { _mm256_storeu_si256(sums.as_mut_ptr().cast(), *lanes) };
     }
-    sums
 }

@@ -148,6 +148,7 @@ impl Suppressor {
         if engine != Engine::Light && self.is_light_alone() {
             self.second.reset();
             self.state.standard = Guard::START;
+            self.state.waiting.power = total_power(self.state.newest().spectrum());
         }
         #[cfg(feature = "hush")]
         if engine == Engine::Best && !self.runs(Engine::Best) {
@@ -267,8 +268,12 @@ impl Suppressor {
 
     /// Takes the noise out of the newest frame by RNNoise 0.1, whose network has run.
     pub fn filter_first(&mut self, memory: &Memory) {
+        let is_alone = self.is_light_alone();
         let State { analyses, newest, waiting, .. } = &mut self.state;
-        waiting.power = memory.products.power.iter().sum();
+        // Nobody else asks for it.
+        if !is_alone {
+            waiting.power = total_power(analyses[*newest].spectrum());
+        }
         waiting.speech_probability = self.first.filter(&analyses[*newest], &memory.first, &mut waiting.first);
     }
 
@@ -295,6 +300,11 @@ impl Suppressor {
         self.hush.reset();
         self.state = State::new(self.engine);
     }
+}
+
+/// Power of all bins.
+fn total_power(spectrum: &Spectrum) -> f32 {
+    spectrum.iter().map(|bin| bin.re * bin.re + bin.im * bin.im).sum()
 }
 
 /// Moves the shares on by one frame towards `engine` alone.
