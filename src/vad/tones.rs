@@ -16,6 +16,9 @@ use crate::dsp::kernels;
 const WINDOW: usize = 1024;
 const HOP: usize = 768;
 
+/// Most scratch memory that a transform of half a window takes.
+const SCRATCH: usize = WINDOW / 2;
+
 /// Bins in which partials are looked for: 100 Hz to 3.4 kHz.
 const LOWEST: usize = 6;
 const HIGHEST: usize = 218;
@@ -101,24 +104,19 @@ pub(super) struct MusicDetector {
     next: usize,
     /// Smoothed share of the steady partials in the amplitude of all.
     share: f32,
-    time: Box<[f32]>,
-    spectrum: Box<[Complex32]>,
-    scratch: Box<[Complex32]>,
 }
 
 impl MusicDetector {
     /// Detector at the start of a stream. Allocates.
     pub fn new() -> Self {
-        let (_, forward) = transform();
+        // Planned now, not in the first window.
+        transform();
         Self {
             samples: Box::new([0.0; WINDOW]),
             filled: WINDOW - HOP,
             before: [Partials::NONE; STEADY_WINDOWS - 1],
             next: 0,
             share: 0.0,
-            time: forward.make_input_vec().into(),
-            spectrum: forward.make_output_vec().into(),
-            scratch: forward.make_scratch_vec().into(),
         }
     }
 
@@ -144,13 +142,12 @@ impl MusicDetector {
         let power = kernels::energy(&self.samples[..]) / WINDOW as f32;
         let mut partials = Partials::NONE;
         if power >= AUDIBLE {
-            self.time.iter_mut().zip(self.samples.iter().zip(hann)).for_each(|(time, (s, w))| *time = s * w);
-            let done = forward.process_with_scratch(&mut self.time, &mut self.spectrum, &mut self.scratch);
+            let mut time: [f32; WINDOW] = std::array::from_fn(|i| self.samples[i] * hann[i]);
+            let mut spectrum = [Complex32::ZERO; WINDOW / 2 + 1];
+            let done = forward.process_with_scratch(&mut time, &mut spectrum, &mut [Complex32::ZERO; SCRATCH]);
             debug_assert!(done.is_ok(), "the lengths were planned");
-            // The transform has done with its input.
-            let powers = &mut self.time[..=HIGHEST];
-            powers.iter_mut().zip(&self.spectrum).for_each(|(power, bin)| *power = bin.norm_sqr());
-            partials = Partials::of(powers);
+            let powers: [f32; HIGHEST + 1] = std::array::from_fn(|bin| spectrum[bin].norm_sqr());
+            partials = Partials::of(&powers);
             let (mut steady, mut all) = (0.0, 0.0);
             for &(frequency, amplitude) in partials.get() {
                 all += amplitude;

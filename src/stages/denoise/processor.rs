@@ -55,7 +55,7 @@ impl LiveStage for Denoise {
             format: input,
             port,
             suppressor: Suppressor::new(self.engine),
-            link: (input.channels() == 2).then(StereoLink::new),
+            link: (input.channels() == 2).then(|| Box::new(StereoLink::new())),
             ahead: Frame::new(input),
             ahead_delay: Delay::new(input, LATENCY - BLOCK),
             dry: Frame::new(input),
@@ -70,7 +70,8 @@ pub struct DenoiseProcessor {
     format: Format,
     port: ControlPort<Denoise>,
     suppressor: Suppressor,
-    link: Option<StereoLink>,
+    /// For stereo only, which most streams are not.
+    link: Option<Box<StereoLink>>,
     /// Unprocessed sound, one block ahead of the output.
     ahead: Frame,
     ahead_delay: Delay,

@@ -68,23 +68,42 @@ impl GateDetector {
         Self { noise: NoiseEstimate::at(power), ..Self::default() }
     }
 
-    /// Takes in the power of the next millisecond; returns whether the gate is open. The far end does not open it.
-    pub fn update(&mut self, gate: &GateCoefficients, power: f32, lesson: Lesson, far_end: bool) -> bool {
-        self.power = self.power * gate.smoothing + power * (1.0 - gate.smoothing);
-        self.noise.update(power, lesson, gate.min_noise);
+    /// Takes in the power of each millisecond of a frame, and tells for each whether the gate is `open`. The far end does not
+    /// open it.
+    pub fn update(
+        &mut self,
+        gate: &GateCoefficients,
+        powers: &[f32],
+        lesson: Lesson,
+        far_end: bool,
+        open: &mut [bool],
+    ) {
+        let mut thresholds = self.thresholds(gate);
+        for (open, &power) in open.iter_mut().zip(powers) {
+            self.power = self.power * gate.smoothing + power * (1.0 - gate.smoothing);
+            if self.noise.update(power, lesson, gate.min_noise) {
+                thresholds = self.thresholds(gate);
+            }
+            let [open_power, close_power] = thresholds;
+            if self.power >= open_power && !far_end {
+                self.open = true;
+            }
+            if self.power >= close_power && !far_end {
+                self.held_ms = 0;
+            } else if self.open {
+                self.held_ms += 1;
+                self.open = self.held_ms <= gate.hold_ms;
+            }
+            *open = self.open;
+        }
+    }
+
+    /// Powers of the open and the close threshold over this noise.
+    fn thresholds(&self, gate: &GateCoefficients) -> [f32; 2] {
         let min_shift = if self.noise.may_lower() { gate.min_shift } else { 1.0 };
         let max_shift = if self.noise.may_raise() { gate.max_shift } else { 1.0 };
         let shift = (gate.noise_ratio * self.noise.power() / gate.open_power).clamp(min_shift, max_shift);
-        if self.power >= gate.open_power * shift && !far_end {
-            self.open = true;
-        }
-        if self.power >= gate.close_power * shift && !far_end {
-            self.held_ms = 0;
-        } else if self.open {
-            self.held_ms += 1;
-            self.open = self.held_ms <= gate.hold_ms;
-        }
-        self.open
+        [gate.open_power * shift, gate.close_power * shift]
     }
 
     /// Envelope over a frame, for each millisecond of which the gate is `open` or not.

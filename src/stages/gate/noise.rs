@@ -60,36 +60,39 @@ impl NoiseEstimate {
         Self { power, ms: SETTLED_MS, ..Self::default() }
     }
 
-    /// Takes in the power of a millisecond; `min` is the noise below which it makes no difference.
-    pub fn update(&mut self, power: f32, lesson: Lesson, min: f32) {
+    /// Takes in the power of a millisecond; `min` is the noise below which it makes no difference. Returns whether anything was
+    /// learnt.
+    pub fn update(&mut self, power: f32, lesson: Lesson, min: f32) -> bool {
         if power <= SILENCE_POWER {
             // Silence teaches nothing, but as long as nothing else is known there is no noise.
             self.silent_ms = (self.silent_ms + 1).min(SETTLED_MS);
             (self.block, self.block_ms) = (0.0, 0);
-            return;
+            return true;
         }
         match lesson {
-            Lesson::None => {}
+            Lesson::None => false,
             Lesson::Noise => {
                 self.ms = (self.ms + 1).min(NOISE_MS);
                 let max = if self.ms > SETTLED_MS { min.max(MAX_RATIO * self.power) } else { power };
                 self.power += (power.min(max) - self.power) / self.ms as f32;
+                true
             }
             Lesson::Unknown => self.add_to_block(power),
         }
     }
 
-    fn add_to_block(&mut self, power: f32) {
+    fn add_to_block(&mut self, power: f32) -> bool {
         self.block += power;
         self.block_ms += 1;
         if self.block_ms < BLOCK_MS {
-            return;
+            return false;
         }
         self.blocks[self.count % BLOCKS] = self.block / BLOCK_MS as f32;
         self.count += 1;
         (self.block, self.block_ms) = (0.0, 0);
         self.ms = (self.ms + BLOCK_MS).min(NOISE_MS);
         self.power = MEAN_TO_MIN * self.blocks.iter().copied().fold(f32::INFINITY, f32::min);
+        true
     }
 
     /// Power of the noise; 0 while it is unknown.
@@ -113,7 +116,7 @@ mod tests {
     use super::*;
 
     fn learn(noise: &mut NoiseEstimate, power: f32, lesson: Lesson, ms: usize) -> f32 {
-        (0..ms).for_each(|_| noise.update(power, lesson, 1e-7));
+        (0..ms).for_each(|_| _ = noise.update(power, lesson, 1e-7));
         noise.power()
     }
 

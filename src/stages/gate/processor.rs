@@ -86,9 +86,7 @@ impl Processor for NoiseGateProcessor {
         let (mut powers, mut open) = ([0.0; MAX_FRAME_MS], [false; MAX_FRAME_MS]);
         frame.channels().for_each(|channel| kernels::accumulate_block_powers(channel, &mut powers[..ms]));
         let (lesson, far_end) = (lesson(frame), frame.far_end_speech());
-        for (open, &power) in open.iter_mut().zip(&powers[..ms]) {
-            *open = self.detector.update(&self.coefficients, power, lesson, far_end);
-        }
+        self.detector.update(&self.coefficients, &powers[..ms], lesson, far_end, &mut open[..ms]);
         self.delay.process(frame);
         let floor = self.floor.advance(self.format.samples_per_channel());
         let envelope = self.detector.advance_envelope(&self.coefficients, &open[..ms], &mut self.gains);
