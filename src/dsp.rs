@@ -2,7 +2,7 @@
 
 pub mod biquad;
 pub mod delay;
-mod dispatch;
+pub mod dispatch;
 pub mod kernels;
 pub mod level;
 pub mod ramp;
