@@ -1,12 +1,8 @@
 //! Signal processing shared by the stages: kernels, ramps, delay lines, filters, levels.
 
-/// What the lock-free parts use; `models/` puts loom's in its place.
-mod atomic {
-    pub use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
-}
 pub mod biquad;
 pub mod delay;
-mod dispatch;
+pub mod dispatch;
 pub mod kernels;
 pub mod level;
 pub mod ramp;

@@ -1,56 +1,26 @@
-//! Every interleaving of the threads around the ring of samples, by loom: the one lock-free part that is this crate's own.
-//! Queues and settings are the crates rtrb and triple_buffer.
+//! Every interleaving of the threads around handles, queues, the hand-over of pipelines and the ring of samples, by loom.
+//! The code is the crate's own, and that of rtrb and triple_buffer: `build.rs` puts loom's atomics and cells into it.
 //!
-//! `cargo run --manifest-path models/Cargo.toml`
+//! Then each memory ordering is weakened in turn, in a process of its own, and a model must fail.
+//!
+//! `cargo run --manifest-path models/Cargo.toml` bounds the preemptions in two of the models; with `-- unbounded` nothing
+//! is bounded.
 
-use std::sync::Arc;
+extern crate alloc;
 
-use loom::thread;
+mod core;
+mod models;
+mod shim;
+mod weaken;
 
-/// What takes the place of `std::sync::atomic` in the ring.
-mod atomic {
-    pub use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
-}
-
-#[allow(dead_code, reason = "the model makes single attempts of what `read` repeats")]
-#[path = "../../src/dsp/sample_ring.rs"]
-mod sample_ring;
-
-use sample_ring::SampleRing;
-
-/// Slots of the ring. The first sample has this position.
-const LENGTH: usize = 4;
-
-/// Sample at a position: its own number, and silence before the first.
-fn sample_at(position: u64) -> f32 {
-    if position < LENGTH as u64 { 0.0 } else { position as f32 }
-}
-
-fn write(ring: &SampleRing, count: u64) {
-    let start = ring.position();
-    ring.write((0..count as usize).map(|i| (start + i as u64) as f32));
-}
+include!(concat!(env!("OUT_DIR"), "/modules.rs"));
 
 fn main() {
-    let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(3);
-    builder.check(|| {
-        let ring = Arc::new(SampleRing::new(LENGTH));
-        let writer = thread::spawn({
-            let ring = Arc::clone(&ring);
-            move || (0..2).for_each(|_| write(&ring, 2))
-        });
-        let mut newest = [9.0; 2];
-        // One attempt of `read`.
-        let end = ring.position();
-        if ring.read_at(end - 2, &mut newest) {
-            assert_eq!(newest, [sample_at(end - 2), sample_at(end - 1)], "the newest before {end}");
-        }
-        if ring.read_at(4, &mut newest) {
-            assert_eq!(newest, [4.0, 5.0], "what stands at 4");
-        }
-        writer.join().unwrap();
-        assert!(ring.read_at(6, &mut newest) && newest == [6.0, 7.0]);
-    });
-    println!("the newest samples, and those at a position, are whole in every interleaving of a writer and a reader");
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let [number, to, model] = &arguments[..] {
+        return weaken::run_weakened(number, to, model);
+    }
+    let is_bounded = arguments.first().is_none_or(|argument| argument != "unbounded");
+    let reached = models::ALL.map(|model| (model, model.run_and_report(is_bounded)));
+    std::process::exit(if weaken::every_ordering_matters(&reached) { 0 } else { 1 });
 }

@@ -302,4 +302,35 @@ mod tests {
         let (low, mid, high) = ("low-latency", "balanced", "high-quality");
         assert_eq!(found, [high, mid, mid, low, low, mid, mid, high, high]);
     }
+
+    #[test]
+    fn ends_tell_their_latency_and_controls_what_they_follow() {
+        let device = Device::new(48_000, 1);
+        let (mut microphone, mut loudspeaker, mut network, mut controls) =
+            Call::default().open(device, device).unwrap();
+        assert!(controls.advice().is_none() && controls.connection().loss.is_none());
+        let (mut packets, mut sound) = (0u16, [0.0f32; 480]);
+        for _ in 0..50 {
+            microphone.callback(&sound).unwrap();
+            while let Some(packet) = network.outgoing.pop() {
+                network.incoming.push(packets, packet.position() as u32, 1, packet.as_bytes()).unwrap();
+                packets += 1;
+            }
+            loudspeaker.callback(&mut sound).unwrap();
+        }
+        let before = microphone.latency_ms();
+        assert!((1.0..60.0).contains(&before), "{before}");
+        let heard = controls.downlink.jitter_buffer.reading().jitter_buffer_delay_ms;
+        assert!(heard > 0.0 && loudspeaker.latency_ms() > f64::from(heard), "{}", loudspeaker.latency_ms());
+
+        let report = ConnectionReport { at: Duration::from_secs(1), loss: Some(0.1), ..ConnectionReport::default() };
+        let advice = *controls.report(&report).unwrap();
+        assert_eq!(controls.advice(), Some(&advice));
+        assert_eq!(controls.connection().loss, Some(0.1));
+        let uplink = &mut microphone.uplink;
+        assert_eq!((uplink.latency(), uplink.input_format()), (uplink.uplink.latency(), uplink.uplink.input_format()));
+        uplink.reset();
+        microphone.callback(&[0.1f32; 960]).unwrap();
+        assert!(network.outgoing.pop().is_some_and(|packet| packet.duration() > 0));
+    }
 }

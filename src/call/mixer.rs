@@ -296,7 +296,7 @@ mod tests {
         tone
     }
 
-    /// All that participant `listener` hears while three sing.
+    /// All that participant `listener` hears while three sing; 3 is one who does not sing.
     fn heard(bus: &mut MixBus, listener: usize, frames: usize, peak: f32) -> Vec<f32> {
         let mut out = Vec::new();
         for frame in 0..frames {
@@ -304,7 +304,7 @@ mod tests {
             for (index, hz) in [300.0, 700.0, 1100.0].into_iter().enumerate() {
                 bus.add(index, &tone(hz, peak, frame)).unwrap();
             }
-            let heard = bus.output(listener).unwrap();
+            let heard = if listener < 3 { bus.output(listener) } else { bus.output_all() }.unwrap();
             assert_eq!(heard.position(), frame as i64 * 480 - 68);
             out.extend_from_slice(heard.samples());
         }
@@ -321,7 +321,7 @@ mod tests {
 
     #[test]
     fn everyone_hears_all_others_and_not_oneself() {
-        for listener in 0..3 {
+        for listener in 0..4 {
             let mut bus = MixBus::new(format(), 3).unwrap();
             let sound = heard(&mut bus, listener, 100, 0.1);
             for (index, hz) in [300.0, 700.0, 1100.0].into_iter().enumerate() {
@@ -379,5 +379,72 @@ mod tests {
         let other = Frame::new(Format::mono(16_000).unwrap());
         assert!(matches!(bus.add(0, &other), Err(Error::WrongFormat { .. })));
         assert!(bus.output(7).is_err() && MixBus::new(format(), 0).unwrap().output(0).is_err());
+    }
+
+    #[test]
+    fn a_reset_bus_is_a_fresh_one_but_for_the_volumes() {
+        let mut bus = MixBus::new(format(), 3).unwrap();
+        bus.volume(0).unwrap().update(|volume| volume.gain_db = -6.0).unwrap();
+        assert_eq!((bus.format(), bus.participants(), bus.level_dbfs(3)), (format(), 3, SILENCE_DBFS));
+        heard(&mut bus, 2, 1, 0.0);
+        bus.reset();
+        let first = heard(&mut bus, 2, 20, 1.0);
+        assert!(bus.level_dbfs(0) > -15.0 && bus.active_speaker().is_some());
+        bus.reset();
+        assert_eq!((bus.level_dbfs(0), bus.active_speaker()), (SILENCE_DBFS, None));
+        assert!(heard(&mut bus, 2, 20, 1.0) == first, "positions and the limiter begin anew");
+    }
+
+    /// A tone that is `late` samples behind, and fails from its third frame on.
+    struct Singer {
+        hz: f32,
+        late: usize,
+        frame: Frame,
+        pulled: usize,
+    }
+
+    impl Source for Singer {
+        fn pull(&mut self) -> &mut Frame {
+            self.frame = tone(self.hz, 0.1, self.pulled);
+            self.pulled += 1;
+            &mut self.frame
+        }
+
+        fn output_format(&self) -> Format {
+            self.frame.format()
+        }
+
+        fn reset(&mut self) {
+            self.pulled = 0;
+        }
+
+        fn latency(&self) -> usize {
+            self.late
+        }
+
+        fn take_error(&mut self) -> Option<Error> {
+            (self.pulled > 2).then_some(Error::Full)
+        }
+    }
+
+    #[test]
+    fn a_mixer_is_as_late_as_its_latest_source_and_hands_on_resets_and_errors() {
+        let singer = |hz, late| Singer { hz, late, frame: Frame::new(format()), pulled: 0 };
+        let mut mixer = Mixer::new(format(), vec![singer(300.0, 7), singer(700.0, 40), singer(1100.0, 0)]).unwrap();
+        assert_eq!((mixer.output_format(), mixer.latency()), (format(), 40 + 68));
+        let sing = |mixer: &mut Mixer<Singer>| {
+            let frame = |index: i64| {
+                let frame = mixer.pull();
+                assert_eq!(frame.position(), index * 480 - 68);
+                frame.samples().to_vec()
+            };
+            (0..50).flat_map(frame).collect::<Vec<_>>()
+        };
+        let first = sing(&mut mixer);
+        assert!([300.0, 700.0, 1100.0].iter().all(|&hz| (amount(&first[480..480 * 49], hz) - 0.1).abs() < 2e-4));
+        assert_eq!(mixer.take_error(), Some(Error::Full));
+        mixer.reset();
+        assert!(mixer.sources_mut()[1].pulled == 0 && mixer.take_error().is_none() && mixer.bus().volume(3).is_none());
+        assert!(sing(&mut mixer) == first);
     }
 }

@@ -1,6 +1,6 @@
 //! Ring buffer of the newest samples, written by one thread and read by others without a lock.
 
-use super::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 
 /// Attempts of a reader to copy samples before they are overwritten.
 const ATTEMPTS: usize = 100;

@@ -19,6 +19,11 @@ const READ_BYTES: usize = 16 * 1024;
 /// Bytes among which the first page must begin, else the input is no Ogg file.
 const MAX_BYTES_BEFORE_FIRST: u64 = 64 * 1024;
 
+/// Bytes that may be checked in vain: at most at a time, and for each byte passed. What looks like the header of a page
+/// may come every few bytes, and each time promise a page of 64 KiB, whose checksum would be taken.
+const MAX_CHECKS: usize = 1 << 20;
+const CHECKS_PER_BYTE: usize = 4;
+
 /// Whole page with a right checksum.
 pub(super) struct Page {
     pub serial: u32,
@@ -64,6 +69,8 @@ pub(super) struct Pages<R> {
     start: usize,
     at_end: bool,
     found_page: bool,
+    /// Bytes that may be checked in vain now.
+    checks: usize,
     /// Bytes so far that are in no whole page.
     pub skipped: u64,
     /// Whether the input ends within a page.
@@ -72,7 +79,16 @@ pub(super) struct Pages<R> {
 
 impl<R: Read> Pages<R> {
     pub fn new(input: R) -> Self {
-        Self { input, buffer: Vec::new(), start: 0, at_end: false, found_page: false, skipped: 0, truncated: false }
+        Self {
+            input,
+            buffer: Vec::new(),
+            start: 0,
+            at_end: false,
+            found_page: false,
+            checks: MAX_CHECKS,
+            skipped: 0,
+            truncated: false,
+        }
     }
 
     /// The next page; none at the end, nor where what there is seems to be no Ogg at all.
@@ -88,14 +104,15 @@ impl<R: Read> Pages<R> {
                     continue;
                 }
             };
-            match Page::parse(&self.buffer[self.start..self.start + length]) {
-                Some(page) => {
-                    self.start += length;
+            if length <= self.checks {
+                if let Some(page) = Page::parse(&self.buffer[self.start..self.start + length]) {
+                    self.pass(length);
                     (self.found_page, self.truncated) = (true, false);
                     return Ok(Some(page));
                 }
-                None => self.skip_to_next(),
+                self.checks -= length;
             }
+            self.skip_to_next();
         }
         Ok(None)
     }
@@ -118,7 +135,12 @@ impl<R: Read> Pages<R> {
         let rest = &self.buffer[self.start..];
         let next = rest.iter().skip(1).position(|byte| *byte == MAGIC[0]).map_or(rest.len(), |at| at + 1);
         self.skipped += next as u64;
-        self.start += next;
+        self.pass(next);
+    }
+
+    fn pass(&mut self, length: usize) {
+        self.start += length;
+        self.checks = (self.checks + CHECKS_PER_BYTE * length).min(MAX_CHECKS);
     }
 
     /// Reads until `length` bytes are there; `false` if the input ends before.
@@ -137,5 +159,30 @@ impl<R: Read> Pages<R> {
             }
         }
         Ok(self.buffer.len() >= self.start + length)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ogg::{OggHead, OggWriter};
+
+    /// What is spent on false headers is bounded: so a long page right behind a crowd of them may be passed over, and one
+    /// a little later is found.
+    #[test]
+    fn a_crowd_of_false_headers_is_not_checked_to_the_last() {
+        let head = OggWriter::new(Vec::new(), OggHead::default()).unwrap().finish().unwrap();
+        let false_headers = [b"OggS\0".as_slice(), &[255; 26]].concat();
+        let checks = |count: usize| {
+            let bytes = [&head[..], &false_headers.repeat(count), &head].concat();
+            let mut pages = Pages::new(&bytes[..]);
+            let mut found = 0;
+            while pages.next().unwrap().is_some() {
+                found += 1;
+            }
+            (found, pages.checks < MAX_CHECKS / 2)
+        };
+        assert_eq!(checks(500), (4, false), "the input ends before what they promise");
+        assert_eq!(checks(20_000), (4, true));
     }
 }

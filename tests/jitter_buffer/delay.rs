@@ -1,11 +1,12 @@
 //! The delay: as short as the network allows, whatever the clocks.
 
-use voxframe::JitterBuffer;
+use voxframe::{JitterBuffer, OpusDecode, OpusEncode};
 use voxframe_testkit::network::{Arrival, Network};
+use voxframe_testkit::random::noise;
 use voxframe_testkit::signal::{self, level};
 
 use super::stream::Ends;
-use super::{SPEECH, call, format, mean, packets, run};
+use super::{SPEECH, call, encode, format, mean, packets, run};
 
 #[test]
 fn without_trouble_it_is_the_decoder() {
@@ -190,5 +191,52 @@ fn compared_with_a_fixed_buffer_of_60_ms() {
                 fixed_late * 100.0
             );
         }
+    }
+}
+
+/// A network that lets go of two seconds of packets at once.
+#[test]
+fn what_has_piled_up_is_dropped_in_one_frame_and_no_more_than_that() {
+    let mut ends = Ends::new(JitterBuffer::default());
+    let push = |ends: &mut Ends, index: usize| ends.push(index, index as u16, index as u32 * 960, 1);
+    for index in 0..200 {
+        push(&mut ends, index);
+        ends.pull();
+    }
+    let before = ends.reading();
+    (200..300).for_each(|index| push(&mut ends, index));
+    ends.pull();
+    let reading = ends.reading();
+    assert_eq!((before.packets_flushed, reading.packets_flushed, reading.packets_missing), (0, 99, 0), "{reading:?}");
+    let beyond = reading.jitter_buffer_delay_ms - reading.jitter_buffer_target_delay_ms;
+    assert!((0.0..20.0).contains(&beyond), "{reading:?}");
+}
+
+/// Sound is compared with the background as it was sent.
+#[test]
+fn the_gain_of_the_decoder_changes_no_decision() {
+    // Two seconds of speech and as much of the background alone, at −50 dBFS, by turns.
+    let (speech, _) = &*SPEECH;
+    let mut sound = [&speech[..32_000], &[0.0; 32_000], &speech[32_000..64_000], &[0.0; 32_000]].concat();
+    sound.iter_mut().zip(noise(1, 4 * 32_000, 0.0055)).for_each(|(sound, noise)| *sound += noise);
+    let packets = encode(OpusEncode { complexity: 5, ..OpusEncode::voip() }, &sound);
+    // What is late in speech is caught up with where there is none.
+    let network = Network { jitter_ms: 20.0, stalls: vec![(1000.0, 300.0), (5000.0, 300.0)], ..Network::default() };
+    let stretched = |gain_db| {
+        let decoder = OpusDecode { gain_db, ..OpusDecode::default() };
+        let buffer = JitterBuffer { decoder, ..JitterBuffer::default() };
+        let mut log = Vec::new();
+        call(&packets, &network, buffer, format(), |heard| {
+            let reading = heard.reading;
+            log.push((reading.removed_for_acceleration_ms, reading.inserted_for_deceleration_ms));
+        })
+        .unwrap();
+        assert!(log.last().unwrap().0 > 200.0, "{:?}", log.last());
+        log
+    };
+    let plain = stretched(0.0);
+    // About a power of two, so that the samples differ in little but their exponent.
+    for gain_db in [-24.082_4, 24.082_4] {
+        assert!(stretched(gain_db) == plain, "{gain_db} dB");
     }
 }

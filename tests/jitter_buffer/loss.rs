@@ -113,3 +113,26 @@ fn a_pause_by_dtx_is_no_loss() {
     let after = mean(delays[delays.len() - 150..delays.len() - 10].iter().copied());
     assert!((20.0..90.0).contains(&after), "{after} ms after the pause");
 }
+
+/// Packets of many frames, of which forward error correction rebuilds the last one.
+#[test]
+fn a_packet_counts_as_rebuilt_where_half_of_it_is() {
+    for (packet_ms, frame_ms, is_half) in [(80.0, 40.0, true), (120.0, 60.0, true), (100.0, 20.0, false)] {
+        let settings = OpusEncode { fec: true, packet_ms, loss_percent: 20, complexity: 5, ..OpusEncode::voip() };
+        let length = packet_ms as usize * 16;
+        let packets = encode(settings, &SPEECH.0[..SPEECH.0.len() / length * length]);
+        // No wait for what is missing: else what is filled in meanwhile would stand for the first frame.
+        let buffer = JitterBuffer { min_delay_ms: 200.0, start_delay_ms: 200.0, ..JitterBuffer::default() };
+        let mut ends = Ends::new(buffer);
+        for (index, packet) in packets.iter().enumerate() {
+            if index % 5 != 3 {
+                ends.push_packet(packet, index as u16);
+            }
+            (0..length / 320).for_each(|_| _ = ends.pull());
+        }
+        let reading = ends.reading();
+        let frames = (reading.fec_ms / frame_ms) as u64;
+        assert!(frames > 2, "{reading:?}");
+        assert_eq!(reading.packets_repaired, if is_half { frames } else { 0 }, "{packet_ms} ms: {reading:?}");
+    }
+}

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use voxframe::jitter::{JitterBufferInput, JitterBufferOutput, JitterBufferReading};
-use voxframe::{Error, Format, Handle, JitterBuffer, OpusEncode, Source};
+use voxframe::{Error, Format, Handle, JitterBuffer, OpusEncode, Packet, Source};
 use voxframe_testkit::network::Network;
 use voxframe_testkit::signal::{delay, level, steepest};
 
@@ -26,6 +26,11 @@ impl Ends {
     pub fn push(&mut self, index: usize, sequence: u16, timestamp: u32, ssrc: u32) {
         let bytes = SPEECH.1[index % SPEECH.1.len()].as_bytes();
         self.sender.push(sequence, timestamp, ssrc, bytes).unwrap();
+    }
+
+    /// Sends this packet.
+    pub fn push_packet(&mut self, packet: &Packet, sequence: u16) {
+        self.sender.push(sequence, packet.position() as u32, 1, packet.as_bytes()).unwrap();
     }
 
     /// Pulls 20 ms.
