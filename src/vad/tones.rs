@@ -142,12 +142,15 @@ impl MusicDetector {
         let power = kernels::energy(&self.samples[..]) / WINDOW as f32;
         let mut partials = Partials::NONE;
         if power >= AUDIBLE {
-            let mut time: [f32; WINDOW] = std::array::from_fn(|i| self.samples[i] * hann[i]);
+            let mut time = *self.samples;
+            kernels::multiply(&mut time, hann);
             let mut spectrum = [Complex32::ZERO; WINDOW / 2 + 1];
             let done = forward.process_with_scratch(&mut time, &mut spectrum, &mut [Complex32::ZERO; SCRATCH]);
             debug_assert!(done.is_ok(), "the lengths were planned");
-            let powers: [f32; HIGHEST + 1] = std::array::from_fn(|bin| spectrum[bin].norm_sqr());
-            partials = Partials::of(&powers);
+            // The transform has done with its input.
+            let powers = &mut time[..=HIGHEST];
+            powers.iter_mut().zip(&spectrum).for_each(|(power, bin)| *power = bin.norm_sqr());
+            partials = Partials::of(powers);
             let (mut steady, mut all) = (0.0, 0.0);
             for &(frequency, amplitude) in partials.get() {
                 all += amplitude;
