@@ -5,7 +5,7 @@
 
 use std::cell::Cell;
 
-use super::interpolation::BLOCK;
+use super::interpolation::{BLOCK, higher};
 use crate::dsp::kernels;
 
 /// One in fixed point: sums of integers cannot drift however long they run, and one does not wait long for the one before.
@@ -243,12 +243,6 @@ fn scan<T: Copy, const N: usize>(values: [T; N], op: impl Fn(T, T) -> T) -> [T; 
 #[inline(always)]
 fn lower(a: f32, b: f32) -> f32 {
     if a < b { a } else { b }
-}
-
-/// Higher of two numbers.
-#[inline(always)]
-fn higher(a: f64, b: f64) -> f64 {
-    if a > b { a } else { b }
 }
 
 /// Sliding minimum at a constant cost (van Herk, Gil and Werman). The values are cut into blocks as long as the window,

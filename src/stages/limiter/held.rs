@@ -1,6 +1,6 @@
 //! Peaks that the gain smoother holds, beside which lower ones need not be known.
 
-use super::interpolation::BLOCK;
+use super::interpolation::{BLOCK, higher};
 
 /// Missing gain below which a peak hides no other: the smoother rounds less than that to none.
 const MIN_MISSING: f32 = 1e-4;
@@ -33,11 +33,11 @@ impl HeldPeaks {
     pub fn find_rooms(&mut self, rooms: &mut [f32], needs: &[f32], decay: f32) {
         for (room, need) in rooms.iter_mut().zip(needs) {
             // From the first sample of a block to the last one of another.
-            let left = if self.last > self.now { self.last } else { self.now } * decay;
+            let left = higher(self.last, self.now) * decay;
             // A little less, for rounding.
             *room = 1.0 - if left < MIN_MISSING { 0.0 } else { left * 0.99999 - 1e-6 };
             self.last *= decay;
-            self.now = if *need > self.now { *need } else { self.now } * decay;
+            self.now = higher(*need, self.now) * decay;
             self.blocks += 1;
             if self.blocks == self.run {
                 (self.last, self.now, self.blocks) = (self.now, 0.0, 0);

@@ -145,7 +145,7 @@ kernels! {
 
 /// Higher of two numbers: one instruction, as neither is NaN.
 #[inline(always)]
-fn higher(a: f32, b: f32) -> f32 {
+pub(super) fn higher<T: PartialOrd>(a: T, b: T) -> T {
     if a > b { a } else { b }
 }
 
