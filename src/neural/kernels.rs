@@ -9,8 +9,7 @@ use super::products::TILE;
 use crate::dsp::kernels;
 
 /// 2²³ and half as much again: whatever is added to it is rounded to an integer, to even if it lies between two.
-const ROUND: f32 = 8_388_608.0;
-const ROUND_SIGNED: f32 = 1.5 * ROUND;
+const ROUND: f32 = 1.5 * 8_388_608.0;
 
 kernels! {
     /// Rounds to 16 bits of the largest magnitude; returns the value of one step, a power of two.
@@ -18,7 +17,7 @@ kernels! {
         let unit = unit_of_words(from);
         let steps = 1.0 / unit;
         for (to, from) in to.iter_mut().zip(from) {
-            *to = (from * steps + ROUND_SIGNED).to_bits() as i16;
+            *to = (from * steps + ROUND).to_bits() as i16;
         }
         unit
     }
@@ -28,7 +27,7 @@ kernels! {
         let unit = unit_of_words(from);
         let steps = 1.0 / unit;
         for ((kept, rest), from) in kept.iter_mut().zip(rest).zip(from) {
-            *kept = (from * steps + ROUND_SIGNED - ROUND_SIGNED) * unit;
+            *kept = (from * steps + ROUND - ROUND) * unit;
             *rest = from - *kept;
         }
     }
@@ -53,17 +52,10 @@ kernels! {
         }
     }
 
-    /// Rounds −1 to 1 to bytes: 0 is 127, a step is 1/127.
-    fn quantise_to_bytes(to: &mut [u8], from: &[f32]) {
+    /// Rounds −1 to 1 to steps of 1/127.
+    fn quantise_to_bytes(to: &mut [i8], from: &[f32]) {
         for (to, from) in to.iter_mut().zip(from) {
-            *to = (from * 127.0 + (127.0 + ROUND)).to_bits() as u8;
-        }
-    }
-
-    /// `out = sums · scales + bias`.
-    fn scale_sums(out: &mut [f32], sums: &[i32], scales: &[f32], bias: &[f32]) {
-        for (((out, &sum), scale), bias) in out.iter_mut().zip(sums).zip(scales).zip(bias) {
-            *out = sum as f32 * scale + bias;
+            *to = (from * 127.0 + ROUND).to_bits() as i8;
         }
     }
 
@@ -185,9 +177,9 @@ mod tests {
         let mut silence = [1; 2];
         quantise_to_words(&mut silence, &[0.0; 2]);
         assert_eq!(silence, [0; 2]);
-        let mut bytes = [0; 4];
-        quantise_to_bytes(&mut bytes, &[-1.0, 0.0, 1.0, 0.3 / 127.0]);
-        assert_eq!(bytes, [0, 127, 254, 127]);
+        let mut bytes = [1; 5];
+        quantise_to_bytes(&mut bytes, &[-1.0, 0.0, 1.0, 0.3 / 127.0, -0.7 / 127.0]);
+        assert_eq!(bytes, [-127, 0, 127, 0, -1]);
     }
 
     #[test]

@@ -2,11 +2,10 @@
 //!
 //! The sums are of integers, so they are the same on every machine: `vpdpbusd` and `vpdpwssd` where the machine has them
 //! (AVX-512 VNNI over 512 bits, or AVX-VNNI), else AVX2; on ARM `sdot` where the machine has it, else plain NEON; else a
-//! portable loop. A matrix is read once, from its first byte to
-//! its last: one that does not fit into the second cache comes as fast as the third gives it.
+//! portable loop. A matrix is read once, from its first byte to its last.
 
 #![allow(unsafe_code, reason = "vector instructions that the compiler does not find by itself")]
-// RNNoise 0.2 alone has matrices of bytes.
+// RNNoise 0.2 alone has 4-bit weights.
 #![cfg_attr(not(feature = "denoise"), allow(dead_code))]
 
 #[cfg(target_arch = "x86_64")]
@@ -16,17 +15,7 @@ mod neon;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
-/// Outputs of a block of [`Instructions::add_bytes`], and inputs of a group in it: the bytes that one instruction sums up.
-const BYTE_ROWS: usize = 8;
-const BYTE_GROUP: usize = 4;
-
-/// Input byte that stands for 0.
-pub const MIDDLE: u8 = 127;
-
-/// Group of weights: four of each of eight outputs.
-type ByteGroup = [u8; BYTE_ROWS * BYTE_GROUP];
-
-/// Outputs of a tile of [`Instructions::dot_words`].
+/// Outputs of a tile.
 pub const TILE: usize = 32;
 
 /// Streams that are multiplied side by side.
@@ -38,8 +27,41 @@ pub const MAX_BLOCKS: usize = 4;
 /// Sums of a tile, for each block of inputs.
 pub type TileSums = [[i32; TILE]; MAX_BLOCKS];
 
-/// Outputs of a panel of [`Instructions::add_panel`]: its weights stay in the first cache for all streams.
-pub const PANEL: usize = 32;
+/// Inputs of a block of 4-bit weights.
+pub const NIBBLE_BLOCK: usize = 96;
+
+/// Inputs that a nibble is for: the four bytes that one instruction sums up. The low nibbles are for one group, the high
+/// nibbles for the next.
+const GROUP: usize = 4;
+
+/// 4-bit weights of 8 inputs and 16 outputs: a cache line. Of each output 4 bytes; the low nibbles are those of the first 4
+/// inputs, the high nibbles of the others. A nibble stands for itself less 8.
+type NibbleLine = [u8; 64];
+
+/// 4-bit weights of 8 inputs: of the first and of the last 16 outputs of a tile.
+type NibbleStep = [NibbleLine; 2];
+
+/// 4-bit weights of a block of inputs.
+type NibbleBlock = [NibbleStep; NIBBLE_BLOCK / (2 * GROUP)];
+
+/// 4-bit weights of a tile: 6 kB, so they stay in the first cache for all streams.
+pub type NibbleTile = [NibbleBlock; MAX_BLOCKS];
+
+/// Inputs of one stream for 4-bit weights.
+#[derive(Clone, Copy, Debug)]
+pub struct NibbleInputs<'a> {
+    /// Inputs of each block, −127 to 127.
+    blocks: &'a [[i8; NIBBLE_BLOCK]; MAX_BLOCKS],
+    /// What the sums of each block begin with: −8 times the sum of its inputs, as every nibble is 8 too much.
+    starts: [i32; MAX_BLOCKS],
+}
+
+impl<'a> NibbleInputs<'a> {
+    /// Inputs of −127 to 127.
+    pub fn new(blocks: &'a [[i8; NIBBLE_BLOCK]; MAX_BLOCKS]) -> Self {
+        Self { blocks, starts: blocks.map(|block| -8 * block.iter().map(|&input| i32::from(input)).sum::<i32>()) }
+    }
+}
 
 /// Pair of weights of each output of a tile: a cache line.
 #[derive(Clone, Copy, Debug)]
@@ -92,58 +114,43 @@ impl Instructions {
         Self(Set::Portable)
     }
 
-    /// What [`MIDDLE`] counts for in [`add_bytes`](Self::add_bytes): itself, or 0 where the instructions take signed
-    /// bytes, and the input is moved down for them.
-    pub fn middle(self) -> i32 {
+    /// `sums = weights · inputs` for a tile of 32 outputs and each block of inputs: 4-bit weights times signed bytes.
+    pub fn dot_nibbles(self, sums: &mut TileSums, weights: &NibbleTile, inputs: &NibbleInputs<'_>) {
         match self.0 {
+            Set::Portable => dot_nibbles(sums, weights, inputs),
+            // SAFETY: `new` has found the instructions on this machine.
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx2 => unsafe { x86::dot_nibbles::<1, 4>([sums], weights, [inputs]) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            Set::AvxVnni => unsafe { x86::dot_nibbles_by_vnni(sums, weights, inputs) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx512Vnni => unsafe { avx512::dot_nibbles(sums, weights, inputs) },
+            // SAFETY: as above.
             #[cfg(target_arch = "aarch64")]
-            Set::Neon | Set::NeonDotProducts => 0,
-            _ => MIDDLE.into(),
+            Set::Neon => unsafe { neon::dot_nibbles(sums, weights, inputs) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "aarch64")]
+            Set::NeonDotProducts => unsafe { neon::dot_nibbles_by_sdot(sums, weights, inputs) },
         }
     }
 
-    /// `sums = sums + weights · (input − MIDDLE + middle())`, for signed weights. The matrix lies in blocks of 8 outputs, and in
-    /// each in groups of 4 inputs: 32 bytes, 4 of each output. Two neighbouring products must fit into 16 bits together.
-    pub fn add_bytes(self, sums: &mut [i32], weights: &[u8], input: &[u8]) {
-        let (sums, rest) = sums.as_chunks_mut::<BYTE_ROWS>();
-        let (input, odd) = input.as_chunks::<BYTE_GROUP>();
-        let (weights, _) = weights.as_chunks::<{ BYTE_ROWS * BYTE_GROUP }>();
-        assert!(rest.is_empty() && odd.is_empty() && weights.len() == sums.len() * input.len());
+    /// [`dot_nibbles`](Self::dot_nibbles) for several streams.
+    pub fn dot_nibbles_of_streams(
+        self,
+        sums: &mut [TileSums; STREAMS],
+        weights: &NibbleTile,
+        inputs: [&NibbleInputs<'_>; STREAMS],
+    ) {
         match self.0 {
-            Set::Portable => add_bytes(sums, weights, input),
-            // SAFETY: `new` has found the instructions on this machine, and the lengths are checked above.
+            // SAFETY: `new` has found the instructions on this machine.
             #[cfg(target_arch = "x86_64")]
-            Set::Avx2 => unsafe { x86::add_bytes::<{ x86::AVX2 }>(sums, weights, input) },
-            // SAFETY: as above.
-            #[cfg(target_arch = "x86_64")]
-            Set::AvxVnni => unsafe { x86::add_bytes::<{ x86::AVX_VNNI }>(sums, weights, input) },
+            Set::Avx2 => unsafe { x86::dot_nibbles::<STREAMS, 2>(sums.each_mut(), weights, inputs) },
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
-            Set::Avx512Vnni => unsafe { avx512::add_bytes(sums, weights, input) },
-            // SAFETY: as above.
-            #[cfg(target_arch = "aarch64")]
-            Set::Neon => unsafe { neon::add_bytes::<{ neon::PLAIN }>(sums, weights, input) },
-            // SAFETY: as above.
-            #[cfg(target_arch = "aarch64")]
-            Set::NeonDotProducts => unsafe { neon::add_bytes::<{ neon::DOT_PRODUCTS }>(sums, weights, input) },
-        }
-    }
-
-    /// [`add_bytes`](Self::add_bytes) for a panel of a matrix and the inputs of several streams. Where it is the `part`th time
-    /// for a panel, that quarter of the next one is fetched meanwhile.
-    #[cfg_attr(not(target_arch = "x86_64"), allow(unused_variables))]
-    pub fn add_panel(self, sums: &mut [[i32; PANEL]; STREAMS], weights: &[u8], inputs: [&[u8]; STREAMS], part: usize) {
-        #[cfg(target_arch = "x86_64")]
-        // It takes two groups at a time: no network has others.
-        if self.0 == Set::Avx512Vnni && !inputs[0].is_empty() && inputs[0].len().is_multiple_of(2 * BYTE_GROUP) {
-            let inputs = inputs.map(|input| input.as_chunks::<BYTE_GROUP>().0);
-            let (weights, _) = weights.as_chunks::<{ BYTE_ROWS * BYTE_GROUP }>();
-            assert!(inputs.iter().all(|input| weights.len() == PANEL / BYTE_ROWS * input.len()));
-            // SAFETY: `new` has found the instructions on this machine, and the lengths are checked above.
-            return unsafe { avx512::add_panel(sums, weights, inputs, part) };
-        }
-        for (sums, input) in sums.iter_mut().zip(inputs) {
-            self.add_bytes(sums, weights, input);
+            Set::Avx512Vnni => unsafe { avx512::dot_nibbles_of_four(sums, weights, inputs) },
+            _ => sums.iter_mut().zip(inputs).for_each(|(sums, inputs)| self.dot_nibbles(sums, weights, inputs)),
         }
     }
 
@@ -216,32 +223,15 @@ fn has_avx_vnni() -> bool {
     unsafe { __cpuid(0).eax >= 7 && __cpuid_count(7, 0).eax >= 1 && __cpuid_count(7, 1).eax & (1 << 4) != 0 }
 }
 
-/// [`Instructions::add_bytes`] by blocks: `many` multiplies `N` of them side by side, which hides the latency of a sum and shares
-/// the input, `one` those that are left. Each is given its blocks of sums and their weights; there are `groups` in a block.
-#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
-#[inline(always)]
-fn by_blocks<const N: usize>(
-    sums: &mut [[i32; BYTE_ROWS]],
-    weights: &[ByteGroup],
-    groups: usize,
-    many: impl Fn(&mut [[i32; BYTE_ROWS]; N], &[ByteGroup]),
-    one: impl Fn(&mut [[i32; BYTE_ROWS]; 1], &[ByteGroup]),
-) {
-    let (blocks, rest) = sums.as_chunks_mut::<N>();
-    let (weights, rest_weights) = weights.split_at(blocks.len() * N * groups);
-    for (sums, weights) in blocks.iter_mut().zip(weights.chunks_exact(N * groups)) {
-        many(sums, weights);
-    }
-    for (sums, weights) in rest.iter_mut().zip(rest_weights.chunks_exact(groups)) {
-        one(std::array::from_mut(sums), weights);
-    }
-}
-
-fn add_bytes(sums: &mut [[i32; BYTE_ROWS]], weights: &[ByteGroup], input: &[[u8; BYTE_GROUP]]) {
-    for (sums, weights) in sums.iter_mut().zip(weights.chunks_exact(input.len())) {
-        for (weights, input) in weights.iter().zip(input) {
-            for (sum, weights) in sums.iter_mut().zip(weights.as_chunks::<BYTE_GROUP>().0) {
-                *sum += weights.iter().zip(input).map(|(&w, &x)| i32::from(w as i8) * i32::from(x)).sum::<i32>();
+fn dot_nibbles(sums: &mut TileSums, weights: &NibbleTile, inputs: &NibbleInputs<'_>) {
+    for (block, (sums, steps)) in sums.iter_mut().zip(weights).enumerate() {
+        *sums = [inputs.starts[block]; TILE];
+        for (lines, values) in steps.iter().zip(inputs.blocks[block].as_chunks::<{ 2 * GROUP }>().0) {
+            for (sum, bytes) in sums.iter_mut().zip(lines.as_flattened().as_chunks::<GROUP>().0) {
+                for (i, byte) in bytes.iter().enumerate() {
+                    *sum += i32::from(byte & 15) * i32::from(values[i]);
+                    *sum += i32::from(byte >> 4) * i32::from(values[GROUP + i]);
+                }
             }
         }
     }
@@ -282,26 +272,39 @@ mod tests {
         sets.into_iter().map(Instructions).collect()
     }
 
+    /// Tile of any weights: where `extreme`, of the least and the greatest.
+    fn tile(random: &mut fastrand::Rng, extreme: bool) -> NibbleTile {
+        let mut byte = || if extreme { 255 * random.u8(..2) } else { random.u8(..) };
+        std::array::from_fn(|_| std::array::from_fn(|_| std::array::from_fn(|_| std::array::from_fn(|_| byte()))))
+    }
+
+    /// Any inputs: where `extreme`, the least and the greatest.
+    fn bytes(random: &mut fastrand::Rng, extreme: bool) -> [[i8; NIBBLE_BLOCK]; MAX_BLOCKS] {
+        std::array::from_fn(|_| std::array::from_fn(|_| if extreme { 127 } else { random.i8(-127..) }))
+    }
+
     #[test]
-    fn products_of_bytes_agree_with_the_definition() {
+    fn products_of_nibbles_agree_with_the_definition() {
         let mut random = fastrand::Rng::with_seed(3);
-        // Five blocks: four side by side, and one more.
-        for (outputs, inputs) in [(40, 16), (40, 12), (8, 384)] {
-            // Neighbouring weights of at most 64 each: their products fit into 16 bits.
-            let weights: Vec<u8> = (0..outputs * inputs).map(|_| random.i8(-64..=64) as u8).collect();
-            let input: Vec<u8> = (0..inputs).map(|_| random.u8(..=254)).collect();
-            let wanted = |middle: i32| -> Vec<i32> {
-                let value = |i: usize| i32::from(input[i]) - i32::from(MIDDLE) + middle;
-                let sum = |row: usize| {
-                    let weight = |i: usize| weights[(row / 8 * inputs / 4 + i / 4) * 32 + row % 8 * 4 + i % 4] as i8;
-                    7 + (0..inputs).map(|i| i32::from(weight(i)) * value(i)).sum::<i32>()
-                };
-                (0..outputs).map(sum).collect()
-            };
+        for case in 0..8 {
+            let weights = tile(&mut random, case % 2 == 0);
+            let mut input = bytes(&mut random, case < 4);
+            if case == 3 {
+                input = input.map(|block| block.map(|value| -value));
+            }
+            let wanted: TileSums = std::array::from_fn(|block| {
+                std::array::from_fn(|output| {
+                    let weight = |i: usize| {
+                        let byte = weights[block][i / 8][output / 16][output % 16 * 4 + i % 4];
+                        i32::from(byte >> (i % 8 / 4 * 4) & 15) - 8
+                    };
+                    (0..NIBBLE_BLOCK).map(|i| weight(i) * i32::from(input[block][i])).sum()
+                })
+            });
             for set in sets() {
-                let mut sums = vec![7; outputs];
-                set.add_bytes(&mut sums, &weights, &input);
-                assert_eq!(sums, wanted(set.middle()), "{set:?}");
+                let mut sums = [[7; TILE]; MAX_BLOCKS];
+                set.dot_nibbles(&mut sums, &weights, &NibbleInputs::new(&input));
+                assert_eq!(sums, wanted, "{set:?}");
             }
         }
     }
@@ -309,16 +312,16 @@ mod tests {
     #[test]
     fn products_of_streams_are_those_of_each_alone() {
         let mut random = fastrand::Rng::with_seed(5);
-        for inputs in [4, 8, 16, 384] {
-            let weights: Vec<u8> = (0..PANEL * inputs).map(|_| random.i8(-64..=64) as u8).collect();
-            let streams: [Vec<u8>; STREAMS] = std::array::from_fn(|_| (0..inputs).map(|_| random.u8(..=254)).collect());
+        for extreme in [false, true] {
+            let weights = tile(&mut random, extreme);
+            let streams: [_; STREAMS] = std::array::from_fn(|stream| bytes(&mut random, extreme && stream % 2 == 0));
+            let inputs = streams.each_ref().map(NibbleInputs::new);
+            let mut wanted = [[[7; TILE]; MAX_BLOCKS]; STREAMS];
+            wanted.iter_mut().zip(&inputs).for_each(|(sums, inputs)| dot_nibbles(sums, &weights, inputs));
+            assert!(wanted[0] != wanted[1] && wanted[1] != wanted[3]);
             for set in sets() {
-                let mut wanted = [[7; PANEL]; STREAMS];
-                let alone = wanted.iter_mut().zip(&streams);
-                alone.for_each(|(sums, input)| set.add_bytes(sums, &weights, input));
-                assert!(wanted[0] != wanted[1] && wanted[2] != wanted[3]);
-                let mut sums = [[7; PANEL]; STREAMS];
-                set.add_panel(&mut sums, &weights, streams.each_ref().map(|input| &input[..]), inputs % 3);
+                let mut sums = [[[7; TILE]; MAX_BLOCKS]; STREAMS];
+                set.dot_nibbles_of_streams(&mut sums, &weights, inputs.each_ref());
                 assert_eq!(sums, wanted, "{set:?}");
             }
         }

@@ -2,14 +2,13 @@
 //! output.
 //!
 //! J.-M. Valin, RNNoise 0.2 (2024), <https://gitlab.xiph.org/xiph/rnnoise>; the method is that of 0.1, the network 30 times
-//! as large: two convolutions over time, three gated recurrent units. The large matrices are of 8-bit integers and take
-//! inputs of 8 bits, as the C library runs them where it was built without its floating-point weights.
+//! as large: two convolutions over time, three gated recurrent units. The large matrices are of 4-bit integers and take
+//! inputs of 8 bits. The C library has them as 8-bit integers and as floats.
 
 mod features;
 mod network;
 mod suppressor;
 mod weights;
 
-pub use network::{Ahead, NOTHING_AHEAD, Stream, Sums};
+pub use network::Stream;
 pub use suppressor::{Memory, RnNoise2, run};
-pub use weights::{GateSums, NO_SUMS};

@@ -6,10 +6,7 @@
 
 use std::arch::asm;
 
-use super::{BYTE_GROUP, BYTE_ROWS, ByteGroup, PANEL, STREAMS, TILE, WordPairs};
-
-/// Groups of inputs that are spread over a register each, at a time.
-const SPREAD: usize = 96;
+use super::{NIBBLE_BLOCK, NibbleBlock, NibbleInputs, NibbleTile, STREAMS, TILE, TileSums, WordPairs};
 
 /// Clears four registers of sums.
 macro_rules! clear {
@@ -19,51 +16,6 @@ macro_rules! clear {
     ($sum:literal) => {
         concat!("vpxord zmm", $sum, ", zmm", $sum, ", zmm", $sum, "\n")
     };
-}
-
-/// # Safety
-///
-/// The machine must have AVX-512 VNNI; there must be as many weights as sums times inputs.
-pub unsafe fn add_bytes(sums: &mut [[i32; BYTE_ROWS]], weights: &[ByteGroup], input: &[[u8; BYTE_GROUP]]) {
-    let (mut spread, mut from) = ([[[0; BYTE_GROUP]; BYTE_ROWS]; SPREAD], 0);
-    // No network has others.
-    if !input.len().is_multiple_of(4) || input.len() > SPREAD {
-        return super::add_bytes(sums, weights, input);
-    }
-    for (spread, input) in spread.iter_mut().zip(input) {
-        *spread = [*input; BYTE_ROWS];
-    }
-    for sums in sums {
-        // SAFETY: the block has as many groups as there are inputs, of 32 bytes each, like those spread out; four are
-        // read at a time. The sums are 32 bytes. The registers and the flags are named.
-        unsafe {
-            asm!(
-                "vpxord zmm16, zmm16, zmm16",
-                "vpxord zmm17, zmm17, zmm17",
-                "2:",
-                "vmovdqu64 zmm18, [rsi]",
-                "vmovdqu64 zmm19, [rsi + 64]",
-                "vpdpbusd zmm16, zmm18, [rdx]",
-                "vpdpbusd zmm17, zmm19, [rdx + 64]",
-                "add rsi, 128",
-                "add rdx, 128",
-                "dec rcx",
-                "jnz 2b",
-                "vpaddd zmm16, zmm16, zmm17",
-                "vextracti64x4 ymm17, zmm16, 1",
-                "vpaddd ymm16, ymm16, ymm17",
-                "vpaddd ymm16, ymm16, [rdi]",
-                "vmovdqu32 [rdi], ymm16",
-                inout("rsi") spread.as_ptr() => _,
-                inout("rdx") weights.as_ptr().add(from) => _,
-                inout("rcx") input.len() / 4 => _,
-                inout("rdi") sums.as_mut_ptr() => _,
-                clobber_abi("sysv64"),
-                options(nostack),
-            );
-        }
-        from += input.len();
-    }
 }
 
 /// # Safety
@@ -132,109 +84,15 @@ pub unsafe fn dot_words(sums: &mut [i32; TILE], weights: &[WordPairs], input: &[
     }
 }
 
-/// Lanes of two groups of weights, so that those of an output are neighbours.
-static PAIRED: [u32; 16] = [0, 8, 1, 9, 2, 10, 3, 11, 4, 12, 5, 13, 6, 14, 7, 15];
-
-/// Adds to the sums of four blocks the products of their weights and two groups of inputs at an address.
+/// Adds to four registers of sums the products of the weights in registers 24 to 27 and two groups of inputs at an address: the
+/// first group for 24 and 25, the next for 26 and 27.
 macro_rules! add_products {
-    ($input:literal: $a:literal, $b:literal, $c:literal, $d:literal) => {
+    ($product:literal, $input:literal: $a:literal, $b:literal, $c:literal, $d:literal) => {
         concat!(
-            concat!("vpbroadcastq zmm20, qword ptr [", $input, " + rax]\n"),
-            concat!("vpdpbusd zmm", $a, ", zmm20, zmm16\n"),
-            concat!("vpdpbusd zmm", $b, ", zmm20, zmm17\n"),
-            concat!("vpdpbusd zmm", $c, ", zmm20, zmm18\n"),
-            concat!("vpdpbusd zmm", $d, ", zmm20, zmm19\n"),
-        )
-    };
-}
-
-/// Adds the sums of four blocks, two neighbours of which belong to an output, to those in memory.
-macro_rules! store_sums {
-    ($at:literal: $a:literal, $b:literal, $c:literal, $d:literal) => {
-        concat!(
-            store_sums!($a, $at, "0"),
-            store_sums!($b, $at, "32"),
-            store_sums!($c, $at, "64"),
-            store_sums!($d, $at, "96")
-        )
-    };
-    ($sum:literal, $at:literal, $block:literal) => {
-        concat!(
-            concat!("vpsrlq zmm20, zmm", $sum, ", 32\n"),
-            concat!("vpaddd zmm20, zmm20, zmm", $sum, "\n"),
-            "vpmovqd ymm20, zmm20\n",
-            concat!("vpaddd ymm20, ymm20, [rcx + ", $at, " + ", $block, "]\n"),
-            concat!("vmovdqu32 [rcx + ", $at, " + ", $block, "], ymm20\n"),
-        )
-    };
-}
-
-/// # Safety
-///
-/// The machine must have AVX-512 VNNI; all inputs must be as long as the first, of an even number of groups and at least two,
-/// and there must be as many weights as a panel has outputs times inputs.
-pub unsafe fn add_panel(
-    sums: &mut [[i32; PANEL]; STREAMS],
-    weights: &[ByteGroup],
-    inputs: [&[[u8; BYTE_GROUP]]; STREAMS],
-    part: usize,
-) {
-    let groups = inputs[0].len();
-    let (block, bytes) = (groups * size_of::<ByteGroup>(), groups * BYTE_GROUP);
-    let [a, b, c, d] = inputs.map(|input| input.as_ptr_range().end);
-    // SAFETY: each of the four blocks has as many groups as there are inputs, of 32 bytes each; two are read at a time, and 8
-    // bytes of the inputs of each stream, counted from their ends. What is fetched ahead may lie behind the matrix. The sums
-    // are 512 bytes. The registers and the flags are named.
-    unsafe {
-        asm!(
-            "vmovdqu32 zmm24, [{paired}]",
-            clear!("0", "1", "2", "3"),
-            clear!("4", "5", "6", "7"),
-            clear!("8", "9", "10", "11"),
-            clear!("12", "13", "14", "15"),
-            "2:",
-            "vpermd zmm16, zmm24, [rdx]",
-            "vpermd zmm17, zmm24, [rdx + r8]",
-            "vpermd zmm18, zmm24, [rdx + 2 * r8]",
-            "vpermd zmm19, zmm24, [rdx + r9]",
-            "prefetcht0 [rdx + {next}]",
-            add_products!("rsi": "0", "1", "2", "3"),
-            add_products!("rdi": "4", "5", "6", "7"),
-            add_products!("r10": "8", "9", "10", "11"),
-            add_products!("r11": "12", "13", "14", "15"),
-            "add rdx, 64",
-            "add rax, 8",
-            "jnz 2b",
-            store_sums!("0": "0", "1", "2", "3"),
-            store_sums!("128": "4", "5", "6", "7"),
-            store_sums!("256": "8", "9", "10", "11"),
-            store_sums!("384": "12", "13", "14", "15"),
-            "vzeroupper",
-            paired = in(reg) PAIRED.as_ptr(),
-            next = in(reg) (PANEL / BYTE_ROWS + part) * block,
-            inout("rdx") weights.as_ptr() => _,
-            in("r8") block,
-            in("r9") 3 * block,
-            in("rsi") a,
-            in("rdi") b,
-            in("r10") c,
-            in("r11") d,
-            inout("rax") -(bytes as isize) => _,
-            in("rcx") sums.as_mut_ptr(),
-            clobber_abi("sysv64"),
-            options(nostack),
-        );
-    }
-}
-
-/// Adds to the sums of a stream the products of two pairs of weights of each output and two pairs of inputs at an address.
-macro_rules! add_words {
-    ($input:literal: $a:literal, $b:literal, $c:literal, $d:literal) => {
-        concat!(
-            concat!("vpdpwssd zmm", $a, ", zmm24, dword ptr [", $input, " + rax]{{1to16}}\n"),
-            concat!("vpdpwssd zmm", $b, ", zmm25, dword ptr [", $input, " + rax]{{1to16}}\n"),
-            concat!("vpdpwssd zmm", $c, ", zmm26, dword ptr [", $input, " + rax + 4]{{1to16}}\n"),
-            concat!("vpdpwssd zmm", $d, ", zmm27, dword ptr [", $input, " + rax + 4]{{1to16}}\n"),
+            concat!($product, " zmm", $a, ", zmm24, dword ptr [", $input, " + rax]{{1to16}}\n"),
+            concat!($product, " zmm", $b, ", zmm25, dword ptr [", $input, " + rax]{{1to16}}\n"),
+            concat!($product, " zmm", $c, ", zmm26, dword ptr [", $input, " + rax + 4]{{1to16}}\n"),
+            concat!($product, " zmm", $d, ", zmm27, dword ptr [", $input, " + rax + 4]{{1to16}}\n"),
         )
     };
 }
@@ -277,10 +135,10 @@ pub unsafe fn dot_words_of_four(
             "vpmovsxbw zmm25, [rdx + 32]",
             "vpmovsxbw zmm26, [rdx + 64]",
             "vpmovsxbw zmm27, [rdx + 96]",
-            add_words!("rsi": "0", "1", "2", "3"),
-            add_words!("rdi": "4", "5", "6", "7"),
-            add_words!("r10": "16", "17", "18", "19"),
-            add_words!("r11": "20", "21", "22", "23"),
+            add_products!("vpdpwssd", "rsi": "0", "1", "2", "3"),
+            add_products!("vpdpwssd", "rdi": "4", "5", "6", "7"),
+            add_products!("vpdpwssd", "r10": "16", "17", "18", "19"),
+            add_products!("vpdpwssd", "r11": "20", "21", "22", "23"),
             "sub rdx, -128",
             "add rax, 8",
             "jnz 2b",
@@ -302,5 +160,139 @@ pub unsafe fn dot_words_of_four(
             clobber_abi("sysv64"),
             options(nostack),
         );
+    }
+}
+
+/// Nibbles of a step at an address: the low ones into registers 24 and 25, the high ones, 16-fold, into 26 and 27. They save a
+/// shift for each line: the sums of the high nibbles are shifted at the end.
+macro_rules! unpack {
+    ($at:literal) => {
+        concat!(
+            concat!("vmovdqu64 zmm30, [", $at, "]\n"),
+            concat!("vmovdqu64 zmm31, [", $at, " + 64]\n"),
+            "vpandd zmm24, zmm30, zmm28\n",
+            "vpandd zmm25, zmm31, zmm28\n",
+            "vpandd zmm26, zmm30, zmm29\n",
+            "vpandd zmm27, zmm31, zmm29\n",
+        )
+    };
+}
+
+/// Starts the sums of a block with the number at an address: in two registers, and with 0 in those of the high nibbles.
+macro_rules! start {
+    ($at:literal: $a:literal, $b:literal, $c:literal, $d:literal) => {
+        concat!(
+            concat!("vpbroadcastd zmm", $a, ", [", $at, "]\n"),
+            concat!("vmovdqa32 zmm", $b, ", zmm", $a, "\n"),
+            clear!($c),
+            clear!($d),
+        )
+    };
+}
+
+/// Writes the sums of a block, whose high nibbles were 16-fold.
+macro_rules! store_nibbles {
+    ($to:literal: $a:literal, $b:literal, $c:literal, $d:literal) => {
+        concat!(
+            concat!("vpsrad zmm", $c, ", zmm", $c, ", 4\n"),
+            concat!("vpsrad zmm", $d, ", zmm", $d, ", 4\n"),
+            store_words!($to: $a, $b, $c, $d),
+        )
+    };
+}
+
+/// Low nibbles of four bytes.
+const LOW: u32 = 0x0f0f_0f0f;
+
+/// # Safety
+///
+/// The machine must have AVX-512 VNNI.
+pub unsafe fn dot_nibbles(sums: &mut TileSums, weights: &NibbleTile, inputs: &NibbleInputs<'_>) {
+    let (sums, _) = sums.as_chunks_mut::<2>();
+    let pairs =
+        weights.as_chunks::<2>().0.iter().zip(inputs.blocks.as_chunks::<2>().0).zip(inputs.starts.as_chunks::<2>().0);
+    // Two blocks side by side are as many sums as hide the latency of a product.
+    for (sums, ((weights, values), starts)) in sums.iter_mut().zip(pairs) {
+        // SAFETY: a block is 12 steps of 128 bytes; of its inputs, counted from the end of the first block, two groups are read
+        // at a time, and as many of the second block. The sums of a block are 128 bytes. The registers and the flags are named.
+        unsafe {
+            asm!(
+                "vpbroadcastd zmm28, {low:e}",
+                "vpslld zmm29, zmm28, 4",
+                start!("r8": "16", "17", "18", "19"),
+                start!("r8 + 4": "20", "21", "22", "23"),
+                "2:",
+                unpack!("rdx"),
+                add_products!("vpdpbusd", "rsi": "16", "17", "18", "19"),
+                unpack!("rdx + {block}"),
+                add_products!("vpdpbusd", "rsi + {inputs}": "20", "21", "22", "23"),
+                "sub rdx, -128",
+                "add rax, 8",
+                "jnz 2b",
+                store_nibbles!("rdi": "16", "17", "18", "19"),
+                store_nibbles!("rdi + 128": "20", "21", "22", "23"),
+                low = in(reg) LOW,
+                block = const size_of::<NibbleBlock>(),
+                inputs = const NIBBLE_BLOCK,
+                in("r8") starts.as_ptr(),
+                inout("rdx") weights.as_ptr() => _,
+                in("rsi") values[0].as_ptr_range().end,
+                inout("rax") -(NIBBLE_BLOCK as isize) => _,
+                in("rdi") sums.as_mut_ptr(),
+                clobber_abi("sysv64"),
+                options(nostack),
+            );
+        }
+    }
+}
+
+/// # Safety
+///
+/// The machine must have AVX-512 VNNI.
+pub unsafe fn dot_nibbles_of_four(
+    sums: &mut [TileSums; STREAMS],
+    weights: &NibbleTile,
+    inputs: [&NibbleInputs<'_>; STREAMS],
+) {
+    for (block, weights) in weights.iter().enumerate() {
+        let starts = inputs.map(|inputs| inputs.starts[block]);
+        let [a, b, c, d] = inputs.map(|inputs| inputs.blocks[block].as_ptr_range().end);
+        // SAFETY: a block is 12 steps of 128 bytes; two groups of the inputs of each stream, counted from their ends, are read at
+        // a time. The sums of a block are 128 bytes, those of a stream 512. The registers and the flags are named.
+        unsafe {
+            asm!(
+                "vpbroadcastd zmm28, {low:e}",
+                "vpslld zmm29, zmm28, 4",
+                start!("r8": "0", "1", "2", "3"),
+                start!("r8 + 4": "4", "5", "6", "7"),
+                start!("r8 + 8": "16", "17", "18", "19"),
+                start!("r8 + 12": "20", "21", "22", "23"),
+                "2:",
+                unpack!("rdx"),
+                add_products!("vpdpbusd", "rsi": "0", "1", "2", "3"),
+                add_products!("vpdpbusd", "rdi": "4", "5", "6", "7"),
+                add_products!("vpdpbusd", "r10": "16", "17", "18", "19"),
+                add_products!("vpdpbusd", "r11": "20", "21", "22", "23"),
+                "sub rdx, -128",
+                "add rax, 8",
+                "jnz 2b",
+                store_nibbles!("rcx": "0", "1", "2", "3"),
+                store_nibbles!("rcx + 512": "4", "5", "6", "7"),
+                store_nibbles!("rcx + 1024": "16", "17", "18", "19"),
+                store_nibbles!("rcx + 1536": "20", "21", "22", "23"),
+                "vzeroupper",
+                low = in(reg) LOW,
+                in("r8") starts.as_ptr(),
+                inout("rdx") weights.as_ptr() => _,
+                in("rsi") a,
+                in("rdi") b,
+                in("r10") c,
+                in("r11") d,
+                inout("rax") -(NIBBLE_BLOCK as isize) => _,
+                in("rcx") sums[0][block].as_mut_ptr(),
+                clobber_abi("sysv64"),
+                options(nostack),
+            );
+        }
     }
 }

@@ -1,8 +1,9 @@
 //! Network of RNNoise 0.2: from the features of a frame to the gains of the bands of the frame before.
 
 use super::features::{BANDS, Bands, FEATURES};
-use super::weights::{CONV_FRAMES, CONV1, GateSums, Gru, NO_SUMS, STATE, Weights};
+use super::weights::{CONV_FRAMES, CONV1, GateSums, Gru, Int4Inputs, NO_SUMS, STATE, Weights};
 use crate::neural::kernels;
+use crate::neural::products::{MAX_BLOCKS, NIBBLE_BLOCK};
 
 /// Recurrent units.
 const UNITS: usize = 3;
@@ -10,45 +11,18 @@ const UNITS: usize = 3;
 /// All that the network remembers of one stream.
 #[derive(Clone, Debug)]
 pub(super) struct State {
-    /// Inputs of the convolutions, the oldest frame first; those of the second rounded to bytes, of which 127 is 0.
+    /// Inputs of the convolutions, the oldest frame first; those of the second rounded to bytes.
     features: [[f32; FEATURES]; CONV_FRAMES],
-    conv1: [[u8; CONV1]; CONV_FRAMES],
+    conv1: [[i8; CONV1]; CONV_FRAMES],
     units: [[f32; STATE]; UNITS],
-    /// Whether the sums of the states are [`Sums::Kept`] for the next frame.
-    is_ahead: bool,
 }
 
 impl State {
     pub const ZERO: Self = Self {
         features: [[0.0; FEATURES]; CONV_FRAMES],
-        conv1: [[127; CONV1]; CONV_FRAMES],
+        conv1: [[0; CONV1]; CONV_FRAMES],
         units: [[0.0; STATE]; UNITS],
-        is_ahead: false,
     };
-}
-
-/// What the states of all units give to their gates.
-pub type Ahead = [GateSums; UNITS];
-
-/// No sums yet.
-pub const NOTHING_AHEAD: Ahead = [NO_SUMS; UNITS];
-
-/// Where the sums of the states are.
-pub enum Sums<'a> {
-    /// Kept from frame to frame, for a stream that is alone. The weights of all layers are more than most caches hold. So the
-    /// matrices of the states are read in every other frame only, for the states before and after it.
-    Kept(&'a mut Ahead),
-    /// Of one unit after the other, for streams that share each reading of the weights.
-    Passing(&'a mut GateSums),
-}
-
-impl Sums<'_> {
-    fn of(&mut self, unit: usize) -> &mut GateSums {
-        match self {
-            Self::Kept(sums) => &mut sums[unit],
-            Self::Passing(sums) => sums,
-        }
-    }
 }
 
 /// Memory that the network works in, for a frame of one stream.
@@ -57,10 +31,11 @@ pub(super) struct Memory {
     /// Gains of the bands, 0 to 1, and the speech probability.
     pub gains: Bands,
     pub probability: f32,
-    bytes: [u8; STATE],
+    bytes: Int4Inputs,
     /// Outputs of the second convolution and of the units.
     outputs: [[f32; STATE]; UNITS + 1],
     from_input: GateSums,
+    from_state: GateSums,
 }
 
 impl Memory {
@@ -68,9 +43,10 @@ impl Memory {
         features: [0.0; FEATURES],
         gains: [0.0; BANDS],
         probability: 0.0,
-        bytes: [0; STATE],
+        bytes: [[0; NIBBLE_BLOCK]; MAX_BLOCKS],
         outputs: [[0.0; STATE]; UNITS + 1],
         from_input: NO_SUMS,
+        from_state: NO_SUMS,
     };
 }
 
@@ -78,31 +54,28 @@ impl Memory {
 pub struct Stream<'a> {
     pub(super) state: &'a mut State,
     pub(super) memory: &'a mut Memory,
-    pub(super) sums: Sums<'a>,
 }
 
 /// Runs the network for all streams in lockstep: from the features in their memories to gains and probabilities.
 pub(super) fn run(weights: &Weights, streams: &mut [Option<Stream<'_>>]) {
-    for Stream { state, memory, .. } in streams.iter_mut().flatten() {
+    for Stream { state, memory } in streams.iter_mut().flatten() {
         push(&mut state.features, memory.features);
     }
     let conv1 = streams.iter_mut().flatten();
     weights.conv1.run(conv1.map(|s| (&mut s.memory.outputs[0][..CONV1], s.state.features.as_flattened())));
-    for Stream { state, memory, .. } in streams.iter_mut().flatten() {
+    for Stream { state, memory } in streams.iter_mut().flatten() {
         let (conv1, mut bytes) = (&mut memory.outputs[0][..CONV1], [0; CONV1]);
         kernels::tanh(conv1);
         kernels::quantise_to_bytes(&mut bytes, conv1);
         push(&mut state.conv1, bytes);
+        memory.bytes.as_flattened_mut().copy_from_slice(state.conv1.as_flattened());
     }
     let conv2 = streams.iter_mut().flatten();
-    weights.conv2.run(conv2.map(|s| (&mut s.memory.outputs[0][..], s.state.conv1.as_flattened())));
+    weights.conv2.run(conv2.map(|s| (&mut s.memory.outputs[0][..], &s.memory.bytes)));
     streams.iter_mut().flatten().for_each(|s| kernels::tanh(&mut s.memory.outputs[0]));
 
     for (unit, gru) in weights.units.iter().enumerate() {
         step(gru, unit, streams);
-    }
-    for Stream { state, sums, .. } in streams.iter_mut().flatten() {
-        state.is_ahead = matches!(sums, Sums::Kept(_)) && !state.is_ahead;
     }
 
     let gains = streams.iter_mut().flatten();
@@ -117,30 +90,21 @@ pub(super) fn run(weights: &Weights, streams: &mut [Option<Stream<'_>>]) {
 
 /// Moves the states of a recurrent unit on by one input.
 fn step(gru: &Gru, unit: usize, streams: &mut [Option<Stream<'_>>]) {
-    multiply_states(gru, unit, streams, |s| matches!(s.sums, Sums::Passing(_)) || !s.state.is_ahead);
+    for Stream { state, memory } in streams.iter_mut().flatten() {
+        kernels::quantise_to_bytes(memory.bytes.as_flattened_mut(), &state.units[unit]);
+    }
+    let states = streams.iter_mut().flatten();
+    gru.state.run(states.map(|s| (s.memory.from_state.as_flattened_mut(), &s.memory.bytes)));
     for Stream { memory, .. } in streams.iter_mut().flatten() {
-        kernels::quantise_to_bytes(&mut memory.bytes, &memory.outputs[unit]);
+        kernels::quantise_to_bytes(memory.bytes.as_flattened_mut(), &memory.outputs[unit]);
     }
     let inputs = streams.iter_mut().flatten();
-    gru.input.run(inputs.map(|s| (s.memory.from_input.as_flattened_mut(), &s.memory.bytes[..])));
-    for Stream { state, memory, sums } in streams.iter_mut().flatten() {
+    gru.input.run(inputs.map(|s| (s.memory.from_input.as_flattened_mut(), &s.memory.bytes)));
+    for Stream { state, memory } in streams.iter_mut().flatten() {
         let state = &mut state.units[unit];
-        kernels::gru_step(state, memory.from_input.as_flattened(), sums.of(unit).as_flattened());
+        gru.add_diagonals(&mut memory.from_state, state);
+        kernels::gru_step(state, memory.from_input.as_flattened(), memory.from_state.as_flattened());
         memory.outputs[unit + 1] = *state;
-    }
-    multiply_states(gru, unit, streams, |s| matches!(s.sums, Sums::Kept(_)) && !s.state.is_ahead);
-}
-
-/// Sums of the states of a unit, for the streams that are `chosen`.
-fn multiply_states(gru: &Gru, unit: usize, streams: &mut [Option<Stream<'_>>], chosen: impl Fn(&Stream<'_>) -> bool) {
-    let chosen = |stream: &&mut Stream<'_>| chosen(stream);
-    for Stream { state, memory, .. } in streams.iter_mut().flatten().filter(chosen) {
-        kernels::quantise_to_bytes(&mut memory.bytes, &state.units[unit]);
-    }
-    let states = streams.iter_mut().flatten().filter(chosen);
-    gru.state.run(states.map(|s| (s.sums.of(unit).as_flattened_mut(), &s.memory.bytes[..])));
-    for Stream { state, sums, .. } in streams.iter_mut().flatten().filter(chosen) {
-        gru.add_diagonals(sums.of(unit), &state.units[unit]);
     }
 }
 

@@ -1,7 +1,7 @@
 //! RNNoise 0.2 for one stream: features, network, pitch filter, gains.
 
 use super::features::{BANDS, Bands, Layout, cosines, features};
-use super::network::{self, State as NetworkState, Stream, Sums};
+use super::network::{self, State as NetworkState, Stream};
 use super::weights::weights;
 use crate::neural::analyser::Analysis;
 use crate::neural::bands::{AnalysisProducts, BandAnalysis};
@@ -59,14 +59,13 @@ impl RnNoise2 {
         newest: &Analysis,
         products: &AnalysisProducts,
         memory: &'a mut Memory,
-        sums: Sums<'a>,
     ) -> Option<Stream<'a>> {
         let state = &mut self.state;
         memory.last = std::mem::replace(&mut state.last, BandAnalysis::new::<Layout>(products));
         let features = features(&state.last, newest.period);
         memory.is_heard = features.is_some();
         memory.network.features = features?;
-        Some(Stream { state: &mut state.network, memory: &mut memory.network, sums })
+        Some(Stream { state: &mut state.network, memory: &mut memory.network })
     }
 
     /// Takes the noise out of the frame `last`, after the network has run for the frame behind it: writes the spectrum of
@@ -96,7 +95,6 @@ impl RnNoise2 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::network::{Ahead, NOTHING_AHEAD};
     use super::run as run_network;
     use super::*;
     use crate::neural::analyser::Analyser;
@@ -108,7 +106,6 @@ mod tests {
         analyser: Analyser,
         rnnoise: RnNoise2,
         synthesis: Synthesis,
-        ahead: Ahead,
         /// Of the last frame and the one before.
         analyses: [Analysis; 2],
     }
@@ -119,7 +116,6 @@ mod tests {
                 analyser: Analyser::START,
                 rnnoise: RnNoise2::new(),
                 synthesis: Synthesis::START,
-                ahead: NOTHING_AHEAD,
                 analyses: [Analysis::SILENCE; 2],
             }
         }
@@ -130,10 +126,10 @@ mod tests {
             let [newest, last] = &mut self.analyses;
             self.analyser.analyse(&input.map(|sample| sample * 32_768.0), newest);
             let mut spectrum = *Analysis::SILENCE.spectrum();
-            let (mut memory, sums) = (Memory::NEW, Sums::Kept(&mut self.ahead));
+            let mut memory = Memory::NEW;
             let mut products = AnalysisProducts::SILENCE;
             products.set(newest);
-            run_network(&mut [self.rnnoise.hear(newest, &products, &mut memory, sums)]);
+            run_network(&mut [self.rnnoise.hear(newest, &products, &mut memory)]);
             let probability = self.rnnoise.filter(last, &memory, &mut spectrum);
             let mut output = [0.0; FRAME];
             self.synthesis.synthesise(&mut spectrum, &mut output);

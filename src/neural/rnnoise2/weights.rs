@@ -1,8 +1,8 @@
 //! Weights of RNNoise 0.2.
 //!
-//! `weights.bin` holds arrays of the C library as the PyPI package pyrnnoise 0.4.5 ships it, byte for byte, put together by
-//! `scripts/rnnoise2-weights.py` (see `NOTICE`): first the matrices of 8-bit integers in the order of [`MATRICES`], then a
-//! scale and a bias for each of their outputs, then the diagonals of the recurrent matrices, then the layers of floats.
+//! `weights.bin` holds arrays of the C library as the PyPI package pyrnnoise 0.4.5 ships it, the matrices of 8-bit integers
+//! rounded to 4 bits (see `NOTICE`): first these matrices in the order of [`MATRICES`], tile by tile, then for each of them the scales
+//! of each tile and block, and a bias for each output, then the diagonals of the recurrent matrices, then the layers of floats.
 
 use std::sync::OnceLock;
 
@@ -11,7 +11,7 @@ use crate::dsp::kernels::dot;
 use crate::neural::kernels;
 use crate::neural::lockstep::few_at_a_time;
 use crate::neural::matrix::Matrix;
-use crate::neural::products::{Instructions, PANEL, STREAMS};
+use crate::neural::products::{Instructions, MAX_BLOCKS, NIBBLE_BLOCK, NibbleInputs, NibbleTile, STREAMS, TILE};
 use crate::neural::weights::Reader;
 
 /// Outputs of the first convolution.
@@ -23,61 +23,66 @@ pub(super) const STATE: usize = 384;
 /// Frames that a convolution spans.
 pub(super) const CONV_FRAMES: usize = 3;
 
-/// Streams whose inputs stay in the first cache beside a panel of weights.
+/// Streams that take turns with a tile of weights.
 const GROUP: usize = 16;
 
-/// Inputs and outputs of each integer matrix: second convolution; input and state of three recurrent units.
-const MATRICES: [(usize, usize); 7] = {
-    let gru = (STATE, 3 * STATE);
-    [(CONV_FRAMES * CONV1, STATE), gru, gru, gru, gru, gru, gru]
+/// Outputs of each matrix of 4-bit weights: second convolution; input and state of three recurrent units. All have as many
+/// inputs as a state.
+const MATRICES: [usize; 7] = {
+    let gru = 3 * STATE;
+    [STATE, gru, gru, gru, gru, gru, gru]
 };
 
-/// The file, on a cache line, so that no group of weights lies on two.
+/// The file, on a cache line, so that no line of weights lies on two.
 #[repr(align(64))]
 struct Model([u8; include_bytes!("weights.bin").len()]);
 
 static MODEL: Model = Model(*include_bytes!("weights.bin"));
 
-/// Layer whose weights and inputs are 8-bit integers. Inputs are −1 to 1, in steps of 1/127.
-pub(super) struct Int8Layer {
-    weights: &'static [u8],
-    /// What an input of 0 adds to each sum, taken off.
-    offsets: Box<[i32]>,
-    scales: Box<[f32]>,
+/// Inputs of an [`Int4Layer`]: −1 to 1, in steps of 1/127.
+pub(super) type Int4Inputs = [[i8; NIBBLE_BLOCK]; MAX_BLOCKS];
+
+/// Layer whose weights are 4-bit integers, with a scale for each output and block of inputs.
+pub(super) struct Int4Layer {
+    tiles: &'static [NibbleTile],
+    /// For each tile the scales of each block.
+    scales: Box<[[[f32; TILE]; MAX_BLOCKS]]>,
     bias: Box<[f32]>,
-    product: Instructions,
+    instructions: Instructions,
 }
 
-impl Int8Layer {
-    /// `output = weights · input + bias` for each stream, whose inputs are rounded to bytes.
-    pub fn run<'a>(&self, streams: impl Iterator<Item = (&'a mut [f32], &'a [u8])>) {
-        few_at_a_time(streams, |alone| self.run_alone(alone), |group| self.run_group(group));
+impl Int4Layer {
+    /// `output = weights · inputs + bias` for each stream.
+    pub fn run<'a>(&self, streams: impl Iterator<Item = (&'a mut [f32], &'a Int4Inputs)>) {
+        few_at_a_time::<_, GROUP>(streams, |alone| self.run_group(alone), |group| self.run_group(group));
     }
 
-    /// Layer for one stream: the weights in the order of their bytes, as they come fastest where no cache holds them.
-    fn run_alone(&self, [stream]: [Option<(&mut [f32], &[u8])>; 1]) {
-        let Some((output, bytes)) = stream else { return };
-        let mut sums = [0; 3 * STATE];
-        let sums = &mut sums[..output.len()];
-        sums.copy_from_slice(&self.offsets);
-        self.product.add_bytes(sums, self.weights, bytes);
-        kernels::scale_sums(output, sums, &self.scales, &self.bias);
-    }
-
-    /// Layer for a group of streams: each panel of weights for all of them, while the first cache holds it.
-    fn run_group(&self, mut streams: [Option<(&mut [f32], &[u8])>; GROUP]) {
-        let offsets = self.offsets.as_chunks::<PANEL>().0;
-        let (scales, biases) = (self.scales.as_chunks::<PANEL>().0, self.bias.as_chunks::<PANEL>().0);
-        let panels = self.weights.chunks_exact(self.weights.len() / offsets.len());
-        let panels = panels.zip(offsets).zip(scales.iter().zip(biases));
-        for (index, ((weights, offsets), (scales, bias))) in panels.enumerate() {
-            for (part, few) in streams.chunks_mut(STREAMS).enumerate() {
-                let Some((_, first)) = few[0] else { break };
-                let inputs = std::array::from_fn(|stream| few[stream].as_ref().map_or(first, |(_, input)| input));
-                let mut sums = [*offsets; STREAMS];
-                self.product.add_panel(&mut sums, weights, inputs, part);
-                for ((output, _), sums) in few.iter_mut().flatten().zip(&sums) {
-                    kernels::scale_sums(&mut output[index * PANEL..][..PANEL], sums, scales, bias);
+    /// Layer for a group of streams: each tile of weights for all of them, while the first cache holds it.
+    fn run_group<const N: usize>(&self, streams: [Option<(&mut [f32], &Int4Inputs)>; N]) {
+        let mut streams = streams.map(|stream| {
+            stream.map(|(output, inputs)| {
+                output.copy_from_slice(&self.bias);
+                (output.as_chunks_mut::<TILE>().0.iter_mut(), NibbleInputs::new(inputs))
+            })
+        });
+        let mut sums = [[[0; TILE]; MAX_BLOCKS]; STREAMS];
+        for (tile, scales) in self.tiles.iter().zip(&self.scales) {
+            for few in streams.chunks_mut(STREAMS) {
+                match few {
+                    [Some((_, first)), Some((_, second)), rest @ ..] => {
+                        let inputs = |stream: usize| {
+                            rest.get(stream).and_then(Option::as_ref).map_or(&*first, |(_, inputs)| inputs)
+                        };
+                        let inputs = [&*first, second, inputs(0), inputs(1)];
+                        self.instructions.dot_nibbles_of_streams(&mut sums, tile, inputs);
+                    }
+                    [Some((_, inputs)), ..] => self.instructions.dot_nibbles(&mut sums[0], tile, inputs),
+                    _ => break,
+                }
+                for ((outputs, _), sums) in few.iter_mut().flatten().zip(&sums) {
+                    if let Some(output) = outputs.next() {
+                        kernels::add_scaled_sums(output, sums, scales, &[1.0; MAX_BLOCKS]);
+                    }
                 }
             }
         }
@@ -143,8 +148,8 @@ impl SingleOutput {
 
 /// Gated recurrent unit.
 pub(super) struct Gru {
-    pub input: Int8Layer,
-    pub state: Int8Layer,
+    pub input: Int4Layer,
+    pub state: Int4Layer,
     /// Diagonals of the matrices of the state, which the integers leave out.
     diagonals: Box<[f32]>,
 }
@@ -167,13 +172,13 @@ impl Gru {
 /// All layers.
 pub(super) struct Weights {
     pub conv1: WordLayer,
-    pub conv2: Int8Layer,
+    pub conv2: Int4Layer,
     pub units: [Gru; 3],
     pub gains: WordLayer,
     pub vad: SingleOutput,
 }
 
-/// Weights of RNNoise 0.2, shared by all streams: 2.8 MB where they lie in the program, and 0.2 MB. Allocates
+/// Weights of RNNoise 0.2, shared by all streams: 1.4 MB where they lie in the program, and 0.4 MB. Allocates
 /// at the first call in a program.
 pub(super) fn weights() -> &'static Weights {
     static WEIGHTS: OnceLock<Weights> = OnceLock::new();
@@ -183,17 +188,13 @@ pub(super) fn weights() -> &'static Weights {
 impl Weights {
     fn new() -> Self {
         let mut model = Reader(&MODEL.0);
-        let matrices = MATRICES.map(|(inputs, outputs)| model.bytes(inputs * outputs));
-        let product = Instructions::new();
-        let layers: [Int8Layer; MATRICES.len()] = std::array::from_fn(|i| {
-            let (inputs, outputs) = MATRICES[i];
-            Int8Layer {
-                weights: matrices[i],
-                offsets: offsets(matrices[i], inputs, product.middle()),
-                scales: model.floats(outputs),
-                bias: model.floats(outputs),
-                product,
-            }
+        let matrices = MATRICES.map(|outputs| model.tiles(outputs / TILE));
+        let instructions = Instructions::new();
+        let layers = matrices.map(|tiles| {
+            let (blocks, outputs) = (tiles.len() * MAX_BLOCKS, tiles.len() * TILE);
+            let scales = model.floats(blocks * TILE);
+            let scales = scales.as_chunks().0.as_chunks().0.into();
+            Int4Layer { tiles, scales, bias: model.floats(outputs), instructions }
         });
         let [conv2, input1, state1, input2, state2, input3, state3] = layers;
         let units = [(input1, state1), (input2, state2), (input3, state3)].map(|(input, state)| Gru {
@@ -211,22 +212,13 @@ impl Weights {
     }
 }
 
-/// Sum of the weights of each output times −`middle`.
-fn offsets(weights: &[u8], inputs: usize, middle: i32) -> Box<[i32]> {
-    weights
-        .chunks_exact(8 * inputs)
-        .flat_map(|block| {
-            let groups = block.as_chunks::<32>().0;
-            (0..8).map(|row| {
-                let bytes = groups.iter().flat_map(|group| &group[4 * row..4 * row + 4]);
-                -middle * bytes.map(|&weight| i32::from(weight as i8)).sum::<i32>()
-            })
-        })
-        .collect()
-}
-
 /// Arrays, as they lie in the model.
 impl Reader {
+    fn tiles(&mut self, count: usize) -> &'static [NibbleTile] {
+        let lines = self.bytes(count * size_of::<NibbleTile>()).as_chunks().0;
+        lines.as_chunks().0.as_chunks().0.as_chunks().0
+    }
+
     fn floats(&mut self, count: usize) -> Box<[f32]> {
         self.bytes(4 * count).as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
     }
@@ -237,14 +229,35 @@ mod tests {
     use super::*;
 
     #[test]
-    fn products_of_neighbours_fit_into_16_bits() {
-        let weights = weights();
-        let units = weights.units.iter().flat_map(|gru| [&gru.input, &gru.state]);
-        for layer in units.chain([&weights.conv2]) {
-            for &[a, b] in layer.weights.as_chunks::<2>().0 {
-                let [a, b] = [a, b].map(|weight| i32::from(weight as i8));
-                assert!(254 * (a.max(0) + b.max(0)).max(-(a.min(0) + b.min(0))) <= 32_767, "{a} {b}");
+    fn a_layer_agrees_with_its_definition_for_any_number_of_streams() {
+        let mut random = fastrand::Rng::with_seed(1);
+        let layer = &weights().units[1].state;
+        // The products of a weight, an input and a scale, one by one.
+        let definition = |inputs: &Int4Inputs, output: usize| {
+            let (tile, lane) = (output / TILE, output % TILE);
+            let product = |i: usize| {
+                let (block, i) = (i / NIBBLE_BLOCK, i % NIBBLE_BLOCK);
+                let byte = layer.tiles[tile][block][i / 8][lane / 16][lane % 16 * 4 + i % 4];
+                let weight = f64::from(if i % 8 < 4 { byte & 15 } else { byte >> 4 }) - 8.0;
+                weight * f64::from(layer.scales[tile][block][lane]) * f64::from(inputs[block][i])
+            };
+            f64::from(layer.bias[output]) + (0..STATE).map(product).sum::<f64>()
+        };
+        let inputs: Vec<Int4Inputs> =
+            (0..2 * GROUP).map(|_| std::array::from_fn(|_| std::array::from_fn(|_| random.i8(-127..)))).collect();
+        let mut alone = vec![[0.0; 3 * STATE]; inputs.len()];
+        for (output, inputs) in alone.iter_mut().zip(&inputs) {
+            layer.run(std::iter::once((&mut output[..], inputs)));
+            for (index, output) in output.iter().enumerate() {
+                let wanted = definition(inputs, index);
+                assert!((f64::from(*output) - wanted).abs() < 1e-5 * wanted.abs().max(1.0), "{output} {wanted}");
             }
+        }
+        assert!(alone[0] != alone[1]);
+        for streams in 1..=inputs.len() {
+            let mut outputs = vec![[0.0; 3 * STATE]; streams];
+            layer.run(outputs.iter_mut().zip(&inputs).map(|(output, inputs)| (&mut output[..], inputs)));
+            assert!(outputs == alone[..streams], "{streams}");
         }
     }
 }

@@ -7,7 +7,7 @@ use super::processor::{DenoiseProcessor, Stream, suppress};
 use super::suppressor::Memory;
 use crate::core::{Frame, Result};
 use crate::neural::lockstep::collect;
-use crate::neural::rnnoise2::{self, GateSums, NO_SUMS};
+use crate::neural::rnnoise2;
 
 /// Streams that run in lockstep. Their memory and the weights of a layer fit into a second cache of 2 MB.
 const LANES: usize = 16;
@@ -53,7 +53,6 @@ pub struct DenoiseBatch {
 struct LaneMemory {
     first: Memory,
     second: rnnoise2::Memory,
-    passing: GateSums,
     #[cfg(feature = "hush")]
     hush: full_band::Memory,
 }
@@ -62,7 +61,6 @@ impl LaneMemory {
     const NEW: Self = Self {
         first: Memory::NEW,
         second: rnnoise2::Memory::NEW,
-        passing: NO_SUMS,
         #[cfg(feature = "hush")]
         hush: full_band::Memory::NEW,
     };
@@ -71,7 +69,6 @@ impl LaneMemory {
         Memories {
             first: &mut self.first,
             second: Some(&mut self.second),
-            passing: Some(&mut self.passing),
             #[cfg(feature = "hush")]
             hush: Some(&mut self.hush),
         }

@@ -8,7 +8,7 @@ use super::suppressor::{BLOCK, Memory, Suppressor};
 use crate::neural::hush;
 use crate::neural::lockstep::collect;
 use crate::neural::rnnoise;
-use crate::neural::rnnoise2::{self, GateSums};
+use crate::neural::rnnoise2;
 
 /// One of the streams in lockstep.
 pub(super) struct Lane<'a> {
@@ -24,8 +24,6 @@ pub(super) struct Lane<'a> {
 pub(super) struct Memories<'a> {
     pub first: &'a mut Memory,
     pub second: Option<&'a mut rnnoise2::Memory>,
-    /// For what the states of RNNoise 0.2 give. Without it, that is kept in the suppressor.
-    pub passing: Option<&'a mut GateSums>,
     #[cfg(feature = "hush")]
     pub hush: Option<&'a mut full_band::Memory>,
 }
@@ -36,7 +34,6 @@ impl Memories<'_> {
         Memories {
             first: &mut *self.first,
             second: self.second.as_deref_mut(),
-            passing: self.passing.as_deref_mut(),
             #[cfg(feature = "hush")]
             hush: self.hush.as_deref_mut(),
         }
@@ -48,7 +45,7 @@ pub(super) fn run<const N: usize>(lanes: &mut [Option<Lane<'_>>; N]) {
     each(lanes).for_each(|lane| lane.suppressor.analyse(lane.block, lane.memories.first));
 
     let second = each(lanes).filter_map(|Lane { suppressor, memories, .. }| {
-        suppressor.hear_second(memories.first, memories.second.as_deref_mut()?, memories.passing.as_deref_mut())
+        suppressor.hear_second(memories.first, memories.second.as_deref_mut()?)
     });
     run_network(&mut collect::<_, N>(second), rnnoise2::run);
     each(lanes).for_each(|Lane { suppressor, block, probability, memories }| {

@@ -185,7 +185,6 @@ impl Processor for DenoiseProcessor {
                 second = rnnoise2::Memory::NEW;
                 Some(&mut second)
             },
-            passing: None,
             #[cfg(feature = "hush")]
             hush: if self.suppressor.runs(Engine::Best) {
                 hush = full_band::Memory::NEW;

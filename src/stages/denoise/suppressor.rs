@@ -17,7 +17,7 @@ use crate::neural::bands::AnalysisProducts;
 #[cfg(feature = "hush")]
 use crate::neural::hush;
 use crate::neural::rnnoise::{self, RnNoise};
-use crate::neural::rnnoise2::{self, Ahead, GateSums, NOTHING_AHEAD, RnNoise2, Sums};
+use crate::neural::rnnoise2::{self, RnNoise2};
 use crate::neural::stft::{BINS, FRAME, Spectrum, Synthesis, stft};
 
 /// Samples of a block: 10 ms at 48 kHz.
@@ -66,8 +66,6 @@ struct State {
     analyses: [Analysis; 2],
     newest: usize,
     waiting: Waiting,
-    /// What RNNoise 0.2 computed ahead, where its stream is alone.
-    ahead: Ahead,
     noise: NoiseFloor,
     standard: Guard,
     #[cfg(feature = "hush")]
@@ -107,7 +105,6 @@ impl State {
                 hush: HushOutput::SILENCE,
                 speech_probability: 0.0,
             },
-            ahead: NOTHING_AHEAD,
             noise: NoiseFloor::START,
             standard: Guard::START,
             #[cfg(feature = "hush")]
@@ -179,20 +176,17 @@ impl Suppressor {
         memory.products.set(&state.analyses[state.newest]);
     }
 
-    /// Frame of RNNoise 0.2 for its network, if there is one. `passing` is for what its states give, where that is not to be
-    /// kept for the next frame.
+    /// Frame of RNNoise 0.2 for its network, if there is one.
     pub fn hear_second<'a>(
         &'a mut self,
         memory: &Memory,
         second: &'a mut rnnoise2::Memory,
-        passing: Option<&'a mut GateSums>,
     ) -> Option<rnnoise2::Stream<'a>> {
         if self.is_light_alone() {
             return None;
         }
         let state = &mut self.state;
-        let sums = passing.map_or(Sums::Kept(&mut state.ahead), Sums::Passing);
-        self.second.hear(&state.analyses[state.newest], &memory.products, second, sums)
+        self.second.hear(&state.analyses[state.newest], &memory.products, second)
     }
 
     /// Replaces that block by the one two before it without noise; returns the speech probability of that, 0 to 1. The network
