@@ -28,38 +28,40 @@ pub const MAX_BLOCKS: usize = 4;
 pub type TileSums = [[i32; TILE]; MAX_BLOCKS];
 
 /// Inputs of a block of 4-bit weights.
-pub const NIBBLE_BLOCK: usize = 96;
+const NIBBLE_BLOCK: usize = 96;
 
-/// Inputs that a nibble is for: the four bytes that one instruction sums up. The low nibbles are for one group, the high
-/// nibbles for the next.
+/// Inputs whose bytes one instruction sums up.
 const GROUP: usize = 4;
 
-/// 4-bit weights of 8 inputs and 16 outputs: a cache line. Of each output 4 bytes; the low nibbles are those of the first 4
-/// inputs, the high nibbles of the others. A nibble stands for itself less 8.
+/// Steps of two groups in a block: the low nibbles of their bytes are for the first group, the high ones for the second.
+const NIBBLE_STEPS: usize = NIBBLE_BLOCK / (2 * GROUP);
+
+/// 4-bit weights of a step for 16 outputs: a cache line, with four bytes for each output. A nibble stands for itself less 8.
 type NibbleLine = [u8; 64];
 
-/// 4-bit weights of 8 inputs: of the first and of the last 16 outputs of a tile.
-type NibbleStep = [NibbleLine; 2];
-
-/// 4-bit weights of a block of inputs.
-type NibbleBlock = [NibbleStep; NIBBLE_BLOCK / (2 * GROUP)];
-
-/// 4-bit weights of a tile: 6 kB, so they stay in the first cache for all streams.
-pub type NibbleTile = [NibbleBlock; MAX_BLOCKS];
+/// 4-bit weights of a tile: for each block and each step those of the first and of the last 16 outputs. They are 6 kB, so they
+/// stay in the first cache for all streams.
+pub type NibbleTile = [[[NibbleLine; 2]; NIBBLE_STEPS]; MAX_BLOCKS];
 
 /// Inputs of one stream for 4-bit weights.
 #[derive(Clone, Copy, Debug)]
 pub struct NibbleInputs<'a> {
-    /// Inputs of each block, −127 to 127.
-    blocks: &'a [[i8; NIBBLE_BLOCK]; MAX_BLOCKS],
+    /// For each block and each step its groups.
+    blocks: &'a [[[[i8; GROUP]; 2]; NIBBLE_STEPS]],
     /// What the sums of each block begin with: −8 times the sum of its inputs, as every nibble is 8 too much.
     starts: [i32; MAX_BLOCKS],
 }
 
 impl<'a> NibbleInputs<'a> {
-    /// Inputs of −127 to 127.
-    pub fn new(blocks: &'a [[i8; NIBBLE_BLOCK]; MAX_BLOCKS]) -> Self {
-        Self { blocks, starts: blocks.map(|block| -8 * block.iter().map(|&input| i32::from(input)).sum::<i32>()) }
+    /// 384 inputs of −127 to 127.
+    pub fn new(inputs: &'a [i8]) -> Self {
+        let (blocks, rest) = inputs.as_chunks::<NIBBLE_BLOCK>();
+        assert!(blocks.len() == MAX_BLOCKS && rest.is_empty());
+        let sum = |block: usize| blocks[block].iter().map(|&input| i32::from(input)).sum::<i32>();
+        Self {
+            blocks: inputs.as_chunks().0.as_chunks().0.as_chunks().0,
+            starts: std::array::from_fn(|block| -8 * sum(block)),
+        }
     }
 }
 
@@ -146,7 +148,7 @@ impl Instructions {
         match self.0 {
             // SAFETY: `new` has found the instructions on this machine.
             #[cfg(target_arch = "x86_64")]
-            Set::Avx2 => unsafe { x86::dot_nibbles::<STREAMS, 2>(sums.each_mut(), weights, inputs) },
+            Set::Avx2 => unsafe { x86::dot_nibbles::<STREAMS, 1>(sums.each_mut(), weights, inputs) },
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
             Set::Avx512Vnni => unsafe { avx512::dot_nibbles_of_four(sums, weights, inputs) },
@@ -224,13 +226,12 @@ fn has_avx_vnni() -> bool {
 }
 
 fn dot_nibbles(sums: &mut TileSums, weights: &NibbleTile, inputs: &NibbleInputs<'_>) {
-    for (block, (sums, steps)) in sums.iter_mut().zip(weights).enumerate() {
-        *sums = [inputs.starts[block]; TILE];
-        for (lines, values) in steps.iter().zip(inputs.blocks[block].as_chunks::<{ 2 * GROUP }>().0) {
+    for (((sums, steps), groups), start) in sums.iter_mut().zip(weights).zip(inputs.blocks).zip(inputs.starts) {
+        *sums = [start; TILE];
+        for (lines, [low, high]) in steps.iter().zip(groups) {
             for (sum, bytes) in sums.iter_mut().zip(lines.as_flattened().as_chunks::<GROUP>().0) {
-                for (i, byte) in bytes.iter().enumerate() {
-                    *sum += i32::from(byte & 15) * i32::from(values[i]);
-                    *sum += i32::from(byte >> 4) * i32::from(values[GROUP + i]);
+                for (byte, (&low, &high)) in bytes.iter().zip(low.iter().zip(high)) {
+                    *sum += i32::from(byte & 15) * i32::from(low) + i32::from(byte >> 4) * i32::from(high);
                 }
             }
         }
@@ -279,8 +280,8 @@ mod tests {
     }
 
     /// Any inputs: where `extreme`, the least and the greatest.
-    fn bytes(random: &mut fastrand::Rng, extreme: bool) -> [[i8; NIBBLE_BLOCK]; MAX_BLOCKS] {
-        std::array::from_fn(|_| std::array::from_fn(|_| if extreme { 127 } else { random.i8(-127..) }))
+    fn bytes(random: &mut fastrand::Rng, extreme: bool) -> [i8; MAX_BLOCKS * NIBBLE_BLOCK] {
+        std::array::from_fn(|_| if extreme { 127 } else { random.i8(-127..) })
     }
 
     #[test]
@@ -290,7 +291,7 @@ mod tests {
             let weights = tile(&mut random, case % 2 == 0);
             let mut input = bytes(&mut random, case < 4);
             if case == 3 {
-                input = input.map(|block| block.map(|value| -value));
+                input = input.map(|value| -value);
             }
             let wanted: TileSums = std::array::from_fn(|block| {
                 std::array::from_fn(|output| {
@@ -298,7 +299,7 @@ mod tests {
                         let byte = weights[block][i / 8][output / 16][output % 16 * 4 + i % 4];
                         i32::from(byte >> (i % 8 / 4 * 4) & 15) - 8
                     };
-                    (0..NIBBLE_BLOCK).map(|i| weight(i) * i32::from(input[block][i])).sum()
+                    (0..NIBBLE_BLOCK).map(|i| weight(i) * i32::from(input[block * NIBBLE_BLOCK + i])).sum()
                 })
             });
             for set in sets() {
@@ -315,7 +316,7 @@ mod tests {
         for extreme in [false, true] {
             let weights = tile(&mut random, extreme);
             let streams: [_; STREAMS] = std::array::from_fn(|stream| bytes(&mut random, extreme && stream % 2 == 0));
-            let inputs = streams.each_ref().map(NibbleInputs::new);
+            let inputs = streams.each_ref().map(|inputs| NibbleInputs::new(inputs));
             let mut wanted = [[[7; TILE]; MAX_BLOCKS]; STREAMS];
             wanted.iter_mut().zip(&inputs).for_each(|(sums, inputs)| dot_nibbles(sums, &weights, inputs));
             assert!(wanted[0] != wanted[1] && wanted[1] != wanted[3]);

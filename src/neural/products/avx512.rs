@@ -6,7 +6,7 @@
 
 use std::arch::asm;
 
-use super::{NIBBLE_BLOCK, NibbleBlock, NibbleInputs, NibbleTile, STREAMS, TILE, TileSums, WordPairs};
+use super::{MAX_BLOCKS, NIBBLE_BLOCK, NibbleInputs, NibbleTile, STREAMS, TILE, TileSums, WordPairs};
 
 /// Clears four registers of sums.
 macro_rules! clear {
@@ -232,7 +232,7 @@ pub unsafe fn dot_nibbles(sums: &mut TileSums, weights: &NibbleTile, inputs: &Ni
                 store_nibbles!("rdi": "16", "17", "18", "19"),
                 store_nibbles!("rdi + 128": "20", "21", "22", "23"),
                 low = in(reg) LOW,
-                block = const size_of::<NibbleBlock>(),
+                block = const size_of::<NibbleTile>() / MAX_BLOCKS,
                 inputs = const NIBBLE_BLOCK,
                 in("r8") starts.as_ptr(),
                 inout("rdx") weights.as_ptr() => _,

@@ -21,8 +21,7 @@ const STEPS: usize = 6;
 /// The machine must have NEON.
 #[target_feature(enable = "neon")]
 pub unsafe fn dot_nibbles(sums: &mut TileSums, weights: &NibbleTile, inputs: &NibbleInputs<'_>) {
-    for (block, (sums, steps)) in sums.iter_mut().zip(weights).enumerate() {
-        let groups = inputs.blocks[block].as_chunks::<GROUP>().0.as_chunks::<2>().0;
+    for (((sums, steps), groups), start) in sums.iter_mut().zip(weights).zip(inputs.blocks).zip(inputs.starts) {
         for (half, sums) in sums.as_chunks_mut::<{ TILE / 2 }>().0.iter_mut().enumerate() {
             // Sums of the first and the second two inputs of each group, for two outputs each.
             let mut lanes = [[vdupq_n_s32(0); 2]; 4];
@@ -41,7 +40,7 @@ pub unsafe fn dot_nibbles(sums: &mut TileSums, weights: &NibbleTile, inputs: &Ni
                     *lanes = vpadalq_s16(*lanes, *words);
                 }
             }
-            let start = vdupq_n_s32(inputs.starts[block]);
+            let start = vdupq_n_s32(start);
             for (sums, [first, second]) in sums.as_chunks_mut::<4>().0.iter_mut().zip(lanes) {
                 // SAFETY: four sums are 16 bytes.
                 unsafe { vst1q_s32(sums.as_mut_ptr(), vaddq_s32(start, vpaddq_s32(first, second))) };
@@ -57,9 +56,8 @@ pub unsafe fn dot_nibbles(sums: &mut TileSums, weights: &NibbleTile, inputs: &Ni
 /// The machine must have NEON and its dot products.
 #[target_feature(enable = "neon")]
 pub unsafe fn dot_nibbles_by_sdot(sums: &mut TileSums, weights: &NibbleTile, inputs: &NibbleInputs<'_>) {
-    for (block, (sums, steps)) in sums.iter_mut().zip(weights).enumerate() {
-        let groups = inputs.blocks[block].as_chunks::<GROUP>().0.as_chunks::<2>().0;
-        let mut lanes = [vdupq_n_s32(inputs.starts[block]); TILE / 4];
+    for (((sums, steps), groups), start) in sums.iter_mut().zip(weights).zip(inputs.blocks).zip(inputs.starts) {
+        let mut lanes = [vdupq_n_s32(start); TILE / 4];
         for (lines, groups) in steps.iter().zip(groups) {
             let [low, high] = [spread(groups[0]), spread(groups[1])];
             for (line, lanes) in lines.iter().zip(lanes.as_chunks_mut::<4>().0) {

@@ -7,7 +7,7 @@ use std::arch::x86_64::{
     _mm256_set1_epi32, _mm256_setzero_si256, _mm256_srli_epi16, _mm256_storeu_si256,
 };
 
-use super::{GROUP, NibbleInputs, NibbleTile, TILE, TileSums, WordPairs};
+use super::{GROUP, NIBBLE_STEPS, NibbleInputs, NibbleTile, TILE, TileSums, WordPairs};
 
 pub const AVX2: u8 = 0;
 pub const AVX_VNNI: u8 = 1;
@@ -23,38 +23,43 @@ const STEPS: usize = 4;
 /// The machine must have AVX2.
 #[target_feature(enable = "avx2")]
 pub unsafe fn dot_nibbles<const N: usize, const WIDTH: usize>(
-    mut sums: [&mut TileSums; N],
+    sums: [&mut TileSums; N],
     weights: &NibbleTile,
     inputs: [&NibbleInputs<'_>; N],
 ) {
     for (block, steps) in weights.iter().enumerate() {
+        let groups = inputs.map(|inputs| &inputs.blocks[block]);
         for first in (0..TILE / 8).step_by(WIDTH) {
             let mut totals = [[_mm256_setzero_si256(); WIDTH]; N];
-            for (totals, inputs) in totals.iter_mut().zip(inputs) {
-                *totals = [_mm256_set1_epi32(inputs.starts[block]); WIDTH];
+            for stream in 0..N {
+                totals[stream] = [_mm256_set1_epi32(inputs[stream].starts[block]); WIDTH];
             }
-            for (part, steps) in steps.as_chunks::<STEPS>().0.iter().enumerate() {
+            for part in (0..NIBBLE_STEPS).step_by(STEPS) {
                 let mut words = [[_mm256_setzero_si256(); WIDTH]; N];
-                for (step, lines) in steps.iter().enumerate() {
-                    let lines = lines.as_flattened().as_chunks::<32>().0;
+                for step in part..part + STEPS {
+                    let lines = steps[step].as_flattened().as_chunks::<32>().0;
                     let mut nibbles = [[_mm256_setzero_si256(); 2]; WIDTH];
-                    for (nibbles, line) in nibbles.iter_mut().zip(&lines[first..]) {
-                        *nibbles = unpack(line);
+                    for i in 0..WIDTH {
+                        nibbles[i] = unpack(&lines[first + i]);
                     }
-                    for (words, inputs) in words.iter_mut().zip(inputs) {
-                        let [low, high] = spread_bytes(inputs, block, STEPS * part + step);
-                        for (words, nibbles) in words.iter_mut().zip(nibbles) {
-                            *words = _mm256_add_epi16(*words, _mm256_maddubs_epi16(nibbles[0], low));
-                            *words = _mm256_add_epi16(*words, _mm256_maddubs_epi16(nibbles[1], high));
+                    for stream in 0..N {
+                        let [low, high] = spread_bytes(&groups[stream][step]);
+                        for i in 0..WIDTH {
+                            let word = &mut words[stream][i];
+                            *word = _mm256_add_epi16(*word, _mm256_maddubs_epi16(nibbles[i][0], low));
+                            *word = _mm256_add_epi16(*word, _mm256_maddubs_epi16(nibbles[i][1], high));
                         }
                     }
                 }
-                for (total, words) in totals.as_flattened_mut().iter_mut().zip(words.as_flattened()) {
-                    *total = _mm256_add_epi32(*total, _mm256_madd_epi16(*words, _mm256_set1_epi16(1)));
+                for stream in 0..N {
+                    for i in 0..WIDTH {
+                        let sums = _mm256_madd_epi16(words[stream][i], _mm256_set1_epi16(1));
+                        totals[stream][i] = _mm256_add_epi32(totals[stream][i], sums);
+                    }
                 }
             }
-            for (sums, totals) in sums.iter_mut().zip(&totals) {
-                store(&mut sums[block][8 * first..], totals);
+            for stream in 0..N {
+                store(&mut sums[stream][block][8 * first..], &totals[stream]);
             }
         }
     }
@@ -67,12 +72,12 @@ pub unsafe fn dot_nibbles<const N: usize, const WIDTH: usize>(
 /// The machine must have AVX2 and AVX-VNNI.
 #[target_feature(enable = "avx2")]
 pub unsafe fn dot_nibbles_by_vnni(sums: &mut TileSums, weights: &NibbleTile, inputs: &NibbleInputs<'_>) {
-    for (block, (sums, steps)) in sums.iter_mut().zip(weights).enumerate() {
+    for (((sums, steps), groups), start) in sums.iter_mut().zip(weights).zip(inputs.blocks).zip(inputs.starts) {
         // As many sums as hide the latency of a product.
-        let mut lows = [_mm256_set1_epi32(inputs.starts[block]); TILE / 8];
+        let mut lows = [_mm256_set1_epi32(start); TILE / 8];
         let mut highs = [_mm256_setzero_si256(); TILE / 8];
-        for (step, lines) in steps.iter().enumerate() {
-            let [low, high] = spread_bytes(inputs, block, step);
+        for (lines, groups) in steps.iter().zip(groups) {
+            let [low, high] = spread_bytes(groups);
             for (i, line) in lines.as_flattened().as_chunks::<32>().0.iter().enumerate() {
                 let nibbles = unpack(line);
                 // SAFETY: the caller promises the instructions.
@@ -99,13 +104,12 @@ fn unpack(line: &[u8; 32]) -> [__m256i; 2] {
     [_mm256_and_si256(bytes, low), _mm256_and_si256(_mm256_srli_epi16::<4>(bytes), low)]
 }
 
-/// Two groups of inputs, each in all lanes: those of the low and of the high nibbles of a step.
+/// Groups of inputs of a step, each in all lanes.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn spread_bytes(inputs: &NibbleInputs<'_>, block: usize, step: usize) -> [__m256i; 2] {
-    let groups = inputs.blocks[block].as_chunks::<GROUP>().0;
+fn spread_bytes(groups: &[[i8; GROUP]; 2]) -> [__m256i; 2] {
     let spread = |group: [i8; GROUP]| _mm256_set1_epi32(i32::from_le_bytes(group.map(|value| value as u8)));
-    [spread(groups[2 * step]), spread(groups[2 * step + 1])]
+    [spread(groups[0]), spread(groups[1])]
 }
 
 /// Adds to each sum four products of an unsigned and a signed byte.

@@ -1,9 +1,8 @@
 //! Network of RNNoise 0.2: from the features of a frame to the gains of the bands of the frame before.
 
 use super::features::{BANDS, Bands, FEATURES};
-use super::weights::{CONV_FRAMES, CONV1, GateSums, Gru, Int4Inputs, NO_SUMS, STATE, Weights};
+use super::weights::{CONV_FRAMES, CONV1, GateSums, Gru, NO_SUMS, STATE, Weights};
 use crate::neural::kernels;
-use crate::neural::products::{MAX_BLOCKS, NIBBLE_BLOCK};
 
 /// Recurrent units.
 const UNITS: usize = 3;
@@ -31,7 +30,7 @@ pub(super) struct Memory {
     /// Gains of the bands, 0 to 1, and the speech probability.
     pub gains: Bands,
     pub probability: f32,
-    bytes: Int4Inputs,
+    bytes: [i8; STATE],
     /// Outputs of the second convolution and of the units.
     outputs: [[f32; STATE]; UNITS + 1],
     from_input: GateSums,
@@ -43,7 +42,7 @@ impl Memory {
         features: [0.0; FEATURES],
         gains: [0.0; BANDS],
         probability: 0.0,
-        bytes: [[0; NIBBLE_BLOCK]; MAX_BLOCKS],
+        bytes: [0; STATE],
         outputs: [[0.0; STATE]; UNITS + 1],
         from_input: NO_SUMS,
         from_state: NO_SUMS,
@@ -68,10 +67,9 @@ pub(super) fn run(weights: &Weights, streams: &mut [Option<Stream<'_>>]) {
         kernels::tanh(conv1);
         kernels::quantise_to_bytes(&mut bytes, conv1);
         push(&mut state.conv1, bytes);
-        memory.bytes.as_flattened_mut().copy_from_slice(state.conv1.as_flattened());
     }
     let conv2 = streams.iter_mut().flatten();
-    weights.conv2.run(conv2.map(|s| (&mut s.memory.outputs[0][..], &s.memory.bytes)));
+    weights.conv2.run(conv2.map(|s| (&mut s.memory.outputs[0][..], s.state.conv1.as_flattened())));
     streams.iter_mut().flatten().for_each(|s| kernels::tanh(&mut s.memory.outputs[0]));
 
     for (unit, gru) in weights.units.iter().enumerate() {
@@ -91,15 +89,15 @@ pub(super) fn run(weights: &Weights, streams: &mut [Option<Stream<'_>>]) {
 /// Moves the states of a recurrent unit on by one input.
 fn step(gru: &Gru, unit: usize, streams: &mut [Option<Stream<'_>>]) {
     for Stream { state, memory } in streams.iter_mut().flatten() {
-        kernels::quantise_to_bytes(memory.bytes.as_flattened_mut(), &state.units[unit]);
+        kernels::quantise_to_bytes(&mut memory.bytes, &state.units[unit]);
     }
     let states = streams.iter_mut().flatten();
-    gru.state.run(states.map(|s| (s.memory.from_state.as_flattened_mut(), &s.memory.bytes)));
+    gru.state.run(states.map(|s| (s.memory.from_state.as_flattened_mut(), &s.memory.bytes[..])));
     for Stream { memory, .. } in streams.iter_mut().flatten() {
-        kernels::quantise_to_bytes(memory.bytes.as_flattened_mut(), &memory.outputs[unit]);
+        kernels::quantise_to_bytes(&mut memory.bytes, &memory.outputs[unit]);
     }
     let inputs = streams.iter_mut().flatten();
-    gru.input.run(inputs.map(|s| (s.memory.from_input.as_flattened_mut(), &s.memory.bytes)));
+    gru.input.run(inputs.map(|s| (s.memory.from_input.as_flattened_mut(), &s.memory.bytes[..])));
     for Stream { state, memory } in streams.iter_mut().flatten() {
         let state = &mut state.units[unit];
         gru.add_diagonals(&mut memory.from_state, state);

@@ -11,7 +11,7 @@ use crate::dsp::kernels::dot;
 use crate::neural::kernels;
 use crate::neural::lockstep::few_at_a_time;
 use crate::neural::matrix::Matrix;
-use crate::neural::products::{Instructions, MAX_BLOCKS, NIBBLE_BLOCK, NibbleInputs, NibbleTile, STREAMS, TILE};
+use crate::neural::products::{Instructions, MAX_BLOCKS, NibbleInputs, NibbleTile, STREAMS, TILE};
 use crate::neural::weights::Reader;
 
 /// Outputs of the first convolution.
@@ -39,10 +39,8 @@ struct Model([u8; include_bytes!("weights.bin").len()]);
 
 static MODEL: Model = Model(*include_bytes!("weights.bin"));
 
-/// Inputs of an [`Int4Layer`]: −1 to 1, in steps of 1/127.
-pub(super) type Int4Inputs = [[i8; NIBBLE_BLOCK]; MAX_BLOCKS];
-
-/// Layer whose weights are 4-bit integers, with a scale for each output and block of inputs.
+/// Layer whose weights are 4-bit integers, with a scale for each output and block of inputs. Inputs are −1 to 1, in steps of
+/// 1/127.
 pub(super) struct Int4Layer {
     tiles: &'static [NibbleTile],
     /// For each tile the scales of each block.
@@ -53,12 +51,12 @@ pub(super) struct Int4Layer {
 
 impl Int4Layer {
     /// `output = weights · inputs + bias` for each stream.
-    pub fn run<'a>(&self, streams: impl Iterator<Item = (&'a mut [f32], &'a Int4Inputs)>) {
+    pub fn run<'a>(&self, streams: impl Iterator<Item = (&'a mut [f32], &'a [i8])>) {
         few_at_a_time::<_, GROUP>(streams, |alone| self.run_group(alone), |group| self.run_group(group));
     }
 
     /// Layer for a group of streams: each tile of weights for all of them, while the first cache holds it.
-    fn run_group<const N: usize>(&self, streams: [Option<(&mut [f32], &Int4Inputs)>; N]) {
+    fn run_group<const N: usize>(&self, streams: [Option<(&mut [f32], &[i8])>; N]) {
         let mut streams = streams.map(|stream| {
             stream.map(|(output, inputs)| {
                 output.copy_from_slice(&self.bias);
@@ -233,21 +231,20 @@ mod tests {
         let mut random = fastrand::Rng::with_seed(1);
         let layer = &weights().units[1].state;
         // The products of a weight, an input and a scale, one by one.
-        let definition = |inputs: &Int4Inputs, output: usize| {
+        let definition = |inputs: &[i8; STATE], output: usize| {
             let (tile, lane) = (output / TILE, output % TILE);
             let product = |i: usize| {
-                let (block, i) = (i / NIBBLE_BLOCK, i % NIBBLE_BLOCK);
-                let byte = layer.tiles[tile][block][i / 8][lane / 16][lane % 16 * 4 + i % 4];
+                let block = i / (STATE / MAX_BLOCKS);
+                let byte = layer.tiles[tile].as_flattened()[i / 8][lane / 16][lane % 16 * 4 + i % 4];
                 let weight = f64::from(if i % 8 < 4 { byte & 15 } else { byte >> 4 }) - 8.0;
-                weight * f64::from(layer.scales[tile][block][lane]) * f64::from(inputs[block][i])
+                weight * f64::from(layer.scales[tile][block][lane]) * f64::from(inputs[i])
             };
             f64::from(layer.bias[output]) + (0..STATE).map(product).sum::<f64>()
         };
-        let inputs: Vec<Int4Inputs> =
-            (0..2 * GROUP).map(|_| std::array::from_fn(|_| std::array::from_fn(|_| random.i8(-127..)))).collect();
+        let inputs: Vec<[i8; STATE]> = (0..2 * GROUP).map(|_| std::array::from_fn(|_| random.i8(-127..))).collect();
         let mut alone = vec![[0.0; 3 * STATE]; inputs.len()];
         for (output, inputs) in alone.iter_mut().zip(&inputs) {
-            layer.run(std::iter::once((&mut output[..], inputs)));
+            layer.run(std::iter::once((&mut output[..], &inputs[..])));
             for (index, output) in output.iter().enumerate() {
                 let wanted = definition(inputs, index);
                 assert!((f64::from(*output) - wanted).abs() < 1e-5 * wanted.abs().max(1.0), "{output} {wanted}");
@@ -256,7 +253,7 @@ mod tests {
         assert!(alone[0] != alone[1]);
         for streams in 1..=inputs.len() {
             let mut outputs = vec![[0.0; 3 * STATE]; streams];
-            layer.run(outputs.iter_mut().zip(&inputs).map(|(output, inputs)| (&mut output[..], inputs)));
+            layer.run(outputs.iter_mut().zip(&inputs).map(|(output, inputs)| (&mut output[..], &inputs[..])));
             assert!(outputs == alone[..streams], "{streams}");
         }
     }
