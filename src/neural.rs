@@ -10,6 +10,8 @@ pub mod bands;
 pub mod echo;
 #[cfg(feature = "hush")]
 pub mod hush;
+#[cfg(feature = "denoise")]
+mod int4;
 mod kernels;
 mod layers;
 pub mod lockstep;

@@ -6,3 +6,5 @@ mod tensors;
 
 pub use features::{BANDS, BINS};
 pub use network::{Hush, Memory, Stream, run};
+#[cfg(test)]
+pub use tensors::tests::for_hush_vani;

@@ -22,6 +22,27 @@ kernels! {
         unit
     }
 
+    /// Rounds to 15 bits of the largest magnitude, in an upper and a lower byte, both signed; returns the value of one step, a
+    /// power of two.
+    fn quantise_to_two_bytes(upper: &mut [i8], lower: &mut [i8], from: &[f32]) -> f32 {
+        // With 16 bits an upper byte could be 128.
+        let unit = 2.0 * unit_of_words(from);
+        let steps = 1.0 / unit;
+        for ((upper, lower), from) in upper.iter_mut().zip(lower).zip(from) {
+            let word = (from * steps + ROUND).to_bits() as i16;
+            *lower = word as i8;
+            *upper = ((word + 128) >> 8) as i8;
+        }
+        unit
+    }
+
+    /// `upper = 256 · upper + lower`.
+    fn join_bytes(upper: &mut [i32], lower: &[i32]) {
+        for (upper, lower) in upper.iter_mut().zip(lower) {
+            *upper = 256 * *upper + lower;
+        }
+    }
+
     /// Splits values into what [`quantise_to_words`] keeps, and the rest.
     fn split_words(kept: &mut [f32], rest: &mut [f32], from: &[f32]) {
         let unit = unit_of_words(from);

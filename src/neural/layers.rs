@@ -5,7 +5,7 @@
 
 use super::kernels::{gru_step, multiply};
 use super::lockstep::few_at_a_time;
-use super::matrix::{MAX_INPUTS, Matrix};
+use super::matrix::{MAX_INPUTS, Matrix, Multiply};
 use super::products::STREAMS;
 use super::weights::Tensor;
 use crate::dsp::kernels;
@@ -219,24 +219,20 @@ impl<const INPUT: usize, const OUTPUT: usize> Dense<INPUT, OUTPUT> {
 }
 
 /// Gated recurrent unit whose reset gate acts behind the matrix (the form of cuDNN and ONNX's `linear_before_reset`).
-pub struct Gru<const INPUT: usize, const STATE: usize> {
+pub struct Gru<M, const INPUT: usize, const STATE: usize> {
     /// Outputs for the update gate, the reset gate and the candidate.
-    input: Matrix,
-    recurrent: Matrix,
+    input: M,
+    recurrent: M,
     /// Biases of both matrices.
     bias: [[[f32; STATE]; 3]; 2],
 }
 
-impl<const INPUT: usize, const STATE: usize> Gru<INPUT, STATE> {
+impl<M: Multiply, const INPUT: usize, const STATE: usize> Gru<M, INPUT, STATE> {
     /// Unit of a matrix for the input, one for the state, and the biases of both. Allocates.
-    pub fn new(input: Tensor, recurrent: Tensor, bias: Tensor) -> Self {
+    pub fn new([input, recurrent]: [M; 2], bias: Tensor) -> Self {
         let mut biases = [[[0.0; STATE]; 3]; 2];
         biases.as_flattened_mut().as_flattened_mut().copy_from_slice(&bias.to_floats());
-        Self {
-            input: matrix([3 * STATE, INPUT], input),
-            recurrent: matrix([3 * STATE, STATE], recurrent),
-            bias: biases,
-        }
+        Self { input, recurrent, bias: biases }
     }
 
     /// Moves the state of each stream on by one input.
@@ -258,7 +254,7 @@ impl<const INPUT: usize, const STATE: usize> Gru<INPUT, STATE> {
 }
 
 /// Matrix whose tensor has a row for each output.
-fn matrix([outputs, inputs]: [usize; 2], tensor: Tensor) -> Matrix {
+pub fn matrix([outputs, inputs]: [usize; 2], tensor: Tensor) -> Matrix {
     let block = tensor.block();
     let weight = |output: usize, input: usize| tensor.weights()[output * inputs + input] as i8;
     let scale = |output: usize, index: usize| f32::from_le_bytes(tensor.scales()[output * inputs / block + index]);

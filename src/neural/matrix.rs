@@ -4,6 +4,12 @@ use super::kernels;
 use super::lockstep::few_at_a_time;
 use super::products::{Instructions, MAX_BLOCKS, TILE, TileSums, WordPairs};
 
+/// Matrix, of whatever weights.
+pub trait Multiply {
+    /// `output = output + weights · input` for each stream.
+    fn add_all<'a>(&self, streams: impl Iterator<Item = (&'a mut [f32], &'a [f32])>);
+}
+
 /// Most inputs of a matrix.
 pub const MAX_INPUTS: usize = 384;
 
@@ -57,19 +63,6 @@ impl Matrix {
         self.add_alone([Some((output, input))]);
     }
 
-    /// [`add`](Self::add) for each stream, which has an output and an input.
-    pub fn add_all<'a>(&self, streams: impl Iterator<Item = (&'a mut [f32], &'a [f32])>) {
-        few_at_a_time(
-            streams,
-            |alone| self.add_alone(alone),
-            |few| {
-                self.add_few(few, |sums, block, weights, inputs| {
-                    self.instructions.dot_words_of_streams(sums, block, weights, inputs);
-                });
-            },
-        );
-    }
-
     fn add_alone(&self, stream: [Option<(&mut [f32], &[f32])>; 1]) {
         self.add_few(stream, |[sums], block, weights, [input]| {
             self.instructions.dot_words(&mut sums[block], weights, input);
@@ -111,6 +104,20 @@ impl Matrix {
                 }
             }
         }
+    }
+}
+
+impl Multiply for Matrix {
+    fn add_all<'a>(&self, streams: impl Iterator<Item = (&'a mut [f32], &'a [f32])>) {
+        few_at_a_time(
+            streams,
+            |alone| self.add_alone(alone),
+            |few| {
+                self.add_few(few, |sums, block, weights, inputs| {
+                    self.instructions.dot_words_of_streams(sums, block, weights, inputs);
+                });
+            },
+        );
     }
 }
 

@@ -27,40 +27,37 @@ pub const MAX_BLOCKS: usize = 4;
 /// Sums of a tile, for each block of inputs.
 pub type TileSums = [[i32; TILE]; MAX_BLOCKS];
 
-/// Inputs of a block of 4-bit weights.
-const NIBBLE_BLOCK: usize = 96;
-
 /// Inputs whose bytes one instruction sums up.
 const GROUP: usize = 4;
 
-/// Steps of two groups in a block: the low nibbles of their bytes are for the first group, the high ones for the second.
-const NIBBLE_STEPS: usize = NIBBLE_BLOCK / (2 * GROUP);
+/// Inputs of a step: of the bytes of its weights, the low nibbles are for its first group, the high ones for its second.
+pub const STEP: usize = 2 * GROUP;
 
 /// 4-bit weights of a step for 16 outputs: a cache line, with four bytes for each output. A nibble stands for itself less 8.
 type NibbleLine = [u8; 64];
 
-/// 4-bit weights of a tile: for each block and each step those of the first and of the last 16 outputs. They are 6 kB, so they
-/// stay in the first cache for all streams.
-pub type NibbleTile = [[[NibbleLine; 2]; NIBBLE_STEPS]; MAX_BLOCKS];
+/// 4-bit weights of a tile: for each block and each of its steps, a multiple of four, those of the first and of the last 16
+/// outputs.
+pub type NibbleTile<const STEPS: usize> = [[[NibbleLine; 2]; STEPS]; MAX_BLOCKS];
 
 /// Inputs of one stream for 4-bit weights.
 #[derive(Clone, Copy, Debug)]
-pub struct NibbleInputs<'a> {
+pub struct NibbleInputs<'a, const STEPS: usize> {
     /// For each block and each step its groups.
-    blocks: &'a [[[[i8; GROUP]; 2]; NIBBLE_STEPS]],
+    blocks: &'a [[[[i8; GROUP]; 2]; STEPS]],
     /// What the sums of each block begin with: −8 times the sum of its inputs, as every nibble is 8 too much.
     starts: [i32; MAX_BLOCKS],
 }
 
-impl<'a> NibbleInputs<'a> {
-    /// 384 inputs of −127 to 127.
+impl<'a, const STEPS: usize> NibbleInputs<'a, STEPS> {
+    /// Inputs of all blocks.
     pub fn new(inputs: &'a [i8]) -> Self {
-        let (blocks, rest) = inputs.as_chunks::<NIBBLE_BLOCK>();
-        assert!(blocks.len() == MAX_BLOCKS && rest.is_empty());
-        let sum = |block: usize| blocks[block].iter().map(|&input| i32::from(input)).sum::<i32>();
+        let block = STEPS * STEP;
+        assert!(inputs.len() == MAX_BLOCKS * block);
+        let sum = |index: usize| inputs[index * block..][..block].iter().map(|&input| i32::from(input)).sum::<i32>();
         Self {
             blocks: inputs.as_chunks().0.as_chunks().0.as_chunks().0,
-            starts: std::array::from_fn(|block| -8 * sum(block)),
+            starts: std::array::from_fn(|index| -8 * sum(index)),
         }
     }
 }
@@ -117,12 +114,17 @@ impl Instructions {
     }
 
     /// `sums = weights · inputs` for a tile of 32 outputs and each block of inputs: 4-bit weights times signed bytes.
-    pub fn dot_nibbles(self, sums: &mut TileSums, weights: &NibbleTile, inputs: &NibbleInputs<'_>) {
+    pub fn dot_nibbles<const STEPS: usize>(
+        self,
+        sums: &mut TileSums,
+        weights: &NibbleTile<STEPS>,
+        inputs: &NibbleInputs<'_, STEPS>,
+    ) {
         match self.0 {
             Set::Portable => dot_nibbles(sums, weights, inputs),
             // SAFETY: `new` has found the instructions on this machine.
             #[cfg(target_arch = "x86_64")]
-            Set::Avx2 => unsafe { x86::dot_nibbles::<1, 4>([sums], weights, [inputs]) },
+            Set::Avx2 => unsafe { x86::dot_nibbles::<1, 4, STEPS>([sums], weights, [inputs]) },
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
             Set::AvxVnni => unsafe { x86::dot_nibbles_by_vnni(sums, weights, inputs) },
@@ -138,17 +140,35 @@ impl Instructions {
         }
     }
 
-    /// [`dot_nibbles`](Self::dot_nibbles) for several streams.
-    pub fn dot_nibbles_of_streams(
+    /// [`dot_nibbles`](Self::dot_nibbles) for inputs of two bytes, those of all upper and those of all lower ones.
+    pub fn dot_nibbles_of_words<const STEPS: usize>(
         self,
-        sums: &mut [TileSums; STREAMS],
-        weights: &NibbleTile,
-        inputs: [&NibbleInputs<'_>; STREAMS],
+        sums: &mut [TileSums; 2],
+        weights: &NibbleTile<STEPS>,
+        inputs: [&NibbleInputs<'_, STEPS>; 2],
     ) {
         match self.0 {
             // SAFETY: `new` has found the instructions on this machine.
             #[cfg(target_arch = "x86_64")]
-            Set::Avx2 => unsafe { x86::dot_nibbles::<STREAMS, 1>(sums.each_mut(), weights, inputs) },
+            Set::Avx2 => unsafe { x86::dot_nibbles::<2, 2, STEPS>(sums.each_mut(), weights, inputs) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx512Vnni => unsafe { avx512::dot_nibbles_of_two(sums, weights, inputs) },
+            _ => sums.iter_mut().zip(inputs).for_each(|(sums, inputs)| self.dot_nibbles(sums, weights, inputs)),
+        }
+    }
+
+    /// [`dot_nibbles`](Self::dot_nibbles) for several streams.
+    pub fn dot_nibbles_of_streams<const STEPS: usize>(
+        self,
+        sums: &mut [TileSums; STREAMS],
+        weights: &NibbleTile<STEPS>,
+        inputs: [&NibbleInputs<'_, STEPS>; STREAMS],
+    ) {
+        match self.0 {
+            // SAFETY: `new` has found the instructions on this machine.
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx2 => unsafe { x86::dot_nibbles::<STREAMS, 1, STEPS>(sums.each_mut(), weights, inputs) },
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
             Set::Avx512Vnni => unsafe { avx512::dot_nibbles_of_four(sums, weights, inputs) },
@@ -225,7 +245,7 @@ fn has_avx_vnni() -> bool {
     unsafe { __cpuid(0).eax >= 7 && __cpuid_count(7, 0).eax >= 1 && __cpuid_count(7, 1).eax & (1 << 4) != 0 }
 }
 
-fn dot_nibbles(sums: &mut TileSums, weights: &NibbleTile, inputs: &NibbleInputs<'_>) {
+fn dot_nibbles<const STEPS: usize>(sums: &mut TileSums, weights: &NibbleTile<STEPS>, inputs: &NibbleInputs<'_, STEPS>) {
     for (((sums, steps), groups), start) in sums.iter_mut().zip(weights).zip(inputs.blocks).zip(inputs.starts) {
         *sums = [start; TILE];
         for (lines, [low, high]) in steps.iter().zip(groups) {
@@ -274,32 +294,28 @@ mod tests {
     }
 
     /// Tile of any weights: where `extreme`, of the least and the greatest.
-    fn tile(random: &mut fastrand::Rng, extreme: bool) -> NibbleTile {
+    fn tile<const STEPS: usize>(random: &mut fastrand::Rng, extreme: bool) -> NibbleTile<STEPS> {
         let mut byte = || if extreme { 255 * random.u8(..2) } else { random.u8(..) };
         std::array::from_fn(|_| std::array::from_fn(|_| std::array::from_fn(|_| std::array::from_fn(|_| byte()))))
     }
 
-    /// Any inputs: where `extreme`, the least and the greatest.
-    fn bytes(random: &mut fastrand::Rng, extreme: bool) -> [i8; MAX_BLOCKS * NIBBLE_BLOCK] {
-        std::array::from_fn(|_| if extreme { 127 } else { random.i8(-127..) })
+    /// Any inputs: where `extreme`, the least or the greatest.
+    fn bytes<const STEPS: usize>(random: &mut fastrand::Rng, extreme: Option<i8>) -> Vec<i8> {
+        (0..MAX_BLOCKS * STEPS * STEP).map(|_| extreme.unwrap_or_else(|| random.i8(..))).collect()
     }
 
-    #[test]
-    fn products_of_nibbles_agree_with_the_definition() {
+    fn compare_nibbles_with_the_definition<const STEPS: usize>() {
         let mut random = fastrand::Rng::with_seed(3);
-        for case in 0..8 {
-            let weights = tile(&mut random, case % 2 == 0);
-            let mut input = bytes(&mut random, case < 4);
-            if case == 3 {
-                input = input.map(|value| -value);
-            }
+        for (case, extreme) in [None, Some(127), Some(-128)].into_iter().cycle().take(6).enumerate() {
+            let weights = tile::<STEPS>(&mut random, case % 2 == 0);
+            let input = bytes::<STEPS>(&mut random, extreme);
             let wanted: TileSums = std::array::from_fn(|block| {
                 std::array::from_fn(|output| {
                     let weight = |i: usize| {
-                        let byte = weights[block][i / 8][output / 16][output % 16 * 4 + i % 4];
-                        i32::from(byte >> (i % 8 / 4 * 4) & 15) - 8
+                        let byte = weights[block][i / STEP][output / 16][output % 16 * 4 + i % 4];
+                        i32::from(byte >> (i % STEP / 4 * 4) & 15) - 8
                     };
-                    (0..NIBBLE_BLOCK).map(|i| weight(i) * i32::from(input[block * NIBBLE_BLOCK + i])).sum()
+                    (0..STEPS * STEP).map(|i| weight(i) * i32::from(input[block * STEPS * STEP + i])).sum()
                 })
             });
             for set in sets() {
@@ -311,11 +327,17 @@ mod tests {
     }
 
     #[test]
-    fn products_of_streams_are_those_of_each_alone() {
+    fn products_of_nibbles_agree_with_the_definition() {
+        compare_nibbles_with_the_definition::<8>();
+        compare_nibbles_with_the_definition::<12>();
+    }
+
+    fn compare_nibbles_with_each_alone<const STEPS: usize>() {
         let mut random = fastrand::Rng::with_seed(5);
         for extreme in [false, true] {
-            let weights = tile(&mut random, extreme);
-            let streams: [_; STREAMS] = std::array::from_fn(|stream| bytes(&mut random, extreme && stream % 2 == 0));
+            let weights = tile::<STEPS>(&mut random, extreme);
+            let streams: [_; STREAMS] =
+                std::array::from_fn(|stream| bytes::<STEPS>(&mut random, (extreme && stream % 2 == 0).then_some(-128)));
             let inputs = streams.each_ref().map(|inputs| NibbleInputs::new(inputs));
             let mut wanted = [[[7; TILE]; MAX_BLOCKS]; STREAMS];
             wanted.iter_mut().zip(&inputs).for_each(|(sums, inputs)| dot_nibbles(sums, &weights, inputs));
@@ -324,8 +346,18 @@ mod tests {
                 let mut sums = [[[7; TILE]; MAX_BLOCKS]; STREAMS];
                 set.dot_nibbles_of_streams(&mut sums, &weights, inputs.each_ref());
                 assert_eq!(sums, wanted, "{set:?}");
+                let mut sums = [[[7; TILE]; MAX_BLOCKS]; 2];
+                set.dot_nibbles_of_words(&mut sums, &weights, [&inputs[0], &inputs[1]]);
+                assert_eq!(sums, wanted[..2], "{set:?}");
             }
         }
+    }
+
+    #[test]
+    fn products_of_streams_are_those_of_each_alone() {
+        compare_nibbles_with_each_alone::<8>();
+        compare_nibbles_with_each_alone::<12>();
+        let mut random = fastrand::Rng::with_seed(5);
         for pairs in [0, 2, 22, 64] {
             let weights: Vec<_> = (0..pairs).map(|_| WordPairs(std::array::from_fn(|_| random.u8(..)))).collect();
             let streams: [Vec<[i16; 2]>; STREAMS] =

@@ -1,5 +1,8 @@
 //! Quantised weights, read where they lie in the program.
 
+#[cfg(feature = "denoise")]
+use super::products::NibbleTile;
+
 /// Tensor of signed 8-bit weights, with one scale for each block of consecutive ones.
 #[derive(Clone, Copy, Debug)]
 pub struct Tensor {
@@ -68,6 +71,17 @@ impl Reader {
         let (now, rest) = self.0.split_at(count);
         self.0 = rest;
         now
+    }
+
+    /// Floats, little-endian. Allocates.
+    pub fn floats(&mut self, count: usize) -> Box<[f32]> {
+        self.bytes(4 * count).as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
+    }
+
+    /// Tiles of 4-bit weights.
+    pub fn tiles<const STEPS: usize>(&mut self, count: usize) -> &'static [NibbleTile<STEPS>] {
+        let lines = self.bytes(count * size_of::<NibbleTile<STEPS>>()).as_chunks().0;
+        lines.as_chunks().0.as_chunks().0.as_chunks().0
     }
 }
 

@@ -5,7 +5,8 @@
 use std::sync::OnceLock;
 
 use crate::neural::kernels;
-use crate::neural::layers::{Dense, Gru};
+use crate::neural::layers::{Dense, Gru, matrix};
+use crate::neural::matrix::Matrix;
 use crate::neural::weights::Tensor;
 
 /// Bands up to 8 kHz.
@@ -56,7 +57,7 @@ const fn tensor(number: usize) -> Tensor {
 /// Layers of the network, shared by all streams: 140 kB where they lie in the program.
 struct Weights {
     dense: Dense<FEATURES, DENSE>,
-    recurrent: Gru<DENSE, STATE>,
+    recurrent: Gru<Matrix, DENSE, STATE>,
     out: Dense<{ DENSE + STATE }, OUTPUTS>,
 }
 
@@ -65,7 +66,10 @@ fn weights() -> &'static Weights {
     static WEIGHTS: OnceLock<Weights> = OnceLock::new();
     WEIGHTS.get_or_init(|| Weights {
         dense: Dense::new(const { tensor(0) }, const { tensor(4) }),
-        recurrent: Gru::new(const { tensor(1) }, const { tensor(2) }, const { tensor(5) }),
+        recurrent: Gru::new(
+            [matrix([3 * STATE, DENSE], const { tensor(1) }), matrix([3 * STATE, STATE], const { tensor(2) })],
+            const { tensor(5) },
+        ),
         out: Dense::new(const { tensor(3) }, const { tensor(6) }),
     })
 }

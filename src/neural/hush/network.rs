@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 use realfft::num_complex::Complex32;
 
 use super::features::{BANDS, BINS, FILTERED, Features, spread};
-use super::tensors as t;
+use super::tensors::{self as t, STATE, StateMatrix};
 use crate::neural::kernels;
 use crate::neural::layers::{
     CONV_FRAMES, Conv2d, DepthwiseConv, FeatureMap, Gru, Linear, PointwiseConv, add_filtered, add_scaled, rectify,
@@ -19,9 +19,6 @@ use crate::neural::weights::Tensor;
 /// Channels of every feature map.
 const CHANNELS: usize = 16;
 
-/// State of a recurrent unit.
-const STATE: usize = 256;
-
 /// Frames that the deep filter spans.
 const ORDER: usize = 5;
 
@@ -30,7 +27,7 @@ const SUMMARY: usize = 128;
 
 type Map<const WIDTH: usize> = FeatureMap<CHANNELS, WIDTH>;
 
-/// Layers of the network, shared by all streams: 2.3 MB where they lie in the program, and 50 kB of floats.
+/// Layers of the network, shared by all streams: 1.3 MB where they lie in the program, and 0.2 MB of floats.
 struct Weights {
     encoder: Encoder,
     mask: MaskDecoder,
@@ -40,7 +37,10 @@ struct Weights {
 /// Weights of Hush. Allocates at the first call in a program.
 fn weights() -> &'static Weights {
     static WEIGHTS: OnceLock<Weights> = OnceLock::new();
-    WEIGHTS.get_or_init(|| Weights { encoder: Encoder::new(), mask: MaskDecoder::new(), filter: FilterDecoder::new() })
+    WEIGHTS.get_or_init(|| {
+        let [encoder, mask, filter @ ..] = t::state_matrices();
+        Weights { encoder: Encoder::new(encoder), mask: MaskDecoder::new(mask), filter: FilterDecoder::new(filter) }
+    })
 }
 
 /// Hush for one stream.
@@ -166,9 +166,8 @@ fn pointwise([weights, bias]: [Tensor; 2]) -> PointwiseConv {
     PointwiseConv::new(weights, bias)
 }
 
-fn gru([input, recurrent, bias]: [Tensor; 3]) -> Gru<STATE, STATE> {
-    Gru::new(input, recurrent, bias)
-}
+/// Recurrent unit whose input is as long as its state.
+type Unit = Gru<StateMatrix, STATE, STATE>;
 
 /// Output of the encoder: the summary, and the feature maps on the way to it.
 struct Encoded {
@@ -199,12 +198,12 @@ struct Encoder {
     bins: DepthwiseConv,
     bins_out: Linear,
     gru_in: Linear,
-    gru: Gru<STATE, STATE>,
+    gru: Unit,
     gru_out: Linear,
 }
 
 impl Encoder {
-    fn new() -> Self {
+    fn new(matrices: [StateMatrix; 2]) -> Self {
         let [weights, bias] = t::BANDS_IN;
         Self {
             bands_in: Conv2d::new(weights, Some(bias)),
@@ -214,7 +213,7 @@ impl Encoder {
             bins: DepthwiseConv::new(t::BINS_TAPS, pointwise(t::BINS_POINTWISE[1])),
             bins_out: Linear::new(t::BINS_OUT, CHANNELS, [FILTERED / 2, SUMMARY / CHANNELS]),
             gru_in: Linear::new(t::ENCODER_IN, 1, [SUMMARY, STATE]),
-            gru: gru(t::ENCODER),
+            gru: Gru::new(matrices, t::ENCODER_BIAS),
             gru_out: Linear::new(t::ENCODER_OUT, 1, [STATE, SUMMARY]),
         }
     }
@@ -251,7 +250,7 @@ fn widen(layer: &Linear, streams: &mut [Option<Stream<'_>>]) {
 
 struct MaskDecoder {
     gru_in: Linear,
-    gru: Gru<STATE, STATE>,
+    gru: Unit,
     gru_out: Linear,
     skips: [PointwiseConv; 4],
     layers: [DepthwiseConv; 3],
@@ -261,11 +260,11 @@ struct MaskDecoder {
 }
 
 impl MaskDecoder {
-    fn new() -> Self {
+    fn new(matrices: [StateMatrix; 2]) -> Self {
         let [output, output_bias] = t::MASK_LAST.map(Tensor::to_floats);
         Self {
             gru_in: Linear::new(t::MASK_IN, 1, [SUMMARY, STATE]),
-            gru: gru(t::MASK),
+            gru: Gru::new(matrices, t::MASK_BIAS),
             gru_out: Linear::new(t::MASK_OUT, 1, [STATE, SUMMARY]),
             skips: t::MASK_SKIPS.map(pointwise),
             layers: std::array::from_fn(|i| DepthwiseConv::new(t::MASK_TAPS[i], pointwise(t::MASK_POINTWISE[i]))),
@@ -308,16 +307,18 @@ type Filters = [f32; FILTERED * 2 * ORDER];
 
 struct FilterDecoder {
     gru_in: Linear,
-    grus: [Gru<STATE, STATE>; 3],
+    grus: [Unit; 3],
     output: Linear,
     skip: PointwiseConv,
 }
 
 impl FilterDecoder {
-    fn new() -> Self {
+    fn new(matrices: [[StateMatrix; 2]; 3]) -> Self {
+        let [first, second, last] = matrices;
+        let [first_bias, second_bias, last_bias] = t::FILTER_BIAS;
         Self {
             gru_in: Linear::new(t::FILTER_IN, 8, [SUMMARY / 8, STATE / 8]),
-            grus: t::FILTER.map(gru),
+            grus: [Gru::new(first, first_bias), Gru::new(second, second_bias), Gru::new(last, last_bias)],
             output: Linear::new(t::FILTER_OUT, 1, [STATE, FILTERED * 2 * ORDER]),
             skip: pointwise(t::FILTER_SKIP),
         }

@@ -6,7 +6,7 @@
 
 use std::arch::asm;
 
-use super::{MAX_BLOCKS, NIBBLE_BLOCK, NibbleInputs, NibbleTile, STREAMS, TILE, TileSums, WordPairs};
+use super::{MAX_BLOCKS, NibbleInputs, NibbleTile, STEP, STREAMS, TILE, TileSums, WordPairs};
 
 /// Clears four registers of sums.
 macro_rules! clear {
@@ -207,13 +207,17 @@ const LOW: u32 = 0x0f0f_0f0f;
 /// # Safety
 ///
 /// The machine must have AVX-512 VNNI.
-pub unsafe fn dot_nibbles(sums: &mut TileSums, weights: &NibbleTile, inputs: &NibbleInputs<'_>) {
+pub unsafe fn dot_nibbles<const STEPS: usize>(
+    sums: &mut TileSums,
+    weights: &NibbleTile<STEPS>,
+    inputs: &NibbleInputs<'_, STEPS>,
+) {
     let (sums, _) = sums.as_chunks_mut::<2>();
     let pairs =
         weights.as_chunks::<2>().0.iter().zip(inputs.blocks.as_chunks::<2>().0).zip(inputs.starts.as_chunks::<2>().0);
     // Two blocks side by side are as many sums as hide the latency of a product.
     for (sums, ((weights, values), starts)) in sums.iter_mut().zip(pairs) {
-        // SAFETY: a block is 12 steps of 128 bytes; of its inputs, counted from the end of the first block, two groups are read
+        // SAFETY: a step is 128 bytes; of its inputs, counted from the end of the first block, two groups are read
         // at a time, and as many of the second block. The sums of a block are 128 bytes. The registers and the flags are named.
         unsafe {
             asm!(
@@ -232,12 +236,12 @@ pub unsafe fn dot_nibbles(sums: &mut TileSums, weights: &NibbleTile, inputs: &Ni
                 store_nibbles!("rdi": "16", "17", "18", "19"),
                 store_nibbles!("rdi + 128": "20", "21", "22", "23"),
                 low = in(reg) LOW,
-                block = const size_of::<NibbleTile>() / MAX_BLOCKS,
-                inputs = const NIBBLE_BLOCK,
+                block = const size_of::<NibbleTile<STEPS>>() / MAX_BLOCKS,
+                inputs = const STEPS * STEP,
                 in("r8") starts.as_ptr(),
                 inout("rdx") weights.as_ptr() => _,
                 in("rsi") values[0].as_ptr_range().end,
-                inout("rax") -(NIBBLE_BLOCK as isize) => _,
+                inout("rax") -((STEPS * STEP) as isize) => _,
                 in("rdi") sums.as_mut_ptr(),
                 clobber_abi("sysv64"),
                 options(nostack),
@@ -249,15 +253,57 @@ pub unsafe fn dot_nibbles(sums: &mut TileSums, weights: &NibbleTile, inputs: &Ni
 /// # Safety
 ///
 /// The machine must have AVX-512 VNNI.
-pub unsafe fn dot_nibbles_of_four(
+pub unsafe fn dot_nibbles_of_two<const STEPS: usize>(
+    sums: &mut [TileSums; 2],
+    weights: &NibbleTile<STEPS>,
+    inputs: [&NibbleInputs<'_, STEPS>; 2],
+) {
+    for (block, weights) in weights.iter().enumerate() {
+        let starts = inputs.map(|inputs| inputs.starts[block]);
+        let [a, b] = inputs.map(|inputs| inputs.blocks[block].as_ptr_range().end);
+        // SAFETY: a step is 128 bytes; two groups of both inputs, counted from their ends, are read at a time. The sums of a
+        // block are 128 bytes, those of one of the inputs 512. The registers and the flags are named.
+        unsafe {
+            asm!(
+                "vpbroadcastd zmm28, {low:e}",
+                "vpslld zmm29, zmm28, 4",
+                start!("r8": "16", "17", "18", "19"),
+                start!("r8 + 4": "20", "21", "22", "23"),
+                "2:",
+                unpack!("rdx"),
+                add_products!("vpdpbusd", "rsi": "16", "17", "18", "19"),
+                add_products!("vpdpbusd", "r9": "20", "21", "22", "23"),
+                "sub rdx, -128",
+                "add rax, 8",
+                "jnz 2b",
+                store_nibbles!("rdi": "16", "17", "18", "19"),
+                store_nibbles!("rdi + 512": "20", "21", "22", "23"),
+                low = in(reg) LOW,
+                in("r8") starts.as_ptr(),
+                inout("rdx") weights.as_ptr() => _,
+                in("rsi") a,
+                in("r9") b,
+                inout("rax") -((STEPS * STEP) as isize) => _,
+                in("rdi") sums[0][block].as_mut_ptr(),
+                clobber_abi("sysv64"),
+                options(nostack),
+            );
+        }
+    }
+}
+
+/// # Safety
+///
+/// The machine must have AVX-512 VNNI.
+pub unsafe fn dot_nibbles_of_four<const STEPS: usize>(
     sums: &mut [TileSums; STREAMS],
-    weights: &NibbleTile,
-    inputs: [&NibbleInputs<'_>; STREAMS],
+    weights: &NibbleTile<STEPS>,
+    inputs: [&NibbleInputs<'_, STEPS>; STREAMS],
 ) {
     for (block, weights) in weights.iter().enumerate() {
         let starts = inputs.map(|inputs| inputs.starts[block]);
         let [a, b, c, d] = inputs.map(|inputs| inputs.blocks[block].as_ptr_range().end);
-        // SAFETY: a block is 12 steps of 128 bytes; two groups of the inputs of each stream, counted from their ends, are read at
+        // SAFETY: a step is 128 bytes; two groups of the inputs of each stream, counted from their ends, are read at
         // a time. The sums of a block are 128 bytes, those of a stream 512. The registers and the flags are named.
         unsafe {
             asm!(
@@ -288,7 +334,7 @@ pub unsafe fn dot_nibbles_of_four(
                 in("rdi") b,
                 in("r10") c,
                 in("r11") d,
-                inout("rax") -(NIBBLE_BLOCK as isize) => _,
+                inout("rax") -((STEPS * STEP) as isize) => _,
                 in("rcx") sums[0][block].as_mut_ptr(),
                 clobber_abi("sysv64"),
                 options(nostack),

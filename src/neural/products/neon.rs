@@ -11,8 +11,8 @@ use std::arch::asm;
 
 use super::{GROUP, NibbleInputs, NibbleLine, NibbleTile, TILE, TileSums, WordPairs};
 
-/// Steps whose products fit into 16 bits together: 12 times 15 · 127.
-const STEPS: usize = 6;
+/// Steps whose products fit into 16 bits together: 8 times 15 · 128.
+const STEPS_OF_WORDS: usize = 4;
 
 /// [`Instructions::dot_nibbles`](super::Instructions::dot_nibbles).
 ///
@@ -20,12 +20,18 @@ const STEPS: usize = 6;
 ///
 /// The machine must have NEON.
 #[target_feature(enable = "neon")]
-pub unsafe fn dot_nibbles(sums: &mut TileSums, weights: &NibbleTile, inputs: &NibbleInputs<'_>) {
+pub unsafe fn dot_nibbles<const STEPS: usize>(
+    sums: &mut TileSums,
+    weights: &NibbleTile<STEPS>,
+    inputs: &NibbleInputs<'_, STEPS>,
+) {
     for (((sums, steps), groups), start) in sums.iter_mut().zip(weights).zip(inputs.blocks).zip(inputs.starts) {
         for (half, sums) in sums.as_chunks_mut::<{ TILE / 2 }>().0.iter_mut().enumerate() {
             // Sums of the first and the second two inputs of each group, for two outputs each.
             let mut lanes = [[vdupq_n_s32(0); 2]; 4];
-            for (steps, groups) in steps.as_chunks::<STEPS>().0.iter().zip(groups.as_chunks::<STEPS>().0) {
+            for (steps, groups) in
+                steps.as_chunks::<STEPS_OF_WORDS>().0.iter().zip(groups.as_chunks::<STEPS_OF_WORDS>().0)
+            {
                 let mut words = [[vdupq_n_s16(0); 2]; 4];
                 for (lines, groups) in steps.iter().zip(groups) {
                     let values = [spread(groups[0]), spread(groups[1])];
@@ -55,7 +61,11 @@ pub unsafe fn dot_nibbles(sums: &mut TileSums, weights: &NibbleTile, inputs: &Ni
 ///
 /// The machine must have NEON and its dot products.
 #[target_feature(enable = "neon")]
-pub unsafe fn dot_nibbles_by_sdot(sums: &mut TileSums, weights: &NibbleTile, inputs: &NibbleInputs<'_>) {
+pub unsafe fn dot_nibbles_by_sdot<const STEPS: usize>(
+    sums: &mut TileSums,
+    weights: &NibbleTile<STEPS>,
+    inputs: &NibbleInputs<'_, STEPS>,
+) {
     for (((sums, steps), groups), start) in sums.iter_mut().zip(weights).zip(inputs.blocks).zip(inputs.starts) {
         let mut lanes = [vdupq_n_s32(start); TILE / 4];
         for (lines, groups) in steps.iter().zip(groups) {

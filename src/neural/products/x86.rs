@@ -7,13 +7,13 @@ use std::arch::x86_64::{
     _mm256_set1_epi32, _mm256_setzero_si256, _mm256_srli_epi16, _mm256_storeu_si256,
 };
 
-use super::{GROUP, NIBBLE_STEPS, NibbleInputs, NibbleTile, TILE, TileSums, WordPairs};
+use super::{GROUP, NibbleInputs, NibbleTile, TILE, TileSums, WordPairs};
 
 pub const AVX2: u8 = 0;
 pub const AVX_VNNI: u8 = 1;
 
 /// Steps whose products fit into 16 bits together: 16 times 15 · 127.
-const STEPS: usize = 4;
+const STEPS_OF_WORDS: usize = 4;
 
 /// [`Instructions::dot_nibbles`](super::Instructions::dot_nibbles) for several streams, and so many times 8 outputs at a time:
 /// weights are unpacked once for all streams, inputs are spread once for all these outputs.
@@ -22,10 +22,10 @@ const STEPS: usize = 4;
 ///
 /// The machine must have AVX2.
 #[target_feature(enable = "avx2")]
-pub unsafe fn dot_nibbles<const N: usize, const WIDTH: usize>(
+pub unsafe fn dot_nibbles<const N: usize, const WIDTH: usize, const STEPS: usize>(
     sums: [&mut TileSums; N],
-    weights: &NibbleTile,
-    inputs: [&NibbleInputs<'_>; N],
+    weights: &NibbleTile<STEPS>,
+    inputs: [&NibbleInputs<'_, STEPS>; N],
 ) {
     for (block, steps) in weights.iter().enumerate() {
         let groups = inputs.map(|inputs| &inputs.blocks[block]);
@@ -34,9 +34,9 @@ pub unsafe fn dot_nibbles<const N: usize, const WIDTH: usize>(
             for stream in 0..N {
                 totals[stream] = [_mm256_set1_epi32(inputs[stream].starts[block]); WIDTH];
             }
-            for part in (0..NIBBLE_STEPS).step_by(STEPS) {
+            for part in (0..STEPS).step_by(STEPS_OF_WORDS) {
                 let mut words = [[_mm256_setzero_si256(); WIDTH]; N];
-                for step in part..part + STEPS {
+                for step in part..part + STEPS_OF_WORDS {
                     let lines = steps[step].as_flattened().as_chunks::<32>().0;
                     let mut nibbles = [[_mm256_setzero_si256(); 2]; WIDTH];
                     for i in 0..WIDTH {
@@ -71,7 +71,11 @@ pub unsafe fn dot_nibbles<const N: usize, const WIDTH: usize>(
 ///
 /// The machine must have AVX2 and AVX-VNNI.
 #[target_feature(enable = "avx2")]
-pub unsafe fn dot_nibbles_by_vnni(sums: &mut TileSums, weights: &NibbleTile, inputs: &NibbleInputs<'_>) {
+pub unsafe fn dot_nibbles_by_vnni<const STEPS: usize>(
+    sums: &mut TileSums,
+    weights: &NibbleTile<STEPS>,
+    inputs: &NibbleInputs<'_, STEPS>,
+) {
     for (((sums, steps), groups), start) in sums.iter_mut().zip(weights).zip(inputs.blocks).zip(inputs.starts) {
         // As many sums as hide the latency of a product.
         let mut lows = [_mm256_set1_epi32(start); TILE / 8];

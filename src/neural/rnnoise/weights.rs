@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 use super::features::{BANDS, FEATURES};
 use crate::neural::kernels;
 use crate::neural::lockstep::few_at_a_time;
-use crate::neural::matrix::Matrix;
+use crate::neural::matrix::{Matrix, Multiply};
 use crate::neural::products::STREAMS;
 use crate::neural::weights::Reader;
 

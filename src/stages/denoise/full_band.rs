@@ -115,13 +115,14 @@ mod tests {
     use crate::neural::stft::{FRAME as BLOCK, stft};
     use crate::testing::fixture;
 
-    /// Reference: the crate hush-vani, which reads the same weights.
+    /// Reference: the crate hush-vani, given the same weights.
     #[test]
     fn the_network_agrees_with_hush_vani() {
         // At 16 kHz, which gives the same spectra, sample by sample, with a window of a third.
         const HOP: usize = BLOCK / 3;
         let sound: Vec<f32> = fixture("speech_noisy").chunks_exact(3).map(|s| (s[0] + s[1] + s[2]) / 3.0).collect();
-        let mut theirs = hush_vani::HushStream::new(Arc::new(hush_vani::Hush::new().unwrap()));
+        let (weights, tensors) = hush::for_hush_vani();
+        let mut theirs = hush_vani::HushStream::new(Arc::new(hush_vani::Hush::from_bytes(&weights, &tensors).unwrap()));
         let mut planner = RealFftPlanner::<f32>::new();
         let (forward, inverse) = (planner.plan_fft_forward(2 * HOP), planner.plan_fft_inverse(2 * HOP));
         let quarter = std::f32::consts::FRAC_PI_2;
