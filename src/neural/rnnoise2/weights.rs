@@ -66,16 +66,13 @@ impl Int4Layer {
         let mut sums = [[[0; TILE]; MAX_BLOCKS]; STREAMS];
         for (tile, scales) in self.tiles.iter().zip(&self.scales) {
             for few in streams.chunks_mut(STREAMS) {
-                match few {
-                    [Some((_, first)), Some((_, second)), rest @ ..] => {
-                        let inputs = |stream: usize| {
-                            rest.get(stream).and_then(Option::as_ref).map_or(&*first, |(_, inputs)| inputs)
-                        };
-                        let inputs = [&*first, second, inputs(0), inputs(1)];
-                        self.instructions.dot_nibbles_of_streams(&mut sums, tile, inputs);
-                    }
-                    [Some((_, inputs)), ..] => self.instructions.dot_nibbles(&mut sums[0], tile, inputs),
-                    _ => break,
+                let Some((_, first)) = &few[0] else { break };
+                if matches!(few, [_, Some(_), ..]) {
+                    let inputs = |stream: usize| few.get(stream)?.as_ref().map(|(_, inputs)| inputs);
+                    let inputs = std::array::from_fn(|stream| inputs(stream).unwrap_or(first));
+                    self.instructions.dot_nibbles_of_streams(&mut sums, tile, inputs);
+                } else {
+                    self.instructions.dot_nibbles(&mut sums[0], tile, first);
                 }
                 for ((outputs, _), sums) in few.iter_mut().flatten().zip(&sums) {
                     if let Some(output) = outputs.next() {
@@ -176,7 +173,7 @@ pub(super) struct Weights {
     pub vad: SingleOutput,
 }
 
-/// Weights of RNNoise 0.2, shared by all streams: 1.4 MB where they lie in the program, and 0.4 MB. Allocates
+/// Weights of RNNoise 0.2, shared by all streams: 1.4 MB where they lie in the program, and 0.3 MB. Allocates
 /// at the first call in a program.
 pub(super) fn weights() -> &'static Weights {
     static WEIGHTS: OnceLock<Weights> = OnceLock::new();
