@@ -1,10 +1,11 @@
 //! Inner loops of the products for NEON, and for its dot products (Armv8.4; most processors since 2018).
 //!
-//! FIGURES
+//! For 1152 outputs of 384 inputs and 4-bit weights they take 148 000 and 79 000 instructions, the portable loop 268 000; for words
+//! the compiler finds a loop of its own, which takes 1.2 to 2.7 times as many, by what is around it.
 
 use std::arch::aarch64::{
-    int8x16_t, int32x4_t, vaddq_s32, vandq_u8, vdupq_n_s16, vdupq_n_s32, vdupq_n_u8, vget_low_s8, vget_low_s16,
-    vld1q_s8, vld1q_u8, vmlal_high_n_s16, vmlal_high_s8, vmlal_n_s16, vmlal_s8, vmovl_high_s8, vmovl_s8, vpadalq_s16,
+    int8x16_t, int16x8_t, int32x4_t, vaddq_s32, vandq_u8, vdupq_n_s16, vdupq_n_s32, vdupq_n_u8, vget_low_s8,
+    vget_low_s16, vld1q_s8, vld1q_u8, vmlal_high_n_s16, vmlal_n_s16, vmlal_s8, vmovl_high_s8, vmovl_s8, vpadalq_s16,
     vpaddq_s32, vreinterpretq_s8_s32, vreinterpretq_s8_u8, vshrq_n_u8, vst1q_s32, vuzp1q_s8, vuzp2q_s8,
 };
 use std::arch::asm;
@@ -38,7 +39,7 @@ pub unsafe fn dot_nibbles<const STEPS: usize>(
                     for (words, nibbles) in words.iter_mut().zip(unpack(&lines[half])) {
                         for (nibbles, values) in nibbles.into_iter().zip(values) {
                             words[0] = vmlal_s8(words[0], vget_low_s8(nibbles), vget_low_s8(values));
-                            words[1] = vmlal_high_s8(words[1], nibbles, values);
+                            words[1] = add_high_products(words[1], nibbles, values);
                         }
                     }
                 }
@@ -100,6 +101,19 @@ fn unpack(line: &NibbleLine) -> [[int8x16_t; 2]; 4] {
 #[target_feature(enable = "neon")]
 fn spread(group: [i8; GROUP]) -> int8x16_t {
     vreinterpretq_s8_s32(vdupq_n_s32(i32::from_le_bytes(group.map(|value| value as u8))))
+}
+
+/// `vmlal_high_s8`. With the intrinsic the compiler moves the upper halves down first, as those of `values` are the lower ones.
+#[inline]
+#[target_feature(enable = "neon")]
+fn add_high_products(sums: int16x8_t, nibbles: int8x16_t, values: int8x16_t) -> int16x8_t {
+    let mut sums = sums;
+    // SAFETY: the instruction touches nothing but these registers.
+    unsafe {
+        asm!("smlal2 {:v}.8h, {:v}.16b, {:v}.16b",
+            inout(vreg) sums, in(vreg) nibbles, in(vreg) values, options(pure, nomem, nostack, preserves_flags));
+    }
+    sums
 }
 
 /// Adds four products to each of four sums.

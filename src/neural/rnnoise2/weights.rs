@@ -142,7 +142,7 @@ pub(super) struct Weights {
     pub vad: SingleOutput,
 }
 
-/// Weights of RNNoise 0.2, shared by all streams: 1.4 MB where they lie in the program, and 0.4 MB. Allocates
+/// Weights of RNNoise 0.2, shared by all streams: 1.4 MB where they lie in the program, and 0.3 MB. Allocates
 /// at the first call in a program.
 pub(super) fn weights() -> &'static Weights {
     static WEIGHTS: OnceLock<Weights> = OnceLock::new();
