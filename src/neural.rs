@@ -11,7 +11,7 @@ pub mod echo;
 #[cfg(feature = "hush")]
 pub mod hush;
 #[cfg(feature = "denoise")]
-mod int4;
+pub mod int4;
 mod kernels;
 mod layers;
 pub mod lockstep;

@@ -46,6 +46,10 @@ impl<const STEPS: usize> Int4Matrix<STEPS> {
 
     /// [`add_bytes`](Self::add_bytes) for a group of streams: each tile of weights for all of them, while the first cache holds it.
     fn add_group<const N: usize>(&self, streams: [Option<(&mut [f32], &[i8])>; N]) {
+        #[cfg(test)]
+        for (_, inputs) in streams.iter().flatten() {
+            calibration::record(self.tiles, inputs.iter().map(|&input| f32::from(input) / 127.0));
+        }
         let mut streams = streams.map(|stream| {
             stream.map(|(output, inputs)| (output.as_chunks_mut::<TILE>().0.iter_mut(), NibbleInputs::new(inputs)))
         });
@@ -70,6 +74,10 @@ impl<const STEPS: usize> Int4Matrix<STEPS> {
     }
 
     fn add_few<const N: usize>(&self, mut streams: [Option<(&mut [f32], &[f32])>; N]) {
+        #[cfg(test)]
+        for (_, inputs) in streams.iter().flatten() {
+            calibration::record(self.tiles, inputs.iter().copied());
+        }
         let mut bytes = [[[0; MAX_INPUTS]; 2]; N];
         let mut inputs = [const { None }; N];
         for ((inputs, bytes), stream) in inputs.iter_mut().zip(&mut bytes).zip(&streams) {
@@ -100,6 +108,38 @@ impl<const STEPS: usize> Multiply for Int4Matrix<STEPS> {
     /// The inputs of a block are rounded to 15 bits of their largest magnitude: an error of −84 dB of it.
     fn add_all<'a>(&self, streams: impl Iterator<Item = (&'a mut [f32], &'a [f32])>) {
         few_at_a_time::<_, STREAMS>(streams, |alone| self.add_few(alone), |few| self.add_few(few));
+    }
+}
+
+/// What the weights are rounded by.
+#[cfg(test)]
+pub mod calibration {
+    use std::cell::RefCell;
+
+    use super::NibbleTile;
+
+    /// Sums of the products of all pairs of inputs, for each matrix: where its tiles are, and the sums.
+    pub type Products = Vec<(usize, Vec<f32>)>;
+
+    thread_local! {
+        /// Where they are asked for, the sums since then, in the order in which the matrices were needed first.
+        pub static PRODUCTS: RefCell<Option<Products>> = const { RefCell::new(None) };
+    }
+
+    /// Adds the inputs of a matrix.
+    pub fn record<const STEPS: usize>(tiles: &'static [NibbleTile<STEPS>], inputs: impl Iterator<Item = f32>) {
+        PRODUCTS.with_borrow_mut(|products| {
+            let Some(products) = products else { return };
+            let inputs: Vec<f32> = inputs.collect();
+            let key = tiles.as_ptr().addr();
+            let at = products.iter().position(|(tiles, _)| *tiles == key).unwrap_or_else(|| {
+                products.push((key, vec![0.0; inputs.len() * inputs.len()]));
+                products.len() - 1
+            });
+            for (row, x) in products[at].1.chunks_exact_mut(inputs.len()).zip(&inputs) {
+                row.iter_mut().zip(&inputs).for_each(|(sum, y)| *sum += x * y);
+            }
+        });
     }
 }
 

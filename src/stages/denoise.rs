@@ -6,6 +6,8 @@ mod settings;
 mod arbiter;
 #[cfg(feature = "denoise")]
 mod batch;
+#[cfg(all(test, feature = "hush"))]
+mod calibration;
 #[cfg(feature = "hush")]
 mod full_band;
 #[cfg(feature = "denoise")]
