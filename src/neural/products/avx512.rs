@@ -236,7 +236,7 @@ pub unsafe fn dot_nibbles(sums: &mut TileSums, weights: &NibbleTile, inputs: &Ni
                 inputs = const NIBBLE_BLOCK,
                 in("r8") starts.as_ptr(),
                 inout("rdx") weights.as_ptr() => _,
-                in("rsi") values[0].as_ptr_range().end,
+                in("rsi") values.as_ptr().add(1),
                 inout("rax") -(NIBBLE_BLOCK as isize) => _,
                 in("rdi") sums.as_mut_ptr(),
                 clobber_abi("sysv64"),
@@ -256,6 +256,8 @@ pub unsafe fn dot_nibbles_of_four(
 ) {
     for (block, weights) in weights.iter().enumerate() {
         let starts = inputs.map(|inputs| inputs.starts[block]);
+        // Those of the other streams lie behind, so this is a pointer to all.
+        let to = sums.as_flattened_mut()[block..].as_mut_ptr();
         let [a, b, c, d] = inputs.map(|inputs| inputs.blocks[block].as_ptr_range().end);
         // SAFETY: a block is 12 steps of 128 bytes; two groups of the inputs of each stream, counted from their ends, are read at
         // a time. The sums of a block are 128 bytes, those of a stream 512. The registers and the flags are named.
@@ -289,7 +291,7 @@ pub unsafe fn dot_nibbles_of_four(
                 in("r10") c,
                 in("r11") d,
                 inout("rax") -(NIBBLE_BLOCK as isize) => _,
-                in("rcx") sums[0][block].as_mut_ptr(),
+                in("rcx") to,
                 clobber_abi("sysv64"),
                 options(nostack),
             );
