@@ -240,7 +240,7 @@ pub unsafe fn dot_nibbles<const STEPS: usize>(
                 inputs = const STEPS * STEP,
                 in("r8") starts.as_ptr(),
                 inout("rdx") weights.as_ptr() => _,
-                in("rsi") values[0].as_ptr_range().end,
+                in("rsi") values.as_ptr().add(1),
                 inout("rax") -((STEPS * STEP) as isize) => _,
                 in("rdi") sums.as_mut_ptr(),
                 clobber_abi("sysv64"),
@@ -260,6 +260,8 @@ pub unsafe fn dot_nibbles_of_two<const STEPS: usize>(
 ) {
     for (block, weights) in weights.iter().enumerate() {
         let starts = inputs.map(|inputs| inputs.starts[block]);
+        // Those of the second input lie behind, so this is a pointer to all.
+        let to = sums.as_flattened_mut()[block..].as_mut_ptr();
         let [a, b] = inputs.map(|inputs| inputs.blocks[block].as_ptr_range().end);
         // SAFETY: a step is 128 bytes; two groups of both inputs, counted from their ends, are read at a time. The sums of a
         // block are 128 bytes, those of one of the inputs 512. The registers and the flags are named.
@@ -284,7 +286,7 @@ pub unsafe fn dot_nibbles_of_two<const STEPS: usize>(
                 in("rsi") a,
                 in("r9") b,
                 inout("rax") -((STEPS * STEP) as isize) => _,
-                in("rdi") sums[0][block].as_mut_ptr(),
+                in("rdi") to,
                 clobber_abi("sysv64"),
                 options(nostack),
             );
@@ -302,6 +304,8 @@ pub unsafe fn dot_nibbles_of_four<const STEPS: usize>(
 ) {
     for (block, weights) in weights.iter().enumerate() {
         let starts = inputs.map(|inputs| inputs.starts[block]);
+        // Those of the other streams lie behind, so this is a pointer to all.
+        let to = sums.as_flattened_mut()[block..].as_mut_ptr();
         let [a, b, c, d] = inputs.map(|inputs| inputs.blocks[block].as_ptr_range().end);
         // SAFETY: a step is 128 bytes; two groups of the inputs of each stream, counted from their ends, are read at
         // a time. The sums of a block are 128 bytes, those of a stream 512. The registers and the flags are named.
@@ -335,7 +339,7 @@ pub unsafe fn dot_nibbles_of_four<const STEPS: usize>(
                 in("r10") c,
                 in("r11") d,
                 inout("rax") -((STEPS * STEP) as isize) => _,
-                in("rcx") sums[0][block].as_mut_ptr(),
+                in("rcx") to,
                 clobber_abi("sysv64"),
                 options(nostack),
             );
