@@ -1,6 +1,7 @@
 //! Signal processing shared by the stages: kernels, ramps, delay lines, filters, levels.
 
 pub mod biquad;
+pub mod curve;
 pub mod delay;
 pub mod dispatch;
 pub mod kernels;

@@ -60,7 +60,7 @@ impl LiveStage for Denoise {
             ahead_delay: Delay::new(input, LATENCY - BLOCK),
             dry: Frame::new(input),
             dry_delay: Delay::new(input, BLOCK),
-            dry_share: Ramp::new(dry_share(&self), input.samples_in_ms(RAMP_MS), input.samples_per_channel()),
+            dry_share: Ramp::new(dry_share(&self), input.samples_in_ms(RAMP_MS)),
         })
     }
 }
@@ -102,7 +102,7 @@ impl DenoiseProcessor {
             GainCurve::Steady(dry) => kernels::mix(frame.samples_mut(), 1.0 - dry, self.dry.samples(), dry),
             GainCurve::Moving(dry) => {
                 for (wet, unprocessed) in frame.channels_mut().zip(self.dry.channels()) {
-                    kernels::blend(wet, unprocessed, dry);
+                    dry.blend(wet, unprocessed);
                 }
             }
         }
