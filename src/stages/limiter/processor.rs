@@ -56,7 +56,7 @@ impl LiveStage for Limiter {
             (smoothing, MARGIN, Some(TruePeakDetector::new(input, hold)))
         };
         let latency = smoothing + margin + detector.as_ref().map_or(0, |_| true_peak::DELAY);
-        let mut smoother = GainSmoother::new(input.samples_per_channel(), smoothing, margin, hold);
+        let mut smoother = GainSmoother::new(smoothing, margin, hold);
         smoother.set_release(release_samples(&self, input));
         Ok(LimiterProcessor {
             format: input,
