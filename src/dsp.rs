@@ -10,6 +10,7 @@ pub mod kernels;
 pub mod level;
 pub mod ramp;
 pub mod sample_ring;
+pub mod scratch;
 pub mod speech_level;
 pub mod weighted_power;
 

@@ -84,18 +84,18 @@ impl Plan {
         })
     }
 
-    /// Resamples a block, in memory for `N` bins.
-    fn process<const N: usize>(
+    /// Resamples a block, in memory for twice the longer block, and for its spectrum.
+    fn process(
         &self,
+        (time, spectrum): (&mut [f32], &mut [Complex32]),
+        scratch: &mut [Complex32],
         input: &[f32],
         output: &mut [f32],
         overlap: &mut [f32],
-        scratch: &mut [Complex32],
     ) {
         let Self { from, to, .. } = *self;
-        let (mut time, mut spectrum) = ([[0.0; 2]; N], [Complex32::ZERO; N]);
-        let time = time.as_flattened_mut();
         time[..from].copy_from_slice(input);
+        time[from..2 * from].fill(0.0);
         let done = self.forward.process_with_scratch(&mut time[..2 * from], &mut spectrum[..=from], scratch);
         debug_assert!(done.is_ok(), "the lengths were planned");
         spectrum.iter_mut().zip(&self.filter).for_each(|(bin, filter)| *bin *= filter);
@@ -110,12 +110,17 @@ impl Plan {
     }
 }
 
+/// Longest block whose memory is on the stack, in samples: 5 ms at 48 kHz.
+const SHORT: usize = 240;
+
 /// FFT resampler for all channels of a stream.
 pub(crate) struct FftResampler {
     plan: Arc<Plan>,
     /// Second half of the last block of each channel.
     overlaps: Box<[f32]>,
     scratch: Box<[Complex32]>,
+    /// Memory for a block that is not [`SHORT`].
+    long: Option<(Box<[f32]>, Box<[Complex32]>)>,
 }
 
 impl FftResampler {
@@ -129,9 +134,11 @@ impl FftResampler {
         let [from, to] = [from_hz, to_hz].map(|hz| (hz / 100 / blocks) as usize);
         let plan = Plan::shared(design, from, to);
         let scratch = plan.forward.get_scratch_len().max(plan.inverse.get_scratch_len());
+        let longer = from.max(to);
         Self {
             overlaps: vec![0.0; to * channels].into_boxed_slice(),
             scratch: vec![Complex32::ZERO; scratch].into_boxed_slice(),
+            long: (longer > SHORT).then(|| (vec![0.0; 2 * longer].into(), vec![Complex32::ZERO; longer + 1].into())),
             plan,
         }
     }
@@ -143,17 +150,18 @@ impl FftResampler {
 
     /// Resamples whole blocks of a channel.
     pub fn process(&mut self, channel: usize, input: &[f32], output: &mut [f32]) {
-        let Self { plan, overlaps, scratch } = self;
+        let Self { plan, overlaps, scratch, long } = self;
         let overlap = &mut overlaps[channel * plan.to..][..plan.to];
-        // The smallest that fits: all of it is cleared.
-        let process = match plan.from.max(plan.to) {
-            ..256 => Plan::process::<256>,
-            256..512 => Plan::process::<512>,
-            512..1024 => Plan::process::<1024>,
-            _ => Plan::process::<2048>,
+        let (mut time, mut spectrum);
+        let (time, spectrum) = match long {
+            Some((time, spectrum)) => (&mut time[..], &mut spectrum[..]),
+            None => {
+                (time, spectrum) = ([0.0; 2 * SHORT], [Complex32::ZERO; SHORT + 1]);
+                (&mut time[..], &mut spectrum[..])
+            }
         };
         for (input, output) in input.chunks_exact(plan.from).zip(output.chunks_exact_mut(plan.to)) {
-            process(plan, input, output, overlap, scratch);
+            plan.process((time, spectrum), scratch, input, output, overlap);
         }
     }
 

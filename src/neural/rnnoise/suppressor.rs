@@ -60,13 +60,13 @@ impl FrameFilter {
         is_heard: false,
     };
 
-    /// Writes the spectrum of the frame without noise.
-    pub fn apply(&self, analysis: &Analysis, output: &mut Spectrum) {
+    /// Spectrum of the frame without noise.
+    pub fn apply(&self, analysis: &Analysis) -> Spectrum {
+        let mut output = *analysis.spectrum();
         if self.is_heard {
-            self.bands.filter::<Layout>(output, analysis, &self.network_gains, &self.gains);
-        } else {
-            *output = *analysis.spectrum();
+            self.bands.filter::<Layout>(&mut output, analysis, &self.network_gains, &self.gains);
         }
+        output
     }
 
     /// Speech probability of the frame, 0 to 1.
@@ -154,14 +154,12 @@ mod tests {
 
         fn process(&mut self, output: &mut [f32; FRAME], input: &[f32; FRAME]) -> f32 {
             self.analyser.analyse(input, &mut self.analysis);
-            let mut spectrum = *Analysis::SILENCE.spectrum();
             let mut products = AnalysisProducts::SILENCE;
             products.set(&self.analysis);
             let mut memory = Memory::NEW;
             run_network(&mut [self.rnnoise.hear(&self.analysis, &products, &mut memory)]);
             let filter = self.rnnoise.filter(&memory);
-            filter.apply(&self.analysis, &mut spectrum);
-            self.synthesis.synthesise(&mut spectrum, output);
+            self.synthesis.synthesise(&mut filter.apply(&self.analysis), output);
             filter.speech_probability()
         }
     }

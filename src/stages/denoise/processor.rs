@@ -7,7 +7,7 @@ use super::lockstep::{self, Lane, Memories};
 use super::settings::Engine;
 use super::settings::{Denoise, DenoiseReading};
 use super::stereo_link::StereoLink;
-use super::suppressor::{BLOCK, LATENCY, Memory, Suppressor};
+use super::suppressor::{BLOCK, LATENCY, Suppressor};
 use crate::control::{ControlPort, Live, LiveStage};
 use crate::core::{Error, Format, Frame, Processor, Result, Stage};
 use crate::dsp::kernels;
@@ -165,7 +165,7 @@ impl Processor for DenoiseProcessor {
 
     fn process<'a>(&'a mut self, frame: &'a mut Frame) -> Result<Option<&'a mut Frame>> {
         self.begin(frame)?;
-        let mut first = Memory::NEW;
+        let mut first = self.suppressor.memory();
         // Memory that no network needs is not cleared.
         let mut second;
         #[cfg(feature = "hush")]

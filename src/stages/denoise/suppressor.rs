@@ -3,8 +3,6 @@
 //! All networks work on the spectra of one analysis. RNNoise 0.2 gives the spectrum of the frame before the newest; what
 //! the others give waits for it. The networks themselves are run by [`lockstep`](super::lockstep).
 
-use realfft::num_complex::Complex32;
-
 #[cfg(feature = "hush")]
 use super::arbiter::Vote;
 use super::arbiter::{Guard, Heard, NoiseFloor, blend, blend_louder, is_silent, power};
@@ -18,7 +16,7 @@ use crate::neural::bands::AnalysisProducts;
 use crate::neural::hush;
 use crate::neural::rnnoise::{self, FrameFilter, RnNoise};
 use crate::neural::rnnoise2::{self, Ahead, GateSums, NOTHING_AHEAD, RnNoise2, Sums};
-use crate::neural::stft::{BINS, FRAME, Spectrum, Synthesis, stft};
+use crate::neural::stft::{FRAME, Spectrum, Synthesis, stft};
 
 /// Samples of a block: 10 ms at 48 kHz.
 pub(super) const BLOCK: usize = FRAME;
@@ -133,6 +131,18 @@ impl Suppressor {
         }
     }
 
+    /// Memory for the next frame.
+    #[inline]
+    pub fn memory(&self) -> Memory {
+        // To copy the last analysis takes fewer instructions than to clear the next one.
+        let [spectrum, pitch_spectrum] = &self.state.last.spectra;
+        Memory {
+            newest: Analysis { spectra: [*spectrum, *pitch_spectrum], period: 0 },
+            products: AnalysisProducts::SILENCE,
+            first: rnnoise::Memory::NEW,
+        }
+    }
+
     /// Changes the engine, with a fade. Networks that were not running begin anew.
     pub fn set_engine(&mut self, engine: Engine) {
         if engine == self.engine {
@@ -189,16 +199,19 @@ impl Suppressor {
     /// Replaces that block by the one two before it without noise; returns the speech probability of that, 0 to 1. The network
     /// of RNNoise 0.2 has run; without its memory only RNNoise 0.1 is heard.
     pub fn synthesise(&mut self, block: &mut [f32; BLOCK], second: Option<&rnnoise2::Memory>) -> f32 {
-        let mut output = [Complex32::ZERO; BINS];
+        let mut first = self.state.waiting.first.apply(&self.state.last);
         let probability = match second {
-            Some(second) if !self.is_light_alone() => self.arbitrate(second, &mut output),
+            Some(second) if !self.is_light_alone() => {
+                let mut output = first;
+                let probability = self.arbitrate(&first, second, &mut output);
+                self.state.synthesis.synthesise(&mut output, block);
+                probability
+            }
             _ => {
-                let State { last, waiting, .. } = &self.state;
-                waiting.first.apply(last, &mut output);
-                waiting.first.speech_probability()
+                self.state.synthesis.synthesise(&mut first, block);
+                self.state.waiting.first.speech_probability()
             }
         };
-        self.state.synthesis.synthesise(&mut output, block);
         kernels::scale(block, 1.0 / SCALE);
         if self.state.lead_in > 0 {
             // The first window reaches back to before the sound began.
@@ -208,40 +221,38 @@ impl Suppressor {
         probability
     }
 
-    /// Spectrum of the last frame as it is heard; returns its speech probability.
-    fn arbitrate(&mut self, second: &rnnoise2::Memory, output: &mut Spectrum) -> f32 {
+    /// Spectrum of the last frame as it is heard, where RNNoise 0.1 makes it `first`; returns its speech probability.
+    fn arbitrate(&mut self, first: &Spectrum, second: &rnnoise2::Memory, output: &mut Spectrum) -> f32 {
         #[cfg(feature = "hush")]
         let best = self.runs(Engine::Best);
         let state = &mut self.state;
         let (last, waiting) = (&state.last, &state.waiting);
-        let mut first = [Complex32::ZERO; BINS];
-        waiting.first.apply(last, &mut first);
         // RNNoise 0.2 hears far more of a voice than 0.1, a whisper too, and takes less noise for one.
         let probability = self.second.filter(last, second, output);
         let silent = is_silent(waiting.power);
         let heard = Heard {
             input: waiting.power,
             noise: if silent { 0.0 } else { state.noise.add(waiting.power) },
-            kept: power(&first),
+            kept: power(first),
             speech_probability: waiting.first.speech_probability(),
         };
         let guard = |guard: &mut Guard, spectrum: &mut Spectrum| {
             if !silent {
                 let weight = guard.weight(&heard, power(spectrum));
-                blend_louder(spectrum, &first, weight);
+                blend_louder(spectrum, first, weight);
             }
         };
         #[cfg(feature = "hush")]
         let best = best.then(|| {
             let hush = waiting.hush.spectrum(last.spectrum());
-            let mut best = [Complex32::ZERO; BINS];
-            state.vote.decide(&mut best, last.spectrum(), waiting.power, [&hush, output, &first]);
+            let mut best = *first;
+            state.vote.decide(&mut best, last.spectrum(), waiting.power, [&hush, output, first]);
             guard(&mut state.best, &mut best);
             best
         });
         guard(&mut state.standard, output);
         advance(&mut state.shares, self.engine);
-        blend(output, &first, state.shares[Engine::Light as usize]);
+        blend(output, first, state.shares[Engine::Light as usize]);
         #[cfg(feature = "hush")]
         if let Some(best) = best {
             blend(output, &best, state.shares[Engine::Best as usize]);
@@ -283,7 +294,7 @@ impl Suppressor {
 
     /// Keeps the newest frame as the last one.
     pub fn finish(&mut self, memory: &Memory) {
-        self.state.last.clone_from(&memory.newest);
+        self.state.last.copy_from(&memory.newest);
     }
 
     /// Returns to the start of a stream. Realtime safe.
