@@ -17,10 +17,14 @@ impl Scratch {
         Self { length, long: vec![0.0; if length > SHORT { length } else { 0 }].into_boxed_slice() }
     }
 
-    /// Lends the memory, with anything in it.
+    /// Lends the memory, full of zeros.
     #[inline]
     pub fn with<R>(&mut self, work: impl FnOnce(&mut [f32]) -> R) -> R {
-        if self.long.is_empty() { work(&mut [0.0; SHORT][..self.length]) } else { work(&mut self.long) }
+        if self.long.is_empty() {
+            return work(&mut [0.0; SHORT][..self.length]);
+        }
+        self.long.fill(0.0);
+        work(&mut self.long)
     }
 }
 
@@ -32,7 +36,13 @@ mod tests {
     fn only_what_is_short_is_on_the_stack() {
         for (length, on_heap) in [(0, 0), (480, 0), (510, 0), (511, 511), (3840, 3840)] {
             let mut scratch = Scratch::new(length);
-            assert_eq!(scratch.with(|memory| memory.len()), length);
+            for _ in 0..2 {
+                let sum = scratch.with(|memory| {
+                    memory.iter_mut().for_each(|value| *value += 1.0);
+                    memory.iter().sum::<f32>()
+                });
+                assert_eq!(sum, length as f32);
+            }
             assert_eq!(scratch.long.len(), on_heap);
         }
     }

@@ -153,6 +153,7 @@ impl std::fmt::Debug for AutoGainProcessor {
 mod tests {
     use super::*;
     use crate::control::Handle;
+    use crate::dsp::kernels;
     use crate::dsp::speech_level::SpeechLevel;
     use crate::testing::fixture;
 

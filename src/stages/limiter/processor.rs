@@ -136,7 +136,6 @@ impl Processor for LimiterProcessor {
                             detector.find_peaks(lower, decay, gains)
                         }
                         None => {
-                            gains.fill(0.0);
                             frame.channels().for_each(|channel| kernels::accumulate_peaks(gains, channel));
                             true
                         }

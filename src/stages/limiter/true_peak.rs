@@ -99,14 +99,13 @@ impl TruePeakDetector {
         may_be_above
     }
 
-    /// Writes the true peaks of that frame, all channels together; returns whether any is above `ceiling`. `peaks` has
-    /// [`padded`] length, and begins [`DELAY`] samples before the frame. Where a true peak is below the ceiling, or needs no
+    /// Writes the true peaks of that frame, all channels together; returns whether any is above `ceiling`. `peaks` are
+    /// zeros of [`padded`] length, and begin [`DELAY`] samples before the frame. Where a true peak is below the ceiling, or needs no
     /// more gain to be missing than peaks before it leave, a sample's peak may stand for it. `decay` is the share of the missing
     /// gain that is left after a [`BLOCK`]; without it, no peak is left out for another.
     pub fn find_peaks(&mut self, ceiling: f32, decay: Option<f32>, peaks: &mut [f32]) -> bool {
         let Self { interpolators, bound, samples, bends, held, needs, rooms, wanted } = self;
         let stride = HISTORY + peaks.len();
-        peaks.fill(0.0);
         for samples in samples.chunks_exact(stride) {
             kernels::accumulate_peaks(peaks, &samples[LONG..]);
         }
@@ -184,7 +183,10 @@ mod tests {
     impl TruePeakDetector {
         /// True peaks of the next frame, and whether any is above the ceiling.
         fn process(&mut self, frame: &Frame, ceiling: f32, decay: Option<f32>, peaks: &mut [f32]) -> bool {
-            self.hear(frame, ceiling) && self.find_peaks(ceiling, decay, peaks)
+            self.hear(frame, ceiling) && {
+                peaks.fill(0.0);
+                self.find_peaks(ceiling, decay, peaks)
+            }
         }
     }
 
