@@ -208,8 +208,9 @@ mod tests {
                     let mut out = SequentialSlice::new_mut(&mut wanted, 2, out_length).unwrap();
                     theirs.process_into_buffer(&sound, &mut out, None).unwrap();
                     let same = found.iter().zip(&wanted).all(|(a, b)| a.to_bits() == b.to_bits());
-                    assert!(same && found[0] != 0.0, "{from_hz} to {to_hz} Hz");
+                    assert!(same, "{from_hz} to {to_hz} Hz, {design:?}");
                 }
+                assert!(found.iter().any(|sample| sample.abs() > 0.05), "{from_hz} to {to_hz} Hz");
             }
         }
     }
