@@ -113,6 +113,9 @@ impl Plan {
 /// Longest block whose memory is on the stack, in samples: 5 ms at 48 kHz.
 const SHORT: usize = 240;
 
+/// Memory for a block: twice its samples, and its spectrum.
+type BlockMemory = (Box<[f32]>, Box<[Complex32]>);
+
 /// FFT resampler for all channels of a stream.
 pub(crate) struct FftResampler {
     plan: Arc<Plan>,
@@ -120,7 +123,7 @@ pub(crate) struct FftResampler {
     overlaps: Box<[f32]>,
     scratch: Box<[Complex32]>,
     /// Memory for a block that is not [`SHORT`].
-    long: Option<(Box<[f32]>, Box<[Complex32]>)>,
+    long: Option<BlockMemory>,
 }
 
 impl FftResampler {

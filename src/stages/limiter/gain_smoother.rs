@@ -51,7 +51,7 @@ impl GainSmoother {
             hold: SlidingMin::new(smoothing + 1 + 2 * margin + hold),
             release: [0.0; GROUP],
             missing: 0.0,
-            averages: lengths.map(|length| MovingSum::new(length)),
+            averages: lengths.map(MovingSum::new),
             scale: 1.0 / (ONE * (lengths[0] * lengths[1]) as f64),
             idle_samples: 0,
         };
