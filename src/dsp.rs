@@ -4,8 +4,6 @@ pub mod biquad;
 pub mod curve;
 pub mod delay;
 pub mod dispatch;
-#[cfg(feature = "resample")]
-pub mod fft_resampler;
 pub mod kernels;
 pub mod level;
 pub mod ramp;

@@ -11,7 +11,7 @@
 
 #[cfg(feature = "vad")]
 use super::network::{Conviction, SpeechNetwork};
-use crate::core::{Format, Frame};
+use crate::core::{Format, Frame, Result};
 use crate::dsp::kernels;
 use crate::dsp::level::SILENCE_POWER;
 
@@ -119,18 +119,18 @@ pub(crate) struct Detector {
 
 impl Detector {
     /// Detector for frames of this format. Allocates.
-    #[cfg_attr(not(feature = "vad"), allow(unused_variables))]
-    pub fn new(format: Format) -> Self {
-        Self {
+    #[cfg_attr(not(feature = "vad"), allow(unused_variables, clippy::unnecessary_wraps))]
+    pub fn new(format: Format) -> Result<Self> {
+        Ok(Self {
             recent: [0.0; LEVEL_STEPS],
             known: 0,
             past: [f32::INFINITY; OFFSET_STEPS],
             position: None,
             #[cfg(feature = "vad")]
-            network: SpeechNetwork::new(format),
+            network: SpeechNetwork::new(format)?,
             #[cfg(feature = "vad")]
             conviction: Conviction::default(),
-        }
+        })
     }
 
     /// Analyses the next frame, and leaves the speech probability on it for the detectors behind.
@@ -297,7 +297,7 @@ mod tests {
 
     /// Decision after each frame, where the network always hears speech.
     fn credulous(format: Format, samples: &[f32]) -> Vec<bool> {
-        let (mut detector, mut decision) = (Detector::new(format), SpeechDecision::default());
+        let (mut detector, mut decision) = (Detector::new(format).unwrap(), SpeechDecision::default());
         frames(format, samples, Some(1.0))
             .map(|mut frame| {
                 let frame = VadFrame { probability: 1.0, ..detector.analyse(&mut frame) };
@@ -334,7 +334,7 @@ mod tests {
 
     #[test]
     fn rises_are_relative_to_the_minimum_of_their_window() {
-        let mut detector = Detector::new(Format::mono(8_000).unwrap());
+        let mut detector = Detector::new(Format::mono(8_000).unwrap()).unwrap();
         let powers: Vec<f32> =
             (0..400u32).map(|i| 1e-6 + (i.wrapping_mul(2_654_435_761) >> 16) as f32 * 1e-6).collect();
         let smooth = |i: usize| {
@@ -386,7 +386,7 @@ mod tests {
         let short = Format::stereo(16_000).unwrap();
         let long = short.with_frame_ms(20).unwrap();
         let samples: Vec<f32> = fixture("speech_room").iter().step_by(3).copied().collect();
-        let (mut a, mut b) = (Detector::new(short), Detector::new(long));
+        let (mut a, mut b) = (Detector::new(short).unwrap(), Detector::new(long).unwrap());
         let analysed: Vec<VadFrame> = frames(short, &samples, None).map(|mut frame| a.analyse(&mut frame)).collect();
         for (pair, mut frame) in analysed.chunks_exact(2).zip(frames(long, &samples, None)) {
             let frame = b.analyse(&mut frame);
@@ -397,7 +397,7 @@ mod tests {
 
     #[test]
     fn silence_is_no_background() {
-        let mut detector = Detector::new(Format::mono(48_000).unwrap());
+        let mut detector = Detector::new(Format::mono(48_000).unwrap()).unwrap();
         for _ in 0..200 {
             detector.update_levels(1e-6);
         }
@@ -418,7 +418,7 @@ mod tests {
     #[test]
     fn one_detector_serves_a_pipeline_and_the_far_end_is_no_speech() {
         let format = Format::mono(48_000).unwrap();
-        let (mut first, mut second) = (Detector::new(format), Detector::new(format));
+        let (mut first, mut second) = (Detector::new(format).unwrap(), Detector::new(format).unwrap());
         let (mut heard, mut far_end) = (0.0f32, 0.0f32);
         for (index, mut frame) in frames(format, &fixture("speech_clean"), None).enumerate() {
             frame.set_position(480 * index as i64);

@@ -1,16 +1,14 @@
 //! Speech probability by the network of the crate earshot.
 
 use super::tones::MusicDetector;
-use crate::core::{Format, Frame};
-use crate::dsp::fft_resampler::{FftResampler, FilterDesign};
+use crate::core::{Format, Frame, Processor, Result, Stage};
 use crate::dsp::kernels;
 use crate::dsp::level::db_to_gain;
+use crate::stages::resample::{Quality, Resample, ResampleProcessor};
 
-/// Sample rate of earshot.
+/// Sample rate of earshot, and its block: 16 ms.
 const RATE_HZ: u32 = 16_000;
-
-/// Samples of 10 ms at that rate.
-const LONGEST: usize = 160;
+const BLOCK: usize = 256;
 
 /// Level that the loudest recent sound is brought to, in dBFS (RMS over 40 ms): earshot judges by level, and takes quiet
 /// speech for none and loud wind for speech. −20 finds 2 % more of the speech, and takes three times as much noise for it.
@@ -36,10 +34,10 @@ const MAX_CONVICTION_MS: f32 = 1000.0;
 pub(super) struct SpeechNetwork {
     detector: Box<earshot::Detector>,
     music: MusicDetector,
-    /// Sound that is resampled at a time, of all channels.
-    mono: Box<[f32]>,
-    /// `None` at the rate of earshot.
-    resampler: Option<FftResampler>,
+    mono: Frame,
+    resampler: ResampleProcessor,
+    block: [f32; BLOCK],
+    filled: usize,
     /// Power of the loudest recent sound, and its decay from frame to frame.
     loudest: f32,
     decay: f32,
@@ -48,20 +46,19 @@ pub(super) struct SpeechNetwork {
 
 impl SpeechNetwork {
     /// Network for frames of this format. Allocates.
-    pub fn new(format: Format) -> Self {
-        let from_hz = format.sample_rate_hz();
-        let resampler =
-            (from_hz != RATE_HZ).then(|| FftResampler::new(FilterDesign::LOW_LATENCY, [from_hz, RATE_HZ], 1));
-        let block = resampler.as_ref().map_or(LONGEST, FftResampler::block);
-        Self {
+    pub fn new(format: Format) -> Result<Self> {
+        let mono = format.with_channels(1)?;
+        Ok(Self {
             detector: earshot::Detector::default_boxed(),
             music: MusicDetector::new(),
-            mono: vec![0.0; block].into_boxed_slice(),
-            resampler,
+            mono: Frame::new(mono),
+            resampler: Resample { sample_rate_hz: RATE_HZ, quality: Quality::LowLatency }.prepare(mono)?,
+            block: [0.0; BLOCK],
+            filled: 0,
             loudest: db_to_gain(LOUDEST_DB).powi(2),
             decay: 10f32.powf(-DECAY_DB_PER_S * format.frame_ms() as f32 / 10_000.0),
             probability: 0.0,
-        }
+        })
     }
 
     /// Speech probability of a frame, 0 to 1; `power` is that of the last 40 ms.
@@ -70,33 +67,29 @@ impl SpeechNetwork {
         let max = db_to_gain(MAX_GAIN_DB);
         let gain = (db_to_gain(LOUDEST_DB) / self.loudest.sqrt()).clamp(1.0 / max, max);
         let share = gain / frame.format().channels() as f32;
-        let length = self.mono.len();
-        let resampled_length = length * RATE_HZ as usize / frame.format().sample_rate_hz() as usize;
-        let mut highest = None;
-        for start in (0..frame.format().samples_per_channel()).step_by(length) {
-            self.mono.fill(0.0);
-            for channel in frame.channels() {
-                kernels::mix(&mut self.mono, 1.0, &channel[start..start + length], share);
-            }
-            kernels::sanitize(&mut self.mono);
-            let resampled = &mut [0.0; LONGEST][..resampled_length];
-            match &mut self.resampler {
-                Some(resampler) => resampler.process(0, &self.mono, resampled),
-                None => resampled.copy_from_slice(&self.mono),
-            }
+        self.mono.samples_mut().fill(0.0);
+        for channel in frame.channels() {
+            kernels::mix(self.mono.samples_mut(), 1.0, channel, share);
+        }
+        if let Ok(Some(resampled)) = self.resampler.process(&mut self.mono) {
             // earshot takes samples within full scale.
-            kernels::limit(resampled, 1.0);
-            let mut rest = &*resampled;
+            kernels::limit(resampled.samples_mut(), 1.0);
+            let mut rest = resampled.samples();
+            let mut highest = None;
             while !rest.is_empty() {
-                let (now, later) = rest.split_at(rest.len().min(self.music.room()));
+                let (now, later) = rest.split_at(rest.len().min(BLOCK - self.filled));
+                self.block[self.filled..self.filled + now.len()].copy_from_slice(now);
+                self.filled += now.len();
                 rest = later;
-                if let Some(block) = self.music.push(now) {
-                    let score = self.detector.predict_f32(block);
+                if self.filled == BLOCK {
+                    self.filled = 0;
+                    let score = self.detector.predict_f32(&self.block);
+                    self.music.push(&self.block);
                     highest = Some((score + OFFSET).min(1.0).max(highest.unwrap_or(0.0)));
                 }
             }
+            self.probability = highest.unwrap_or(self.probability);
         }
-        self.probability = highest.unwrap_or(self.probability);
         self.probability
     }
 
@@ -109,9 +102,8 @@ impl SpeechNetwork {
     pub fn reset(&mut self) {
         self.detector.reset();
         self.music.reset();
-        if let Some(resampler) = &mut self.resampler {
-            resampler.reset();
-        }
+        self.resampler.reset();
+        self.filled = 0;
         self.loudest = db_to_gain(LOUDEST_DB).powi(2);
         self.probability = 0.0;
     }
@@ -137,7 +129,6 @@ impl Conviction {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::{Processor, Stage};
     use crate::stages::resample::Resample;
     use crate::testing::fixture;
 
@@ -146,7 +137,7 @@ mod tests {
         let samples = fixture(name);
         let from = format.with_sample_rate_hz(48_000).unwrap();
         let mut resampler = Resample::to(format.sample_rate_hz()).prepare(from).unwrap();
-        let mut network = SpeechNetwork::new(format);
+        let mut network = SpeechNetwork::new(format).unwrap();
         let (mut power, mut found) = ([0.0f32; 4], Vec::new());
         for chunk in samples.chunks_exact(from.samples_per_channel()) {
             let mut frame = Frame::new(from);
@@ -195,7 +186,7 @@ mod tests {
             }
             frame
         };
-        let mut network = SpeechNetwork::new(format);
+        let mut network = SpeechNetwork::new(format).unwrap();
         let mut run = || (0..40).map(|i| network.analyse(&sound(i), 0.005)).collect::<Vec<f32>>();
         let fresh = run();
         let unlike = run();

@@ -12,12 +12,9 @@ use realfft::{RealFftPlanner, RealToComplex};
 
 use crate::dsp::kernels;
 
-/// Samples of a block at 16 kHz, 16 ms: what the speech network is given at a time.
-const BLOCK: usize = 256;
-
-/// Samples of a window, 64 ms, and of a hop, 48 ms: both whole blocks.
-const WINDOW: usize = 4 * BLOCK;
-const HOP: usize = 3 * BLOCK;
+/// Samples of a window at 16 kHz: 64 ms; and of a hop, 48 ms.
+const WINDOW: usize = 1024;
+const HOP: usize = 768;
 
 /// Most scratch memory that a transform of half a window takes.
 const SCRATCH: usize = WINDOW / 2;
@@ -128,13 +125,8 @@ impl MusicDetector {
         self.share > MUSIC
     }
 
-    /// Samples that are missing in the block.
-    pub fn room(&self) -> usize {
-        BLOCK - self.filled % BLOCK
-    }
-
-    /// Takes in samples, as many as there is [`room`](Self::room) for at most; returns the block, once it is full.
-    pub fn push(&mut self, samples: &[f32]) -> Option<&[f32]> {
+    /// Takes in samples, a divisor of the hop at a time.
+    pub fn push(&mut self, samples: &[f32]) {
         let end = self.filled + samples.len();
         self.samples[self.filled..end].copy_from_slice(samples);
         self.filled = end;
@@ -143,7 +135,6 @@ impl MusicDetector {
             self.samples.copy_within(HOP.., 0);
             self.filled = WINDOW - HOP;
         }
-        self.filled.is_multiple_of(BLOCK).then(|| &self.samples[self.filled - BLOCK..self.filled])
     }
 
     fn listen(&mut self) {

@@ -125,7 +125,7 @@ impl LiveStage for VoiceActivity {
             format: input,
             port,
             thresholds: self.thresholds(),
-            detector: Detector::new(input),
+            detector: Detector::new(input)?,
             decision: SpeechDecision::default(),
             onset: OnsetTracker::default(),
             reading: VoiceActivityReading::default(),

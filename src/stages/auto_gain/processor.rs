@@ -43,7 +43,7 @@ impl LiveStage for AutoGain {
             format: input,
             port,
             settings: self,
-            detector: Detector::new(input),
+            detector: Detector::new(input)?,
             decision: SpeechDecision::default(),
             speech,
             noise: NoiseEstimator::new(),

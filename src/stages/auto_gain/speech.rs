@@ -37,9 +37,8 @@ const LOOKBACK_MS: usize = 200;
 pub(super) struct SpeechEstimator {
     envelope: ActivityEnvelope,
     accumulator: ActivityAccumulator,
-    /// Powers and active thresholds of the last milliseconds without speech, in a ring, and how many there were.
-    lookback_powers: [f32; LOOKBACK_MS],
-    lookback_active: [u8; LOOKBACK_MS],
+    /// Power and active thresholds of the last milliseconds without speech, in a ring, and how many there were.
+    lookback: [(f32, usize); LOOKBACK_MS],
     lookback_count: usize,
     /// Speech in the accumulator, in seconds.
     speech_s: f32,
@@ -59,8 +58,7 @@ impl SpeechEstimator {
         Self {
             envelope: ActivityEnvelope::new(0.001),
             accumulator: ActivityAccumulator::default(),
-            lookback_powers: [0.0; LOOKBACK_MS],
-            lookback_active: [0; LOOKBACK_MS],
+            lookback: [(0.0, 0); LOOKBACK_MS],
             lookback_count: 0,
             speech_s: 0.0,
             mean_power: 0.0,
@@ -89,9 +87,8 @@ impl SpeechEstimator {
         let seconds = blocks as f32 / 1000.0;
         if speaking {
             self.accumulator.decay((-seconds / WINDOW_S).exp().into());
-            let lookback = self.lookback_powers.iter().zip(&self.lookback_active);
-            for (&power, &active) in lookback.take(self.lookback_count) {
-                self.accumulator.add(power.into(), active.into());
+            for &(power, active) in &self.lookback[..self.lookback_count.min(LOOKBACK_MS)] {
+                self.accumulator.add(power.into(), active);
             }
             self.lookback_count = 0;
         }
@@ -110,9 +107,7 @@ impl SpeechEstimator {
             if speaking {
                 self.accumulator.add(power.into(), active);
             } else {
-                let next = self.lookback_count % LOOKBACK_MS;
-                // There are 24 thresholds.
-                (self.lookback_powers[next], self.lookback_active[next]) = (power, active as u8);
+                self.lookback[self.lookback_count % LOOKBACK_MS] = (power, active);
                 self.lookback_count += 1;
             }
         }

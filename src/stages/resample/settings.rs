@@ -2,7 +2,7 @@
 
 /// Sample rate converter: one frame in, one frame of the same length in time out.
 ///
-/// By FFT (that of rubato), with a linear phase. At the same rate it passes frames unchanged, at no cost and with no latency.
+/// By FFT (rubato), with a linear phase. At the same rate it passes frames unchanged, at no cost and with no latency.
 /// It has no live settings.
 ///
 /// Latency: that of the [`Quality`].
