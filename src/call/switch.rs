@@ -45,7 +45,7 @@ impl Running {
         let output = pipeline.output_format();
         Box::new(Self {
             frame: Frame::new(pipeline.input_format()),
-            share: Ramp::new(0.0, output.samples_in_ms(FADE_MS), output.samples_per_channel()),
+            share: Ramp::new(0.0, output.samples_in_ms(FADE_MS)),
             pad: LatencyPad::new(output, FADE_MS),
             pipeline,
             warm_up_ms,
@@ -221,7 +221,7 @@ impl Processor for SwitchProcessor {
                 share.set(1.0, out.format().samples_in_ms(FADE_MS));
             }
             if let GainCurve::Moving(shares) = share.advance(out.format().samples_per_channel()) {
-                out.channels_mut().zip(new.channels()).for_each(|(old, new)| kernels::blend(old, new, shares));
+                out.channels_mut().zip(new.channels()).for_each(|(old, new)| shares.blend(old, new));
             }
             if share.value() == 1.0 {
                 self.shift = position - new.position();

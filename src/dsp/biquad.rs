@@ -1,6 +1,7 @@
 //! Second-order filter sections in state-variable form (trapezoidal integrators; V. Zavalishin, *The Art of VA Filter
 //! Design*), two in series.
 
+use super::curve::SmoothstepCurve;
 use super::dispatch::kernels;
 
 /// Magnitude below which a state becomes zero, −300 dBFS: long before it would be denormal.
@@ -120,15 +121,16 @@ kernels! {
     }
 }
 
-/// Filters in place with parameters between `from` (at 0) and `to` (at 1), by one position a sample.
+/// Filters in place with parameters between `from` (at 0) and `to` (at 1), by the position of each sample.
 pub(crate) fn process_interpolated(
     [from, to]: [&CascadeParams; 2],
-    positions: &[f32],
+    positions: &SmoothstepCurve,
     state: &mut CascadeState,
     samples: &mut [f32],
 ) {
-    for (sample, position) in samples.iter_mut().zip(positions) {
-        let sections = [0, 1].map(|i| Section::new(&from[i].lerp(&to[i], f64::from(*position))));
+    for (index, sample) in samples.iter_mut().enumerate() {
+        let position = f64::from(positions.at(index));
+        let sections = [0, 1].map(|i| Section::new(&from[i].lerp(&to[i], position)));
         *sample = tick(&sections, state, f64::from(*sample)) as f32;
     }
     flush_denormals(state);

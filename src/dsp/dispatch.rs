@@ -62,6 +62,7 @@ mod tests {
         use super::*;
         use crate::control::Live;
         use crate::core::{Format, Frame, Packet, Pipeline, Processor, Source, Stage};
+        use crate::dsp::curve::LinearCurve;
         use crate::dsp::speech_level::SpeechLevel;
         use crate::jitter::JitterBuffer;
         use crate::opus::OpusEncode;
@@ -118,6 +119,9 @@ mod tests {
             bits.extend(received(&speech));
             let mut level = SpeechLevel::new(48_000);
             level.push(&speech);
+            let mut ramped = speech[..4800].to_vec();
+            LinearCurve { start: 0.2, step: 1e-4, range: 0.2..0.6 }.multiply(&mut ramped);
+            bits.extend(ramped.iter().map(|sample| sample.to_bits()));
             bits.extend([level.rms_dbov(), level.dbov().unwrap_or_default()].map(f32::to_bits));
             bits
         }

@@ -81,20 +81,6 @@ kernels! {
         }
     }
 
-    /// Maps each position on a linear ramp, 0 to 1, to a gain on a smoothstep, `floor` to 1.
-    fn map_smoothstep(gains: &mut [f32], floor: f32) {
-        for gain in gains {
-            *gain = floor + (1.0 - floor) * (*gain * *gain * (3.0 - 2.0 * *gain));
-        }
-    }
-
-    /// Linear ramp: `step` a sample from `start` (the value before the first sample), clamped to `min` and `max`.
-    fn linear_ramp(gains: &mut [f32], start: f32, step: f32, min: f32, max: f32) {
-        for (index, gain) in gains.iter_mut().enumerate() {
-            *gain = (start + step * (index as i32 + 1) as f32).min(max).max(min);
-        }
-    }
-
     /// `to = from · gain`.
     fn copy_scaled(to: &mut [f32], from: &[f32], gain: f32) {
         for (to, from) in to.iter_mut().zip(from) {
@@ -120,22 +106,6 @@ kernels! {
     fn mix(a: &mut [f32], gain_a: f32, b: &[f32], gain_b: f32) {
         for (a, b) in a.iter_mut().zip(b) {
             *a = *a * gain_a + b * gain_b;
-        }
-    }
-
-    /// `a = a + (b − a) · weight`, each sample with its own weight.
-    fn blend(a: &mut [f32], b: &[f32], weights: &[f32]) {
-        for ((a, b), weight) in a.iter_mut().zip(b).zip(weights) {
-            *a += (b - *a) * weight;
-        }
-    }
-
-    /// Smoothstep ramp: `curve[i] = from + rise · s(t)`, `s(t) = t²(3 − 2t)`, where `t` grows by `step` a sample from
-    /// `start · step` (that of the sample before the first) up to 1.
-    fn smoothstep_ramp(curve: &mut [f32], from: f32, rise: f32, start: usize, step: f32) {
-        for (index, value) in curve.iter_mut().enumerate() {
-            let t = ((start as i32 + index as i32 + 1) as f32 * step).min(1.0);
-            *value = from + rise * t * t * (3.0 - 2.0 * t);
         }
     }
 
@@ -354,16 +324,8 @@ mod tests {
             out.copy_from_slice(&a);
             mix(&mut out, gain, &b, 0.25);
             prop_assert!(check(&out, &|i| a[i] * gain + b[i] * 0.25));
-            out.copy_from_slice(&a);
-            blend(&mut out, &b, &vec![0.5; a.len()]);
-            prop_assert!(check(&out, &|i| a[i] + (b[i] - a[i]) * 0.5));
-            out.copy_from_slice(&a);
-            map_smoothstep(&mut out, 0.1);
-            prop_assert!(check(&out, &|i| 0.1 + 0.9 * (a[i] * a[i] * (3.0 - 2.0 * a[i]))));
             let product: f64 = a.iter().zip(&b).map(|(a, b)| f64::from(a * b)).sum();
             prop_assert!((f64::from(dot(&a, &b)) - product).abs() < 1e-4);
-            linear_ramp(&mut out, 0.5, gain, 0.1, 0.9);
-            prop_assert!(check(&out, &|i| (0.5 + gain * (i + 1) as f32).clamp(0.1, 0.9)));
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Click-free ramps between two values of a setting.
 
-use crate::dsp::kernels;
+use super::curve::SmoothstepCurve;
 
 /// Ramp along a smoothstep to each new target. Its slope is zero at both ends, so that even full scale muted in 5 ms
 /// leaves no audible spectrum of its own.
@@ -11,21 +11,21 @@ pub(crate) struct Ramp {
     /// Samples since `from`; `length` or more once the ramp has arrived.
     elapsed: usize,
     length: usize,
-    curve: Box<[f32]>,
 }
 
 /// Gain, or another ramped value, over one frame.
-pub(crate) enum GainCurve<'a> {
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum GainCurve {
     /// One constant value.
     Steady(f32),
     /// One value a sample.
-    Moving(&'a [f32]),
+    Moving(SmoothstepCurve),
 }
 
 impl Ramp {
-    /// Ramp at rest at `value`, for frames of at most `frame` samples per channel.
-    pub fn new(value: f32, length: usize, frame: usize) -> Self {
-        Self { from: value, to: value, elapsed: length, length, curve: vec![0.0; frame].into_boxed_slice() }
+    /// Ramp at rest at `value`.
+    pub fn new(value: f32, length: usize) -> Self {
+        Self { from: value, to: value, elapsed: length, length }
     }
 
     /// Value after the last sample.
@@ -62,14 +62,14 @@ impl Ramp {
     }
 
     /// Values for the next `samples`, which then have passed.
-    pub fn advance(&mut self, samples: usize) -> GainCurve<'_> {
+    pub fn advance(&mut self, samples: usize) -> GainCurve {
         if self.elapsed >= self.length {
             return GainCurve::Steady(self.to);
         }
-        let curve = &mut self.curve[..samples];
-        kernels::smoothstep_ramp(curve, self.from, self.to - self.from, self.elapsed, 1.0 / self.length as f32);
+        let elapsed = self.elapsed;
         self.elapsed += samples;
-        GainCurve::Moving(curve)
+        let (rise, step) = (self.to - self.from, 1.0 / self.length as f32);
+        GainCurve::Moving(SmoothstepCurve { from: self.from, rise, elapsed, step })
     }
 }
 
@@ -83,7 +83,7 @@ mod tests {
         for _ in 0..frames {
             match ramp.advance(480) {
                 GainCurve::Steady(value) => values.extend([value; 480]),
-                GainCurve::Moving(curve) => values.extend_from_slice(curve),
+                GainCurve::Moving(curve) => values.extend((0..480).map(|index| curve.at(index))),
             }
         }
         values
@@ -91,7 +91,7 @@ mod tests {
 
     #[test]
     fn it_arrives_on_time_without_a_step() {
-        let mut ramp = Ramp::new(1.0, 700, 480);
+        let mut ramp = Ramp::new(1.0, 700);
         ramp.set(0.0, 700);
         let values = run(&mut ramp, 3);
         assert!(values[698] > 0.0);
@@ -102,7 +102,7 @@ mod tests {
 
     #[test]
     fn a_new_target_on_the_way_goes_on_from_there() {
-        let mut ramp = Ramp::new(0.0, 960, 480);
+        let mut ramp = Ramp::new(0.0, 960);
         ramp.set(1.0, 960);
         let first = run(&mut ramp, 1);
         ramp.set(-1.0, 960);
@@ -115,7 +115,7 @@ mod tests {
     #[test]
     fn a_new_length_makes_no_step_whenever_it_comes() {
         for wait in [0, 1, 3] {
-            let mut ramp = Ramp::new(0.0, 1000, 480);
+            let mut ramp = Ramp::new(0.0, 1000);
             ramp.set(1.0, 1000);
             let before = run(&mut ramp, wait).last().copied().unwrap_or(0.0);
             ramp.set(1.0, 4000);

@@ -19,6 +19,14 @@ impl Analysis {
     /// Analysis of silence.
     pub const SILENCE: Self = Self { spectra: [[Complex32::ZERO; BINS]; 2], period: 0 };
 
+    /// Becomes another analysis.
+    pub fn copy_from(&mut self, other: &Self) {
+        for (spectrum, other) in self.spectra.iter_mut().zip(&other.spectra) {
+            *spectrum = *other;
+        }
+        self.period = other.period;
+    }
+
     /// Spectrum of the window.
     pub fn spectrum(&self) -> &Spectrum {
         &self.spectra[0]

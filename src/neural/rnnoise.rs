@@ -10,4 +10,4 @@ mod suppressor;
 mod weights;
 
 pub use network::Stream;
-pub use suppressor::{Memory, RnNoise, run};
+pub use suppressor::{FrameFilter, Memory, RnNoise, run};

@@ -55,7 +55,7 @@ impl ComfortNoise {
             channels: (0..format.channels()).map(|index| Channel::new(index as u32)).collect(),
             background: false,
             since_noise: usize::MAX,
-            share: Ramp::new(0.0, 1, max_length),
+            share: Ramp::new(0.0, 1),
             noise: vec![0.0; max_length * format.channels()].into_boxed_slice(),
             block: vec![0.0; format.samples_in_ms(BLOCK_MS)].into_boxed_slice(),
         }
@@ -148,9 +148,9 @@ impl ComfortNoise {
                 kernels::mix(sound, (1.0 - share).max(0.0).sqrt(), noise, share.max(0.0).sqrt())
             }
             GainCurve::Moving(shares) => {
-                for ((sound, noise), share) in sound.chunks_exact_mut(count).zip(noise.chunks_exact(count)).zip(shares)
-                {
-                    let share = share.clamp(0.0, 1.0);
+                let groups = sound.chunks_exact_mut(count).zip(noise.chunks_exact(count));
+                for (index, (sound, noise)) in groups.enumerate() {
+                    let share = shares.at(index).clamp(0.0, 1.0);
                     let (keep, add) = ((1.0 - share).sqrt(), share.sqrt());
                     sound.iter_mut().zip(noise).for_each(|(sound, noise)| *sound = *sound * keep + noise * add);
                 }

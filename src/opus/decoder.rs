@@ -51,11 +51,7 @@ impl LiveStage for OpusDecode {
         Ok(OpusDecodeProcessor {
             codec,
             port,
-            gain: Ramp::new(
-                level::db_to_gain(self.gain_db),
-                output.samples_in_ms(RAMP_MS),
-                output.samples_per_channel(),
-            ),
+            gain: Ramp::new(level::db_to_gain(self.gain_db), output.samples_in_ms(RAMP_MS)),
             decoded: vec![0.0; max * output.channels()].into_boxed_slice(),
             filled: 0,
             position: 0,
@@ -267,7 +263,7 @@ impl Processor for OpusDecodeProcessor {
         match self.gain.advance(format.samples_per_channel()) {
             GainCurve::Steady(1.0) => {}
             GainCurve::Steady(gain) => kernels::scale(self.out.samples_mut(), gain),
-            GainCurve::Moving(gains) => self.out.channels_mut().for_each(|channel| kernels::multiply(channel, gains)),
+            GainCurve::Moving(gains) => self.out.channels_mut().for_each(|channel| gains.multiply(channel)),
         }
         self.out.set_position(self.position);
         self.position += format.samples_per_channel() as i64;

@@ -84,7 +84,7 @@ impl Live for Gain {
 impl LiveStage for Gain {
     fn prepare_with(self, input: Format, port: ControlPort<Self>) -> Result<GainProcessor> {
         self.validate()?;
-        let ramp = Ramp::new(self.factor(), input.samples_in_ms(self.ramp_ms), input.samples_per_channel());
+        let ramp = Ramp::new(self.factor(), input.samples_in_ms(self.ramp_ms));
         let mut processor = GainProcessor { format: input, port, ramp };
         processor.publish();
         Ok(processor)
@@ -118,7 +118,7 @@ impl Processor for GainProcessor {
             GainCurve::Steady(1.0) => {}
             GainCurve::Steady(gain) => kernels::scale(frame.samples_mut(), gain),
             GainCurve::Moving(gains) => {
-                frame.channels_mut().for_each(|channel| kernels::multiply(channel, gains));
+                frame.channels_mut().for_each(|channel| gains.multiply(channel));
                 self.publish();
             }
         }

@@ -23,7 +23,7 @@ impl LatencyPad {
     pub fn new(format: Format, fade_ms: f32) -> Self {
         let (frame, fade_samples) = (format.samples_per_channel(), format.samples_in_ms(fade_ms));
         let ring = vec![0.0; (format.samples_in_ms(MAX_MS) + frame) * format.channels()].into_boxed_slice();
-        Self { ring, at: 0, samples: 0, fade_samples, direct: Ramp::new(0.0, fade_samples, frame) }
+        Self { ring, at: 0, samples: 0, fade_samples, direct: Ramp::new(0.0, fade_samples) }
     }
 
     /// Delay in samples.
@@ -53,7 +53,7 @@ impl LatencyPad {
             for (index, sample) in channel.iter_mut().enumerate() {
                 let direct = match direct {
                     GainCurve::Steady(share) => share,
-                    GainCurve::Moving(shares) => shares[index],
+                    GainCurve::Moving(shares) => shares.at(index),
                 };
                 let now = (self.at + index) % capacity;
                 ring[now] = *sample;

@@ -39,6 +39,42 @@ impl Memory {
     pub const NEW: Self = Self { network: network::Memory::NEW, bands: BandAnalysis::SILENCE, is_heard: false };
 }
 
+/// Filter of a frame, as the network wants it: its bands, and their gains.
+#[derive(Clone, Debug)]
+pub struct FrameFilter {
+    bands: BandAnalysis<BANDS>,
+    network_gains: Bands,
+    /// These gains, or those of the frames before, where they decay more slowly.
+    gains: Bands,
+    speech_probability: f32,
+    is_heard: bool,
+}
+
+impl FrameFilter {
+    /// Filter of a silent frame, which passes unchanged.
+    pub const PASS: Self = Self {
+        bands: BandAnalysis::SILENCE,
+        network_gains: [0.0; BANDS],
+        gains: [0.0; BANDS],
+        speech_probability: 0.0,
+        is_heard: false,
+    };
+
+    /// Spectrum of the frame without noise.
+    pub fn apply(&self, analysis: &Analysis) -> Spectrum {
+        let mut output = *analysis.spectrum();
+        if self.is_heard {
+            self.bands.filter::<Layout>(&mut output, analysis, &self.network_gains, &self.gains);
+        }
+        output
+    }
+
+    /// Speech probability of the frame, 0 to 1.
+    pub fn speech_probability(&self) -> f32 {
+        self.speech_probability
+    }
+}
+
 /// Runs the network for all streams in lockstep.
 pub fn run(streams: &mut [Option<Stream<'_>>]) {
     network::run(weights(), streams);
@@ -66,19 +102,22 @@ impl RnNoise {
         Some(Stream { state: &mut self.state.network, memory: &mut memory.network })
     }
 
-    /// Takes the noise out of that frame, after the network has run: writes its spectrum, returns its speech probability, 0
-    /// to 1. A silent frame passes unchanged.
-    pub fn filter(&mut self, analysis: &Analysis, memory: &Memory, output: &mut Spectrum) -> f32 {
+    /// Filter that takes the noise out of that frame, after the network has run.
+    pub fn filter(&mut self, memory: &Memory) -> FrameFilter {
         if !memory.is_heard {
-            *output = *analysis.spectrum();
-            return 0.0;
+            return FrameFilter::PASS;
         }
         let network = &memory.network;
         for (gain, last) in network.gains.iter().zip(&mut self.state.gains) {
             *last = gain.max(GAIN_DECAY * *last);
         }
-        memory.bands.filter::<Layout>(output, analysis, &network.gains, &self.state.gains);
-        network.probability[0]
+        FrameFilter {
+            bands: memory.bands.clone(),
+            network_gains: network.gains,
+            gains: self.state.gains,
+            speech_probability: network.probability[0],
+            is_heard: true,
+        }
     }
 
     /// Returns to the start of a stream. Realtime safe.
@@ -115,14 +154,13 @@ mod tests {
 
         fn process(&mut self, output: &mut [f32; FRAME], input: &[f32; FRAME]) -> f32 {
             self.analyser.analyse(input, &mut self.analysis);
-            let mut spectrum = *Analysis::SILENCE.spectrum();
             let mut products = AnalysisProducts::SILENCE;
             products.set(&self.analysis);
             let mut memory = Memory::NEW;
             run_network(&mut [self.rnnoise.hear(&self.analysis, &products, &mut memory)]);
-            let probability = self.rnnoise.filter(&self.analysis, &memory, &mut spectrum);
-            self.synthesis.synthesise(&mut spectrum, output);
-            probability
+            let filter = self.rnnoise.filter(&memory);
+            self.synthesis.synthesise(&mut filter.apply(&self.analysis), output);
+            filter.speech_probability()
         }
     }
 

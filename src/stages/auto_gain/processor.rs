@@ -6,7 +6,7 @@ use super::settings::{AutoGain, AutoGainReading};
 use super::speech::SpeechEstimator;
 use crate::control::{ControlPort, Live, LiveStage};
 use crate::core::{Format, Frame, Processor, Result, Stage};
-use crate::dsp::kernels;
+use crate::dsp::curve::LinearCurve;
 use crate::dsp::level::{SILENCE_DBFS, db_to_gain};
 use crate::dsp::ramp::{GainCurve, Ramp};
 use crate::vad::detector::{Detector, SpeechDecision, Thresholds};
@@ -33,7 +33,6 @@ impl Live for AutoGain {
 impl LiveStage for AutoGain {
     fn prepare_with(self, input: Format, port: ControlPort<Self>) -> Result<AutoGainProcessor> {
         self.check()?;
-        let samples = input.samples_per_channel();
         // The talker is the one that was heard so far.
         let known = port.inherited().filter(|reading| reading.speech_dbov > SILENCE_DBFS);
         let (controller, speech) = match known {
@@ -50,8 +49,7 @@ impl LiveStage for AutoGain {
             noise: NoiseEstimator::new(),
             controller,
             gain: db_to_gain(controller.gain_db()),
-            gains: vec![1.0; samples].into_boxed_slice(),
-            wet: Ramp::new(wet(&self), input.samples_in_ms(BYPASS_MS), samples),
+            wet: Ramp::new(wet(&self), input.samples_in_ms(BYPASS_MS)),
         })
     }
 }
@@ -73,27 +71,30 @@ pub struct AutoGainProcessor {
     controller: GainController,
     /// Gain after the last frame, as a factor.
     gain: f32,
-    gains: Box<[f32]>,
     wet: Ramp,
 }
 
 impl AutoGainProcessor {
     fn apply_gain(&mut self, frame: &mut Frame) {
-        let length = self.gains.len();
+        let length = self.format.samples_per_channel();
         let (before, after) = (self.gain, db_to_gain(self.controller.gain_db()));
         self.gain = after;
         let wet = self.wet.advance(length);
         if matches!(wet, GainCurve::Steady(0.0)) || (before, after) == (1.0, 1.0) {
             return;
         }
-        let (min, max) = (before.min(after), before.max(after));
-        kernels::linear_ramp(&mut self.gains, before, (after - before) / length as f32, min, max);
-        if let GainCurve::Moving(wet) = wet {
-            for (gain, wet) in self.gains.iter_mut().zip(wet) {
-                *gain = 1.0 + (*gain - 1.0) * wet;
+        let range = before.min(after)..before.max(after);
+        let gains = LinearCurve { start: before, step: (after - before) / length as f32, range };
+        for channel in frame.channels_mut() {
+            match wet {
+                GainCurve::Steady(_) => gains.multiply(channel),
+                GainCurve::Moving(wet) => {
+                    for (index, sample) in channel.iter_mut().enumerate() {
+                        *sample *= 1.0 + (gains.at(index) - 1.0) * wet.at(index);
+                    }
+                }
             }
         }
-        frame.channels_mut().for_each(|channel| kernels::multiply(channel, &self.gains));
     }
 }
 
@@ -152,6 +153,7 @@ impl std::fmt::Debug for AutoGainProcessor {
 mod tests {
     use super::*;
     use crate::control::Handle;
+    use crate::dsp::kernels;
     use crate::dsp::speech_level::SpeechLevel;
     use crate::testing::fixture;
 

@@ -58,10 +58,15 @@ pub(super) fn run<const N: usize>(lanes: &mut [Option<Lane<'_>>; N]) {
 
     #[cfg(feature = "hush")]
     {
-        let streams = each(lanes).filter_map(|lane| lane.suppressor.hear_hush(lane.memories.hush.as_deref_mut()?));
+        let streams = each(lanes).filter_map(|Lane { suppressor, memories, .. }| {
+            suppressor.hear_hush(memories.first, memories.hush.as_deref_mut()?)
+        });
         run_network(&mut collect::<_, N>(streams), hush::run);
-        each(lanes).for_each(|lane| lane.suppressor.filter_hush(lane.memories.hush.as_deref()));
+        each(lanes).for_each(|Lane { suppressor, memories, .. }| {
+            suppressor.filter_hush(memories.first, memories.hush.as_deref());
+        });
     }
+    each(lanes).for_each(|lane| lane.suppressor.finish(lane.memories.first));
 }
 
 /// Runs a network, if a stream has a frame for it.

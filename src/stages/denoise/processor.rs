@@ -7,10 +7,9 @@ use super::lockstep::{self, Lane, Memories};
 use super::settings::Engine;
 use super::settings::{Denoise, DenoiseReading};
 use super::stereo_link::StereoLink;
-use super::suppressor::{BLOCK, LATENCY, Memory, Suppressor};
+use super::suppressor::{BLOCK, LATENCY, Suppressor};
 use crate::control::{ControlPort, Live, LiveStage};
 use crate::core::{Error, Format, Frame, Processor, Result, Stage};
-use crate::dsp::delay::Delay;
 use crate::dsp::kernels;
 use crate::dsp::level::db_to_gain;
 use crate::dsp::ramp::{GainCurve, Ramp};
@@ -56,11 +55,8 @@ impl LiveStage for Denoise {
             port,
             suppressor: Suppressor::new(self.engine),
             link: (input.channels() == 2).then(|| Box::new(StereoLink::new())),
-            ahead: Frame::new(input),
-            ahead_delay: Delay::new(input, LATENCY - BLOCK),
-            dry: Frame::new(input),
-            dry_delay: Delay::new(input, BLOCK),
-            dry_share: Ramp::new(dry_share(&self), input.samples_in_ms(RAMP_MS), input.samples_per_channel()),
+            unprocessed: vec![0.0; (LATENCY + input.samples_per_channel()) * input.channels()].into_boxed_slice(),
+            dry_share: Ramp::new(dry_share(&self), input.samples_in_ms(RAMP_MS)),
         })
     }
 }
@@ -72,12 +68,8 @@ pub struct DenoiseProcessor {
     suppressor: Suppressor,
     /// For stereo only, which most streams are not.
     link: Option<Box<StereoLink>>,
-    /// Unprocessed sound, one block ahead of the output.
-    ahead: Frame,
-    ahead_delay: Delay,
-    /// Unprocessed sound, aligned with the output.
-    dry: Frame,
-    dry_delay: Delay,
+    /// Unprocessed sound of each channel: from what is aligned with the output to the end of the newest frame.
+    unprocessed: Box<[f32]>,
     dry_share: Ramp,
 }
 
@@ -89,21 +81,22 @@ impl DenoiseProcessor {
             self.dry_share.set(dry_share(&settings), self.format.samples_in_ms(RAMP_MS));
             self.suppressor.set_engine(settings.engine);
         }
-        self.ahead.copy_from(frame)?;
-        self.ahead_delay.process(&mut self.ahead);
-        self.dry.copy_from(&self.ahead)?;
-        self.dry_delay.process(&mut self.dry);
+        let length = self.format.samples_per_channel();
+        for (sound, channel) in self.unprocessed.chunks_exact_mut(LATENCY + length).zip(frame.channels()) {
+            sound.copy_within(length.., 0);
+            sound[LATENCY..].copy_from_slice(channel);
+        }
         Ok(())
     }
 
     /// Mixes the unprocessed sound back in, for the speech probability of the frame.
     fn finish(&mut self, frame: &mut Frame, probability: f32) {
-        match self.dry_share.advance(self.format.samples_per_channel()) {
-            GainCurve::Steady(dry) => kernels::mix(frame.samples_mut(), 1.0 - dry, self.dry.samples(), dry),
-            GainCurve::Moving(dry) => {
-                for (wet, unprocessed) in frame.channels_mut().zip(self.dry.channels()) {
-                    kernels::blend(wet, unprocessed, dry);
-                }
+        let length = self.format.samples_per_channel();
+        let share = self.dry_share.advance(length);
+        for (wet, dry) in frame.channels_mut().zip(self.unprocessed.chunks_exact(LATENCY + length)) {
+            match share {
+                GainCurve::Steady(share) => kernels::mix(wet, 1.0 - share, dry, share),
+                GainCurve::Moving(share) => share.blend(wet, dry),
             }
         }
         frame.set_position(frame.position() - LATENCY as i64);
@@ -128,12 +121,12 @@ impl<'a> Stream<'a> {
 
     /// Lane for a block of the frame, if there is one: of stereo, for its mid signal.
     fn lane(&mut self, index: usize) -> Option<Lane<'_>> {
-        let DenoiseProcessor { suppressor, link, dry, ahead, .. } = &mut *self.processor;
+        let DenoiseProcessor { suppressor, link, unprocessed, .. } = &mut *self.processor;
         let block = match link {
             None => self.frame.samples_mut().as_chunks_mut().0.get_mut(index)?,
             Some(link) => {
-                let unprocessed = [block_of_both(dry, index)?, block_of_both(ahead, index)?];
-                link.mid(block_of_both(self.frame, index)?, unprocessed)
+                let newest = block_of_both(self.frame.samples(), index)?;
+                link.mid(newest, [block_of_both(unprocessed, index)?, block_of_both(unprocessed, index + 1)?])
             }
         };
         Some(Lane { suppressor, block, probability: &mut self.probability, memories: self.memories.reborrow() })
@@ -141,12 +134,12 @@ impl<'a> Stream<'a> {
 
     /// Gives both channels what the networks made of the mid signal of a block.
     fn shape(&mut self, index: usize) -> Option<()> {
-        let DenoiseProcessor { link, dry, ahead, .. } = &mut *self.processor;
+        let DenoiseProcessor { link, unprocessed, .. } = &mut *self.processor;
         let link = link.as_mut()?;
         let length = self.frame.format().samples_per_channel();
         let (left, right) = self.frame.samples_mut().split_at_mut(length);
         let out = [left.as_chunks_mut().0.get_mut(index)?, right.as_chunks_mut().0.get_mut(index)?];
-        link.shape(out, [block_of_both(dry, index)?, block_of_both(ahead, index)?]);
+        link.shape(out, [block_of_both(unprocessed, index)?, block_of_both(unprocessed, index + 1)?]);
         Some(())
     }
 }
@@ -172,7 +165,7 @@ impl Processor for DenoiseProcessor {
 
     fn process<'a>(&'a mut self, frame: &'a mut Frame) -> Result<Option<&'a mut Frame>> {
         self.begin(frame)?;
-        let mut first = Memory::NEW;
+        let mut first = self.suppressor.memory();
         // Memory that no network needs is not cleared.
         let mut second;
         #[cfg(feature = "hush")]
@@ -202,8 +195,7 @@ impl Processor for DenoiseProcessor {
         if let Some(link) = &mut self.link {
             link.reset();
         }
-        self.ahead_delay.reset();
-        self.dry_delay.reset();
+        self.unprocessed.fill(0.0);
         self.dry_share.finish();
     }
 
@@ -216,9 +208,9 @@ impl Processor for DenoiseProcessor {
     }
 }
 
-/// Block of both channels of a stereo frame.
-fn block_of_both(frame: &Frame, index: usize) -> Option<[&[f32; BLOCK]; 2]> {
-    let (left, right) = frame.samples().split_at(frame.samples().len() / 2);
+/// Block of both channels of stereo, one channel after the other.
+fn block_of_both(samples: &[f32], index: usize) -> Option<[&[f32; BLOCK]; 2]> {
+    let (left, right) = samples.split_at(samples.len() / 2);
     Some([left.as_chunks().0.get(index)?, right.as_chunks().0.get(index)?])
 }
 

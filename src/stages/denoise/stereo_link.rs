@@ -14,6 +14,7 @@ use realfft::num_complex::Complex32;
 use realfft::{ComplexToReal, RealFftPlanner, RealToComplex};
 
 use super::suppressor::BLOCK;
+use crate::dsp::curve::SmoothstepCurve;
 use crate::dsp::kernels;
 use crate::dsp::ramp::{GainCurve, Ramp};
 
@@ -99,7 +100,7 @@ impl StereoLink {
             channels: std::array::from_fn(|_| Channel { spectrum: zeros, shaped: zeros, overlap: [0.0; HOP] }),
             correlation: 0.0,
             polarity: 1.0,
-            identical: Ramp::new(1.0, BLOCK, BLOCK),
+            identical: Ramp::new(1.0, BLOCK),
         }
     }
 
@@ -138,16 +139,15 @@ impl StereoLink {
     /// Replaces the block of both channels by the block `dry` without noise, by what the suppressor made of the
     /// [mid signal](Self::mid). `dry` is as late as that, `ahead` is the block behind it.
     pub fn shape(&mut self, [left, right]: [&mut [f32; BLOCK]; 2], [dry, ahead]: [[&[f32; BLOCK]; 2]; 2]) {
-        let mut shares = [0.0; BLOCK];
-        match self.identical.advance(BLOCK) {
+        let shares = match self.identical.advance(BLOCK) {
             GainCurve::Steady(1.0) => {
                 *left = self.mid;
                 *right = self.mid;
                 return self.reset_overlap();
             }
-            GainCurve::Steady(_) => {}
-            GainCurve::Moving(curve) => shares.copy_from_slice(curve),
-        }
+            GainCurve::Steady(share) => SmoothstepCurve::constant(share),
+            GainCurve::Moving(shares) => shares,
+        };
         for hop in 0..BLOCK / HOP {
             let range = hop * HOP..(hop + 1) * HOP;
             self.update_gain(range.clone());
@@ -158,7 +158,7 @@ impl StereoLink {
             }
         }
         for channel in [left, right] {
-            kernels::blend(channel, &self.mid, &shares);
+            shares.blend(channel, &self.mid);
         }
     }
 

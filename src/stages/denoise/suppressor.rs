@@ -3,8 +3,6 @@
 //! All networks work on the spectra of one analysis. RNNoise 0.2 gives the spectrum of the frame before the newest; what
 //! the others give waits for it. The networks themselves are run by [`lockstep`](super::lockstep).
 
-use realfft::num_complex::Complex32;
-
 #[cfg(feature = "hush")]
 use super::arbiter::Vote;
 use super::arbiter::{Guard, Heard, NoiseFloor, blend, blend_louder, is_silent, power};
@@ -16,9 +14,9 @@ use crate::neural::analyser::{Analyser, Analysis};
 use crate::neural::bands::AnalysisProducts;
 #[cfg(feature = "hush")]
 use crate::neural::hush;
-use crate::neural::rnnoise::{self, RnNoise};
+use crate::neural::rnnoise::{self, FrameFilter, RnNoise};
 use crate::neural::rnnoise2::{self, RnNoise2};
-use crate::neural::stft::{BINS, FRAME, Spectrum, Synthesis, stft};
+use crate::neural::stft::{FRAME, Spectrum, Synthesis, stft};
 
 /// Samples of a block: 10 ms at 48 kHz.
 pub(super) const BLOCK: usize = FRAME;
@@ -40,12 +38,15 @@ const ENGINES: usize = 3;
 
 /// Memory for a block of one stream.
 pub(super) struct Memory {
+    /// Analysis of the newest frame.
+    newest: Analysis,
     products: AnalysisProducts,
     first: rnnoise::Memory,
 }
 
 impl Memory {
-    pub const NEW: Self = Self { products: AnalysisProducts::SILENCE, first: rnnoise::Memory::NEW };
+    pub const NEW: Self =
+        Self { newest: Analysis::SILENCE, products: AnalysisProducts::SILENCE, first: rnnoise::Memory::NEW };
 }
 
 /// Networks and arbiter for one channel.
@@ -62,9 +63,8 @@ pub(super) struct Suppressor {
 struct State {
     analyser: Analyser,
     synthesis: Synthesis,
-    /// Analyses of the newest frame and the last, in turn, and which is the newest.
-    analyses: [Analysis; 2],
-    newest: usize,
+    /// Analysis of the last frame.
+    last: Analysis,
     waiting: Waiting,
     noise: NoiseFloor,
     standard: Guard,
@@ -82,28 +82,24 @@ struct State {
 struct Waiting {
     /// Power of the input.
     power: f32,
-    first: Spectrum,
+    first: FrameFilter,
     #[cfg(feature = "hush")]
     hush: HushOutput,
-    speech_probability: f32,
 }
 
 impl State {
     fn new(engine: Engine) -> Self {
         let mut shares = [0.0; ENGINES];
         shares[engine as usize] = 1.0;
-        let silence = [Complex32::ZERO; BINS];
         Self {
             analyser: Analyser::START,
             synthesis: Synthesis::START,
-            analyses: [Analysis::SILENCE; 2],
-            newest: 0,
+            last: Analysis::SILENCE,
             waiting: Waiting {
                 power: 0.0,
-                first: silence,
+                first: FrameFilter::PASS,
                 #[cfg(feature = "hush")]
                 hush: HushOutput::SILENCE,
-                speech_probability: 0.0,
             },
             noise: NoiseFloor::START,
             standard: Guard::START,
@@ -114,11 +110,6 @@ impl State {
             shares,
             lead_in: LATENCY / BLOCK,
         }
-    }
-
-    /// Analysis of the newest frame.
-    fn newest(&self) -> &Analysis {
-        &self.analyses[self.newest]
     }
 }
 
@@ -137,6 +128,18 @@ impl Suppressor {
         }
     }
 
+    /// Memory for the next frame.
+    #[inline]
+    pub fn memory(&self) -> Memory {
+        // To copy the last analysis takes fewer instructions than to clear the next one.
+        let [spectrum, pitch_spectrum] = &self.state.last.spectra;
+        Memory {
+            newest: Analysis { spectra: [*spectrum, *pitch_spectrum], period: 0 },
+            products: AnalysisProducts::SILENCE,
+            first: rnnoise::Memory::NEW,
+        }
+    }
+
     /// Changes the engine, with a fade. Networks that were not running begin anew.
     pub fn set_engine(&mut self, engine: Engine) {
         if engine == self.engine {
@@ -145,7 +148,7 @@ impl Suppressor {
         if engine != Engine::Light && self.is_light_alone() {
             self.second.reset();
             self.state.standard = Guard::START;
-            self.state.waiting.power = total_power(self.state.newest().spectrum());
+            self.state.waiting.power = total_power(self.state.last.spectrum());
         }
         #[cfg(feature = "hush")]
         if engine == Engine::Best && !self.runs(Engine::Best) {
@@ -170,10 +173,8 @@ impl Suppressor {
         let mut input = [0.0; BLOCK];
         kernels::copy_scaled(&mut input, block, SCALE);
         kernels::limit(&mut input, MAX_INPUT * SCALE);
-        let state = &mut self.state;
-        state.newest = 1 - state.newest;
-        state.analyser.analyse(&input, &mut state.analyses[state.newest]);
-        memory.products.set(&state.analyses[state.newest]);
+        self.state.analyser.analyse(&input, &mut memory.newest);
+        memory.products.set(&memory.newest);
     }
 
     /// Frame of RNNoise 0.2 for its network, if there is one.
@@ -185,24 +186,23 @@ impl Suppressor {
         if self.is_light_alone() {
             return None;
         }
-        let state = &mut self.state;
-        self.second.hear(&state.analyses[state.newest], &memory.products, second)
+        self.second.hear(&memory.newest, &memory.products, second)
     }
 
     /// Replaces that block by the one two before it without noise; returns the speech probability of that, 0 to 1. The network
     /// of RNNoise 0.2 has run; without its memory only RNNoise 0.1 is heard.
     pub fn synthesise(&mut self, block: &mut [f32; BLOCK], second: Option<&rnnoise2::Memory>) -> f32 {
+        let mut first = self.state.waiting.first.apply(&self.state.last);
         let probability = match second {
             Some(second) if !self.is_light_alone() => {
-                let mut output = [Complex32::ZERO; BINS];
-                let probability = self.arbitrate(second, &mut output);
+                let mut output = first;
+                let probability = self.arbitrate(&first, second, &mut output);
                 self.state.synthesis.synthesise(&mut output, block);
                 probability
             }
             _ => {
-                let state = &mut self.state;
-                state.synthesis.synthesise(&mut state.waiting.first, block);
-                state.waiting.speech_probability
+                self.state.synthesis.synthesise(&mut first, block);
+                self.state.waiting.first.speech_probability()
             }
         };
         kernels::scale(block, 1.0 / SCALE);
@@ -214,39 +214,38 @@ impl Suppressor {
         probability
     }
 
-    /// Spectrum of the last frame as it is heard; returns its speech probability.
-    fn arbitrate(&mut self, second: &rnnoise2::Memory, output: &mut Spectrum) -> f32 {
+    /// Spectrum of the last frame as it is heard, where RNNoise 0.1 makes it `first`; returns its speech probability.
+    fn arbitrate(&mut self, first: &Spectrum, second: &rnnoise2::Memory, output: &mut Spectrum) -> f32 {
         #[cfg(feature = "hush")]
         let best = self.runs(Engine::Best);
         let state = &mut self.state;
-        let last = &state.analyses[1 - state.newest];
-        let waiting = &state.waiting;
+        let (last, waiting) = (&state.last, &state.waiting);
         // RNNoise 0.2 hears far more of a voice than 0.1, a whisper too, and takes less noise for one.
         let probability = self.second.filter(last, second, output);
         let silent = is_silent(waiting.power);
         let heard = Heard {
             input: waiting.power,
             noise: if silent { 0.0 } else { state.noise.add(waiting.power) },
-            kept: power(&waiting.first),
-            speech_probability: waiting.speech_probability,
+            kept: power(first),
+            speech_probability: waiting.first.speech_probability(),
         };
         let guard = |guard: &mut Guard, spectrum: &mut Spectrum| {
             if !silent {
                 let weight = guard.weight(&heard, power(spectrum));
-                blend_louder(spectrum, &waiting.first, weight);
+                blend_louder(spectrum, first, weight);
             }
         };
         #[cfg(feature = "hush")]
         let best = best.then(|| {
             let hush = waiting.hush.spectrum(last.spectrum());
-            let mut best = [Complex32::ZERO; BINS];
-            state.vote.decide(&mut best, last.spectrum(), waiting.power, [&hush, output, &waiting.first]);
+            let mut best = *first;
+            state.vote.decide(&mut best, last.spectrum(), waiting.power, [&hush, output, first]);
             guard(&mut state.best, &mut best);
             best
         });
         guard(&mut state.standard, output);
         advance(&mut state.shares, self.engine);
-        blend(output, &waiting.first, state.shares[Engine::Light as usize]);
+        blend(output, first, state.shares[Engine::Light as usize]);
         #[cfg(feature = "hush")]
         if let Some(best) = best {
             blend(output, &best, state.shares[Engine::Best as usize]);
@@ -256,34 +255,39 @@ impl Suppressor {
 
     /// Newest frame of RNNoise 0.1 for its network, if it is not silent.
     pub fn hear_first<'a>(&'a mut self, memory: &'a mut Memory) -> Option<rnnoise::Stream<'a>> {
-        let Memory { products, first, .. } = memory;
-        self.first.hear(self.state.newest(), products, first)
+        let Memory { newest, products, first } = memory;
+        self.first.hear(newest, products, first)
     }
 
-    /// Takes the noise out of the newest frame by RNNoise 0.1, whose network has run.
+    /// Finds the filter of RNNoise 0.1 for the newest frame; its network has run.
     pub fn filter_first(&mut self, memory: &Memory) {
-        let is_alone = self.is_light_alone();
-        let State { analyses, newest, waiting, .. } = &mut self.state;
         // Nobody else asks for it.
-        if !is_alone {
-            waiting.power = total_power(analyses[*newest].spectrum());
+        if !self.is_light_alone() {
+            self.state.waiting.power = total_power(memory.newest.spectrum());
         }
-        waiting.speech_probability = self.first.filter(&analyses[*newest], &memory.first, &mut waiting.first);
+        self.state.waiting.first = self.first.filter(&memory.first);
     }
 
     /// Newest frame of Hush for its network, if it runs.
     #[cfg(feature = "hush")]
-    pub fn hear_hush<'a>(&'a mut self, hush: &'a mut full_band::Memory) -> Option<hush::Stream<'a>> {
-        self.runs(Engine::Best).then(|| self.hush.hear(self.state.newest().spectrum(), hush))
+    pub fn hear_hush<'a>(&'a mut self, memory: &Memory, hush: &'a mut full_band::Memory) -> Option<hush::Stream<'a>> {
+        self.runs(Engine::Best).then(|| self.hush.hear(memory.newest.spectrum(), hush))
     }
 
     /// Takes the noise out of the newest frame by Hush, if it runs: then its network has run.
     #[cfg(feature = "hush")]
-    pub fn filter_hush(&mut self, hush: Option<&full_band::Memory>) {
+    pub fn filter_hush(&mut self, memory: &Memory, hush: Option<&full_band::Memory>) {
         self.state.waiting.hush = match hush {
-            Some(hush) if self.runs(Engine::Best) => self.hush.filter(self.state.waiting.speech_probability, hush),
-            _ => HushOutput::unchanged(self.state.newest().spectrum()),
+            Some(hush) if self.runs(Engine::Best) => {
+                self.hush.filter(self.state.waiting.first.speech_probability(), hush)
+            }
+            _ => HushOutput::unchanged(memory.newest.spectrum()),
         };
+    }
+
+    /// Keeps the newest frame as the last one.
+    pub fn finish(&mut self, memory: &Memory) {
+        self.state.last.copy_from(&memory.newest);
     }
 
     /// Returns to the start of a stream. Realtime safe.
@@ -317,6 +321,6 @@ mod tests {
     fn a_stream_takes_little_memory() {
         let bytes = size_of::<Suppressor>();
         println!("{bytes} bytes");
-        assert!(bytes < 50_000, "{bytes} bytes");
+        assert!(bytes < 38_000, "{bytes} bytes");
     }
 }

@@ -1,11 +1,12 @@
 //! Detector of the gate: level, noise level, thresholds with hysteresis and hold, and the envelope that follows.
 
+use std::ops::Range;
+
 use super::noise::{Lesson, NoiseEstimate};
 use super::settings::NoiseGate;
 use crate::core::Format;
-use crate::dsp::kernels;
+use crate::dsp::curve::LinearCurve;
 use crate::dsp::level::db_to_power;
-use crate::dsp::ramp::GainCurve;
 
 /// Bounds of the shift of both thresholds by the noise, in dB.
 const MIN_SHIFT_DB: f32 = -20.0;
@@ -106,27 +107,34 @@ impl GateDetector {
         [gate.open_power * shift, gate.close_power * shift]
     }
 
-    /// Envelope over a frame, for each millisecond of which the gate is `open` or not.
-    pub fn advance_envelope<'a>(
+    /// Envelope behind the last frame.
+    pub fn envelope(&self) -> f32 {
+        self.envelope
+    }
+
+    /// Whether the envelope stays as it is in a frame for each millisecond of which the gate is `open` or not.
+    pub fn is_steady(&self, open: &[bool]) -> bool {
+        open.iter().all(|&open| self.envelope == f32::from(open))
+    }
+
+    /// Envelope over a frame of `length` samples, for each millisecond of which the gate is `open` or not: its parts, and
+    /// the samples that they are for.
+    pub fn advance_envelope(
         &mut self,
         gate: &GateCoefficients,
         open: &[bool],
-        envelope: &'a mut [f32],
-    ) -> GainCurve<'a> {
-        if open.iter().all(|&open| self.envelope == f32::from(open)) {
-            return GainCurve::Steady(self.envelope);
-        }
-        let (length, mut done) = (envelope.len(), 0);
-        for run in open.chunk_by(|a, b| a == b) {
+        length: usize,
+    ) -> impl Iterator<Item = (Range<usize>, LinearCurve)> {
+        let mut done = 0;
+        open.chunk_by(|a, b| a == b).map(move |run| {
             // At 44.1 kHz a millisecond is 44 or 45 samples.
             let range = done * length / open.len()..(done + run.len()) * length / open.len();
-            let envelope = &mut envelope[range];
             let step = if run[0] { gate.attack_step } else { gate.release_step };
-            kernels::linear_ramp(envelope, self.envelope, step, 0.0, 1.0);
-            self.envelope = envelope.last().copied().unwrap_or(self.envelope);
+            let part = LinearCurve { start: self.envelope, step, range: 0.0..1.0 };
+            self.envelope = part.at(range.len() - 1);
             done += run.len();
-        }
-        GainCurve::Moving(envelope)
+            (range, part)
+        })
     }
 
     pub fn is_open(&self) -> bool {

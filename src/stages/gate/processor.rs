@@ -6,6 +6,7 @@ use super::settings::{NoiseGate, NoiseGateReading};
 use crate::control::{ControlPort, Live, LiveStage};
 use crate::core::error::fixed;
 use crate::core::{Format, Frame, Processor, Result, Stage};
+use crate::dsp::curve::SmoothstepCurve;
 use crate::dsp::delay::Delay;
 use crate::dsp::kernels;
 use crate::dsp::level::db_to_gain;
@@ -51,8 +52,7 @@ impl LiveStage for NoiseGate {
             port,
             lookahead,
             delay: Delay::new(input, lookahead),
-            floor: Ramp::new(db_to_gain(self.floor_db), input.samples_in_ms(RAMP_MS), input.samples_per_channel()),
-            gains: vec![0.0; input.samples_per_channel()].into_boxed_slice(),
+            floor: Ramp::new(db_to_gain(self.floor_db), input.samples_in_ms(RAMP_MS)),
             coefficients: GateCoefficients::new(&self, input),
             detector: known.map_or_else(GateDetector::default, |reading| GateDetector::with_noise(reading.noise)),
         })
@@ -67,9 +67,40 @@ pub struct NoiseGateProcessor {
     lookahead: usize,
     delay: Delay,
     floor: Ramp,
-    gains: Box<[f32]>,
     coefficients: GateCoefficients,
     detector: GateDetector,
+}
+
+impl NoiseGateProcessor {
+    /// Multiplies every channel by the gains of a frame, for each millisecond of which the gate is `open` or not; returns the
+    /// last gain.
+    fn apply(&mut self, frame: &mut Frame, open: &[bool], floor: GainCurve) -> f32 {
+        let length = self.format.samples_per_channel();
+        if self.detector.is_steady(open) {
+            return match floor {
+                _ if self.detector.envelope() == 1.0 => 1.0,
+                GainCurve::Steady(floor) => {
+                    kernels::scale(frame.samples_mut(), floor);
+                    floor
+                }
+                GainCurve::Moving(floor) => {
+                    frame.channels_mut().for_each(|channel| floor.multiply(channel));
+                    floor.at(length - 1)
+                }
+            };
+        }
+        let floor = match floor {
+            GainCurve::Steady(floor) => SmoothstepCurve::constant(floor),
+            GainCurve::Moving(floor) => floor,
+        };
+        let mut gain = 1.0;
+        for (range, envelope) in self.detector.advance_envelope(&self.coefficients, open, length) {
+            let floor = floor.after(range.start);
+            gain = envelope.gain_above(&floor, range.len() - 1);
+            frame.channels_mut().for_each(|channel| envelope.multiply_above(&floor, &mut channel[range.clone()]));
+        }
+        gain
+    }
 }
 
 impl Processor for NoiseGateProcessor {
@@ -89,24 +120,7 @@ impl Processor for NoiseGateProcessor {
         self.detector.update(&self.coefficients, &powers[..ms], lesson, far_end, &mut open[..ms]);
         self.delay.process(frame);
         let floor = self.floor.advance(self.format.samples_per_channel());
-        let envelope = self.detector.advance_envelope(&self.coefficients, &open[..ms], &mut self.gains);
-        let gain = match (envelope, floor) {
-            (GainCurve::Steady(1.0), _) => 1.0,
-            (GainCurve::Steady(_), GainCurve::Steady(floor)) => {
-                kernels::scale(frame.samples_mut(), floor);
-                floor
-            }
-            (GainCurve::Steady(_), GainCurve::Moving(floors)) => apply(frame, floors),
-            (GainCurve::Moving(_), GainCurve::Steady(floor)) => {
-                kernels::map_smoothstep(&mut self.gains, floor);
-                apply(frame, &self.gains)
-            }
-            (GainCurve::Moving(_), GainCurve::Moving(floors)) => {
-                kernels::map_smoothstep(&mut self.gains, 0.0);
-                self.gains.iter_mut().zip(floors).for_each(|(gain, floor)| *gain = floor + (1.0 - *floor) * *gain);
-                apply(frame, &self.gains)
-            }
-        };
+        let gain = self.apply(frame, &open[..ms], floor);
         frame.set_position(frame.position() - self.lookahead as i64);
         self.port.publish(NoiseGateReading {
             open: self.detector.is_open(),
@@ -141,12 +155,6 @@ fn lesson(frame: &Frame) -> Lesson {
         Some(probability) if probability < NOISE_PROBABILITY => Lesson::Noise,
         Some(_) => Lesson::None,
     }
-}
-
-/// Multiplies every channel by the gains; returns the last gain.
-fn apply(frame: &mut Frame, gains: &[f32]) -> f32 {
-    frame.channels_mut().for_each(|channel| kernels::multiply(channel, gains));
-    gains.last().copied().unwrap_or(1.0)
 }
 
 #[cfg(test)]

@@ -42,7 +42,7 @@ impl LiveStage for HighPass {
             is_in,
             from: params,
             to: params,
-            progress: Ramp::new(1.0, input.samples_in_ms(RAMP_MS), input.samples_per_channel()),
+            progress: Ramp::new(1.0, input.samples_in_ms(RAMP_MS)),
             filter: Cascade::new(&params),
             states: Default::default(),
         })

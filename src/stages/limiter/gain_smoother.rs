@@ -21,6 +21,10 @@ const MIN_MISSING: f64 = 1e-5;
 /// Values of a group.
 const GROUP: usize = 8;
 
+/// Values that are averaged at a time, a whole number of groups: the longer, the more memory it takes, and the shorter, the more
+/// often the past is moved.
+const PART: usize = 240;
+
 /// Smoother whose gain is nowhere higher than the one needed.
 ///
 /// The lowest gain needed is held for `smoothing + 1 + 2 · margin + hold` samples, then released exponentially, and
@@ -41,14 +45,13 @@ pub(super) struct GainSmoother {
 }
 
 impl GainSmoother {
-    /// Smoother for frames of at most so many samples.
-    pub fn new(frame: usize, smoothing: usize, margin: usize, hold: usize) -> Self {
+    pub fn new(smoothing: usize, margin: usize, hold: usize) -> Self {
         let lengths = [smoothing / 2 + 1, smoothing - smoothing / 2 + 1];
         let mut smoother = Self {
             hold: SlidingMin::new(smoothing + 1 + 2 * margin + hold),
             release: [0.0; GROUP],
             missing: 0.0,
-            averages: lengths.map(|length| MovingSum::new(length, frame)),
+            averages: lengths.map(MovingSum::new),
             scale: 1.0 / (ONE * (lengths[0] * lengths[1]) as f64),
             idle_samples: 0,
         };
@@ -74,17 +77,20 @@ impl GainSmoother {
     /// Replaces gains needed, none above 1, by the smoothed ones; returns the lowest.
     pub fn process(&mut self, gains: &mut [f32]) -> f32 {
         self.hold.process(gains);
-        let length = gains.len();
         let [first, second] = &mut self.averages;
-        release(first.next(length), gains, &self.release, &mut self.missing);
-        average_twice(first, second, length);
-        let lowest = scale_to_gains(gains, &first.values[..length], self.scale);
-        first.keep(length);
-        second.keep(length);
+        let mut lowest = 1.0;
+        for gains in gains.chunks_mut(PART) {
+            let length = gains.len();
+            release(first.next(length), gains, &self.release, &mut self.missing);
+            average_twice(first, second, length);
+            lowest = lower(lowest, scale_to_gains(gains, &first.values[..length], self.scale));
+            first.keep(length);
+            second.keep(length);
+        }
         if self.missing < MIN_MISSING {
             self.missing = 0.0;
         }
-        self.idle_samples = if lowest == 1.0 { self.idle_samples + length } else { 0 };
+        self.idle_samples = if lowest == 1.0 { self.idle_samples + gains.len() } else { 0 };
         lowest
     }
 
@@ -99,43 +105,46 @@ impl GainSmoother {
 }
 
 kernels! {
-    /// Minimum of each value and all before it, `min` among them, and the value of `behind`; returns the last without that.
-    fn running_min(values: &mut [f32], behind: &[f32], min: f32) -> f32 {
+    /// Minimum of each value and all before it, `min` among them, and the one of `behind`, whose place the value takes; returns
+    /// the last without that.
+    fn running_min(values: &mut [f32], behind: &mut [f32], min: f32) -> f32 {
         let mut min = min;
         let (groups, rest) = values.as_chunks_mut::<GROUP>();
-        let (behind, rest_behind) = behind.as_chunks::<GROUP>();
+        let (behind, rest_behind) = behind.as_chunks_mut::<GROUP>();
         for (group, behind) in groups.iter_mut().zip(behind) {
             let minima = scan(*group, lower);
+            std::mem::swap(group, behind);
             for i in 0..GROUP {
-                group[i] = lower(lower(minima[i], min), behind[i]);
+                group[i] = lower(lower(minima[i], min), group[i]);
             }
             min = lower(min, minima[GROUP - 1]);
         }
         for (value, behind) in rest.iter_mut().zip(rest_behind) {
             min = lower(min, *value);
-            *value = lower(min, *behind);
+            std::mem::swap(value, behind);
+            *value = lower(min, *value);
         }
         min
     }
 
-    /// Minimum of the values behind each one.
-    fn min_behind(minima: &mut [f32], values: &[f32]) {
+    /// Replaces each value by the minimum of those behind it.
+    fn min_behind(values: &mut [f32]) {
         let mut min = f32::INFINITY;
-        let (groups, rest) = values.as_chunks::<GROUP>();
-        let (minima, last) = minima.split_at_mut(groups.len() * GROUP);
-        for (to, value) in last.iter_mut().zip(rest).rev() {
-            *to = min;
+        let (groups, rest) = values.as_chunks_mut::<GROUP>();
+        for value in rest.iter_mut().rev() {
+            let behind = min;
             min = lower(min, *value);
+            *value = behind;
         }
-        for (to, group) in minima.as_chunks_mut::<GROUP>().0.iter_mut().zip(groups).rev() {
+        for group in groups.iter_mut().rev() {
             let mut behind = *group;
             behind.reverse();
             behind = scan(behind, lower);
             behind.reverse();
             for i in 0..GROUP - 1 {
-                to[i] = lower(behind[i + 1], min);
+                group[i] = lower(behind[i + 1], min);
             }
-            to[GROUP - 1] = min;
+            group[GROUP - 1] = min;
             min = lower(min, behind[0]);
         }
     }
@@ -249,10 +258,8 @@ fn lower(a: f32, b: f32) -> f32 {
 /// which then always is the end of one block and the beginning of the next.
 #[derive(Clone, Debug)]
 struct SlidingMin {
-    /// The block that is being filled.
+    /// The block that is being filled, up to `at`; then, of the block before, the minimum of the values behind each one.
     block: Box<[f32]>,
-    /// Of the block before, the minimum of the values behind each one.
-    behind: Box<[f32]>,
     at: usize,
     /// Minimum of the block that is being filled.
     min: f32,
@@ -260,7 +267,7 @@ struct SlidingMin {
 
 impl SlidingMin {
     fn new(length: usize) -> Self {
-        Self { block: vec![1.0; length].into(), behind: vec![1.0; length].into(), at: 0, min: f32::INFINITY }
+        Self { block: vec![1.0; length].into(), at: 0, min: f32::INFINITY }
     }
 
     fn length(&self) -> usize {
@@ -271,12 +278,10 @@ impl SlidingMin {
         while !values.is_empty() {
             let count = values.len().min(self.length() - self.at);
             let (now, later) = values.split_at_mut(count);
-            let range = self.at..self.at + count;
-            self.block[range.clone()].copy_from_slice(now);
-            self.min = running_min(now, &self.behind[range], self.min);
+            self.min = running_min(now, &mut self.block[self.at..self.at + count], self.min);
             self.at += count;
             if self.at == self.length() {
-                min_behind(&mut self.behind, &self.block);
+                min_behind(&mut self.block);
                 (self.at, self.min) = (0, f32::INFINITY);
             }
             values = later;
@@ -284,7 +289,7 @@ impl SlidingMin {
     }
 
     fn reset(&mut self) {
-        self.behind.fill(1.0);
+        self.block.fill(1.0);
         (self.at, self.min) = (0, f32::INFINITY);
     }
 }
@@ -293,14 +298,14 @@ impl SlidingMin {
 #[derive(Clone, Debug)]
 pub(super) struct MovingSum {
     length: usize,
-    /// The last `length` values, and those of a frame.
+    /// The last `length` values, and those of a part.
     values: Box<[i64]>,
     sum: i64,
 }
 
 impl MovingSum {
-    fn new(length: usize, frame: usize) -> Self {
-        Self { length, values: vec![0; length + frame].into_boxed_slice(), sum: 0 }
+    fn new(length: usize) -> Self {
+        Self { length, values: vec![0; length + PART].into_boxed_slice(), sum: 0 }
     }
 
     /// As many values that leave the sum as come into it. They may be some of the same.
@@ -314,7 +319,7 @@ impl MovingSum {
         &mut self.values[self.length..][..count]
     }
 
-    /// Keeps what the next sums need, behind a frame of `count` values.
+    /// Keeps what the next sums need, behind a part of `count` values.
     fn keep(&mut self, count: usize) {
         self.values.copy_within(count..count + self.length, 0);
     }
@@ -361,9 +366,9 @@ mod tests {
             let needed = peaks.iter().flat_map(|&(rest, gain)| (0..=rest).map(move |i| if i == rest { gain } else { 1.0 }));
             let needed: Vec<f32> = needed.collect();
             let mut gains = needed.clone();
-            let mut smoother = GainSmoother::new(80, smoothing, margin, hold);
+            let mut smoother = GainSmoother::new(smoothing, margin, hold);
             smoother.set_release(release);
-            gains.chunks_mut(80).for_each(|frame| {
+            gains.chunks_mut(600).for_each(|frame| {
                 smoother.process(frame);
             });
             let wanted = definition(&needed, smoothing, smoothing + 1 + 2 * margin + hold, release);
@@ -381,7 +386,7 @@ mod tests {
 
     #[test]
     fn it_comes_back_to_exactly_one_and_then_rests() {
-        let mut smoother = GainSmoother::new(480, 48, 4, 20);
+        let mut smoother = GainSmoother::new(48, 4, 20);
         smoother.set_release(480.0);
         assert!(smoother.is_idle());
         let mut gains = [1.0f32; 480];

@@ -9,6 +9,7 @@ use crate::core::{Format, Frame, Processor, Result, Stage};
 use crate::dsp::delay::Delay;
 use crate::dsp::kernels;
 use crate::dsp::level::db_to_gain;
+use crate::dsp::scratch::Scratch;
 
 /// Rate at which a new ceiling is approached. Measured on a sine of −20 dBFS whose ceiling jumps between −40 and 0:
 /// what appears an octave away is 70 dB below it; at 1 dB/ms it is 56 dB, with a ramp of 5 ms 31 dB.
@@ -56,7 +57,7 @@ impl LiveStage for Limiter {
             (smoothing, MARGIN, Some(TruePeakDetector::new(input, hold)))
         };
         let latency = smoothing + margin + detector.as_ref().map_or(0, |_| true_peak::DELAY);
-        let mut smoother = GainSmoother::new(input.samples_per_channel(), smoothing, margin, hold);
+        let mut smoother = GainSmoother::new(smoothing, margin, hold);
         smoother.set_release(release_samples(&self, input));
         Ok(LimiterProcessor {
             format: input,
@@ -65,7 +66,7 @@ impl LiveStage for Limiter {
             ceiling_db: self.ceiling_db,
             detector,
             smoother,
-            gains: vec![0.0; true_peak::padded(input)].into_boxed_slice(),
+            gains: Scratch::new(true_peak::padded(input)),
             delay: Delay::new(input, latency),
             latency,
             reading: LimiterReading::default(),
@@ -94,7 +95,7 @@ pub struct LimiterProcessor {
     detector: Option<TruePeakDetector>,
     smoother: GainSmoother,
     /// Peaks, then the gains they need, then the smoothed gains.
-    gains: Box<[f32]>,
+    gains: Scratch,
     delay: Delay,
     latency: usize,
     reading: LimiterReading,
@@ -116,32 +117,47 @@ impl Processor for LimiterProcessor {
         self.ceiling_db += (self.target_db - self.ceiling_db).clamp(-max_step, max_step);
         let after = ceiling(self.ceiling_db);
         let lower = before.min(after);
-        let over = match &mut self.detector {
-            // Which peaks others leave out is only known while the ceiling stays.
-            Some(detector) => {
-                let decay = (before == after).then(|| self.smoother.decay());
-                detector.process(frame, lower, decay, &mut self.gains)
-            }
-            None => sample_peaks(frame, lower, &mut self.gains),
+        let may_be_over = match &mut self.detector {
+            Some(detector) => detector.hear(frame, lower),
+            None => kernels::peak(frame.samples()) > lower,
         };
+        // Without a detector nothing is delayed, and the peaks are still in the frame.
         self.delay.process(frame);
 
-        let gains = &mut self.gains[..length];
         self.reading.gain = 1.0;
-        if over || !self.smoother.is_idle() {
-            if !over {
-                gains.fill(1.0);
-            } else if before == after {
-                kernels::gains_for_peaks(gains, after);
-            } else {
-                let (mut ceiling, step) = (before, (after / before).powf(1.0 / length as f32));
-                for gain in gains.iter_mut() {
-                    ceiling *= step;
-                    *gain = ceiling / gain.max(ceiling);
+        if may_be_over || !self.smoother.is_idle() {
+            let Self { detector, smoother, gains, reading, .. } = self;
+            gains.with(|gains| {
+                let over = may_be_over
+                    && match detector {
+                        Some(detector) => {
+                            // Which peaks others leave out is only known while the ceiling stays.
+                            let decay = (before == after).then(|| smoother.decay());
+                            detector.find_peaks(lower, decay, gains)
+                        }
+                        None => {
+                            frame.channels().for_each(|channel| kernels::accumulate_peaks(gains, channel));
+                            true
+                        }
+                    };
+                if !over && smoother.is_idle() {
+                    return;
                 }
-            }
-            self.reading.gain = self.smoother.process(gains);
-            frame.channels_mut().for_each(|channel| kernels::multiply(channel, gains));
+                let gains = &mut gains[..length];
+                if !over {
+                    gains.fill(1.0);
+                } else if before == after {
+                    kernels::gains_for_peaks(gains, after);
+                } else {
+                    let (mut ceiling, step) = (before, (after / before).powf(1.0 / length as f32));
+                    for gain in gains.iter_mut() {
+                        ceiling *= step;
+                        *gain = ceiling / gain.max(ceiling);
+                    }
+                }
+                reading.gain = smoother.process(gains);
+                frame.channels_mut().for_each(|channel| kernels::multiply(channel, gains));
+            });
         }
         self.reading.lowest_gain = self.reading.lowest_gain.min(self.reading.gain);
         frame.set_position(frame.position() - self.latency as i64);
@@ -167,16 +183,6 @@ impl Processor for LimiterProcessor {
     fn latency(&self) -> usize {
         self.latency
     }
-}
-
-/// Writes the sample peaks, all channels together, if any is above `ceiling`; returns whether one is.
-fn sample_peaks(frame: &Frame, ceiling: f32, peaks: &mut [f32]) -> bool {
-    if kernels::peak(frame.samples()) <= ceiling {
-        return false;
-    }
-    peaks.fill(0.0);
-    frame.channels().for_each(|channel| kernels::accumulate_peaks(peaks, channel));
-    true
 }
 
 #[cfg(test)]

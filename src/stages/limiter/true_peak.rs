@@ -4,6 +4,7 @@ use super::held::HeldPeaks;
 use super::interpolation::{BLOCK, Bound, Interpolators, LONG, SHORT, find_bends, find_needs};
 use crate::core::{Format, Frame};
 use crate::dsp::kernels;
+use crate::dsp::scratch::Scratch;
 
 /// Delay of a peak behind its sample, in samples: half the longest interpolator.
 pub(super) const DELAY: usize = LONG;
@@ -57,7 +58,7 @@ pub(super) struct TruePeakDetector {
     /// History and frame of each channel, and room up to a whole number of blocks.
     samples: Box<[f32]>,
     /// Second differences of one channel.
-    bends: Box<[f32]>,
+    bends: Scratch,
     held: HeldPeaks,
     /// Of each block of peaks: the missing gain that its samples need, the gain that those before it leave, whether it is
     /// interpolated.
@@ -76,7 +77,7 @@ impl TruePeakDetector {
             interpolators: Interpolators::new(&long, &short),
             bound: Bound::new(long.iter().map(|taps| &taps[..]).chain(short.iter().map(|taps| &taps[..]))),
             samples: vec![0.0; stride(format) * format.channels()].into_boxed_slice(),
-            bends: vec![0.0; stride(format) - 2].into_boxed_slice(),
+            bends: Scratch::new(stride(format) - 2),
             held: HeldPeaks::new(hold),
             needs: vec![0.0; blocks].into_boxed_slice(),
             rooms: vec![0.0; blocks].into_boxed_slice(),
@@ -84,40 +85,45 @@ impl TruePeakDetector {
         }
     }
 
-    /// Writes the true peaks, all channels together; returns whether any is above `ceiling`. `peaks` has
-    /// [`padded`] length, and begins [`DELAY`] samples before the frame. Where a true peak is below the ceiling, or needs no
-    /// more gain to be missing than peaks before it leave, a sample's peak may stand for it. `decay` is the share of the missing
-    /// gain that is left after a [`BLOCK`]; without it, no peak is left out for another.
-    pub fn process(&mut self, frame: &Frame, ceiling: f32, decay: Option<f32>, peaks: &mut [f32]) -> bool {
+    /// Takes in a frame; returns whether a true peak may be above `ceiling`.
+    pub fn hear(&mut self, frame: &Frame, ceiling: f32) -> bool {
         let (length, stride) = (frame.format().samples_per_channel(), stride(frame.format()));
         for (samples, channel) in self.samples.chunks_exact_mut(stride).zip(frame.channels()) {
+            samples.copy_within(length..length + HISTORY, 0);
             samples[HISTORY..HISTORY + length].copy_from_slice(channel);
         }
-        let any = kernels::peak(&self.samples) > ceiling / self.bound.of_peak();
-        if any {
-            peaks.fill(0.0);
-            for samples in self.samples.chunks_exact(stride) {
-                kernels::accumulate_peaks(peaks, &samples[LONG..]);
-            }
-            if let Some(decay) = decay {
-                find_needs(&mut self.needs, peaks, ceiling);
-                self.held.find_rooms(&mut self.rooms, &self.needs, decay);
-            } else {
-                self.held.reset();
-                self.rooms.fill(1.0);
-            }
-            for samples in self.samples.chunks_exact(stride) {
-                find_bends(&mut self.bends, samples);
-                self.bound.find_wanted(&mut self.wanted, &samples[LONG..], &self.bends, &self.rooms, ceiling);
-                self.interpolators.raise_peaks(peaks, &samples[1..], &self.wanted);
-            }
-        } else {
+        let may_be_above = kernels::peak(&self.samples) > ceiling / self.bound.of_peak();
+        if !may_be_above {
             self.held.reset();
         }
-        for samples in self.samples.chunks_exact_mut(stride) {
-            samples.copy_within(length..length + HISTORY, 0);
+        may_be_above
+    }
+
+    /// Writes the true peaks of that frame, all channels together; returns whether any is above `ceiling`. `peaks` are
+    /// zeros of [`padded`] length, and begin [`DELAY`] samples before the frame. Where a true peak is below the ceiling, or needs no
+    /// more gain to be missing than peaks before it leave, a sample's peak may stand for it. `decay` is the share of the missing
+    /// gain that is left after a [`BLOCK`]; without it, no peak is left out for another.
+    pub fn find_peaks(&mut self, ceiling: f32, decay: Option<f32>, peaks: &mut [f32]) -> bool {
+        let Self { interpolators, bound, samples, bends, held, needs, rooms, wanted } = self;
+        let stride = HISTORY + peaks.len();
+        for samples in samples.chunks_exact(stride) {
+            kernels::accumulate_peaks(peaks, &samples[LONG..]);
         }
-        any && kernels::peak(peaks) > ceiling
+        if let Some(decay) = decay {
+            find_needs(needs, peaks, ceiling);
+            held.find_rooms(rooms, needs, decay);
+        } else {
+            held.reset();
+            rooms.fill(1.0);
+        }
+        bends.with(|bends| {
+            for samples in samples.chunks_exact(stride) {
+                find_bends(bends, samples);
+                bound.find_wanted(wanted, &samples[LONG..], bends, rooms, ceiling);
+                interpolators.raise_peaks(peaks, &samples[1..], wanted);
+            }
+        });
+        kernels::peak(peaks) > ceiling
     }
 
     pub fn reset(&mut self) {
@@ -173,6 +179,16 @@ fn hann_sinc(behind: f64) -> [f64; 2 * SHORT] {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    impl TruePeakDetector {
+        /// True peaks of the next frame, and whether any is above the ceiling.
+        fn process(&mut self, frame: &Frame, ceiling: f32, decay: Option<f32>, peaks: &mut [f32]) -> bool {
+            self.hear(frame, ceiling) && {
+                peaks.fill(0.0);
+                self.find_peaks(ceiling, decay, peaks)
+            }
+        }
+    }
 
     /// The highest peak the detector sees in a sine of amplitude 1, over some phases: the lowest and the highest
     /// reading in dB.
