@@ -201,6 +201,13 @@ macro_rules! store_nibbles {
     };
 }
 
+/// Fetches the two lines of a step that are so many bytes further on: the processor fetches too few ahead by itself.
+macro_rules! prefetch {
+    ($ahead:literal) => {
+        concat!("prefetcht0 [rdx + ", $ahead, "]\nprefetcht0 [rdx + ", $ahead, " + 64]\n")
+    };
+}
+
 /// Low nibbles of four bytes.
 const LOW: u32 = 0x0f0f_0f0f;
 
@@ -230,6 +237,8 @@ pub unsafe fn dot_nibbles<const STEPS: usize>(
                 add_products!("vpdpbusd", "rsi": "16", "17", "18", "19"),
                 unpack!("rdx + {block}"),
                 add_products!("vpdpbusd", "rsi + {inputs}": "20", "21", "22", "23"),
+                prefetch!("2 * {block}"),
+                prefetch!("3 * {block}"),
                 "sub rdx, -128",
                 "add rax, 8",
                 "jnz 2b",
@@ -275,12 +284,14 @@ pub unsafe fn dot_nibbles_of_two<const STEPS: usize>(
                 unpack!("rdx"),
                 add_products!("vpdpbusd", "rsi": "16", "17", "18", "19"),
                 add_products!("vpdpbusd", "r9": "20", "21", "22", "23"),
+                prefetch!("{ahead}"),
                 "sub rdx, -128",
                 "add rax, 8",
                 "jnz 2b",
                 store_nibbles!("rdi": "16", "17", "18", "19"),
                 store_nibbles!("rdi + 512": "20", "21", "22", "23"),
                 low = in(reg) LOW,
+                ahead = const size_of::<NibbleTile<STEPS>>(),
                 in("r8") starts.as_ptr(),
                 inout("rdx") weights.as_ptr() => _,
                 in("rsi") a,
@@ -323,6 +334,7 @@ pub unsafe fn dot_nibbles_of_four<const STEPS: usize>(
                 add_products!("vpdpbusd", "rdi": "4", "5", "6", "7"),
                 add_products!("vpdpbusd", "r10": "16", "17", "18", "19"),
                 add_products!("vpdpbusd", "r11": "20", "21", "22", "23"),
+                prefetch!("{ahead}"),
                 "sub rdx, -128",
                 "add rax, 8",
                 "jnz 2b",
@@ -332,6 +344,7 @@ pub unsafe fn dot_nibbles_of_four<const STEPS: usize>(
                 store_nibbles!("rcx + 1536": "20", "21", "22", "23"),
                 "vzeroupper",
                 low = in(reg) LOW,
+                ahead = const size_of::<NibbleTile<STEPS>>(),
                 in("r8") starts.as_ptr(),
                 inout("rdx") weights.as_ptr() => _,
                 in("rsi") a,
