@@ -1,7 +1,8 @@
 //! Tensors of Hush: where each layer's weights lie in the model.
 //!
 //! `weights.bin` holds the Hush model by Weya AI (<https://huggingface.co/weya-ai/hush>), Apache License 2.0, as the crate
-//! hush-vani 0.1.2 rounded it to 8-bit integers; the matrices of the recurrent units are rounded to 4 bits (see `NOTICE`).
+//! hush-vani 0.1.2 rounded it to 8-bit integers; the matrices of the recurrent units are rounded to 4 bits by
+//! `scripts/four-bits` (see `NOTICE`).
 //! First come these matrices, tile by tile, for each unit that of the input and that of the state, then the scales of each of
 //! their tiles and blocks, then the integers of all other tensors, then the scales of those.
 

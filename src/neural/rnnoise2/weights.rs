@@ -1,7 +1,7 @@
 //! Weights of RNNoise 0.2.
 //!
-//! `weights.bin` holds arrays of the C library as the PyPI package pyrnnoise 0.4.5 ships it, the matrices of 8-bit integers
-//! rounded to 4 bits (see `NOTICE`): first these matrices in the order of [`MATRICES`], tile by tile, then for each of them
+//! `weights.bin` holds arrays of the C library as the PyPI package pyrnnoise 0.4.5 ships it, the large matrices of floats
+//! rounded to 4 bits by `scripts/four-bits` (see `NOTICE`): first these matrices in the order of [`MATRICES`], tile by tile, then for each of them
 //! the scales of each tile and block, and a bias for each output, then the diagonals of the recurrent matrices, then the
 //! layers of floats.
 

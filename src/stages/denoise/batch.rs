@@ -13,7 +13,7 @@ use crate::neural::rnnoise2;
 const LANES: usize = 16;
 
 /// Batch of [`Denoise`](super::Denoise) processors that run in lockstep: each network reads its weights once for up to 16 of
-/// them. For servers, on which the weights (1.8 MB with `Engine::Standard`, 4.2 MB with `Engine::Best`) of one stream after the
+/// them. For servers, on which the weights (1.8 MB with `Engine::Standard`, 3.2 MB with `Engine::Best`) of one stream after the
 /// other would be most of the time.
 ///
 /// It is memory to work in and nothing else: what is remembered of a stream stays in its [`DenoiseProcessor`]. So streams join
