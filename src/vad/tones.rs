@@ -205,7 +205,7 @@ mod tests {
     fn any_sound_leaves_it_finite() {
         for level in [0.0, 1e-20, 1.0] {
             let mut detector = MusicDetector::new();
-            (0..60).for_each(|i| _ = detector.push(&[level * (i % 3) as f32; 256]));
+            (0..60).for_each(|i| detector.push(&[level * (i % 3) as f32; 256]));
             assert!((0.0..=1.0).contains(&detector.share), "{level}");
         }
     }
