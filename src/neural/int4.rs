@@ -149,7 +149,7 @@ mod tests {
 
     const STEPS: usize = 8;
 
-    /// Bytes of any model, on a cache line.
+    /// Bytes of any model.
     fn model(tiles: usize) -> &'static [u8] {
         let mut random = fastrand::Rng::with_seed(1);
         let mut bytes: Vec<u8> = (0..tiles * size_of::<NibbleTile<STEPS>>()).map(|_| random.u8(..)).collect();

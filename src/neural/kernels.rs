@@ -1,4 +1,4 @@
-//! Inner loops of networks whose weights are signed 8-bit integers.
+//! Inner loops of networks whose weights are integers of 8 or 4 bits.
 //!
 //! Inputs of large matrices are rounded to integers, so that the sums are exact and the same on every machine.
 
@@ -31,7 +31,7 @@ kernels! {
         for ((upper, lower), from) in upper.iter_mut().zip(lower).zip(from) {
             let word = (from * steps + ROUND).to_bits() as i16;
             *lower = word as i8;
-            *upper = ((word + 128) >> 8) as i8;
+            *upper = (word.wrapping_add(128) >> 8) as i8;
         }
         unit
     }
@@ -139,7 +139,7 @@ kernels! {
     }
 }
 
-/// Smallest power of two of which no value is more than 32 767 steps; 2⁻¹⁰⁰ at least.
+/// Smallest power of two of which no value is more than 32 767 steps; 2⁻⁹⁹ at least.
 #[inline(always)]
 fn unit_of_words(values: &[f32]) -> f32 {
     let peak = f32::from_bits(values.iter().fold(0, |peak, v| peak.max(v.abs().to_bits())));

@@ -5,7 +5,7 @@
 //! portable loop. A matrix is read once, from its first byte to its last.
 
 #![allow(unsafe_code, reason = "vector instructions that the compiler does not find by itself")]
-// RNNoise 0.2 alone has 4-bit weights.
+// Noise suppression alone has 4-bit weights.
 #![cfg_attr(not(feature = "denoise"), allow(dead_code))]
 
 #[cfg(target_arch = "x86_64")]

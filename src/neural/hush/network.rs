@@ -27,7 +27,7 @@ const SUMMARY: usize = 128;
 
 type Map<const WIDTH: usize> = FeatureMap<CHANNELS, WIDTH>;
 
-/// Layers of the network, shared by all streams: 1.3 MB where they lie in the program, and 0.2 MB of floats.
+/// Layers of the network, shared by all streams: 1.0 MB where they lie in the program, and 0.5 MB.
 struct Weights {
     encoder: Encoder,
     mask: MaskDecoder,

@@ -12,7 +12,7 @@ use super::{GROUP, NibbleInputs, NibbleTile, TILE, TileSums, WordPairs};
 pub const AVX2: u8 = 0;
 pub const AVX_VNNI: u8 = 1;
 
-/// Steps whose products fit into 16 bits together: 16 times 15 · 127.
+/// Steps whose products fit into 16 bits together: 16 times 15 · 128.
 const STEPS_OF_WORDS: usize = 4;
 
 /// [`Instructions::dot_nibbles`](super::Instructions::dot_nibbles) for several streams, and so many times 8 outputs at a time:

@@ -76,7 +76,7 @@ impl LaneMemory {
 }
 
 impl DenoiseBatch {
-    /// Batch for any number of streams: 0.65 MB. Allocates all it will need.
+    /// Batch for any number of streams: 0.77 MB. Allocates all it will need.
     pub fn new() -> Self {
         Self { lanes: std::iter::repeat_with(|| LaneMemory::NEW).take(LANES).collect() }
     }
