@@ -13,7 +13,7 @@ import soundfile as sf
 from scipy.signal import fftconvolve, lfilter, resample_poly
 
 RATE, SECONDS = 48000, 240
-# Voices that are scored, and noises that are in no sound here.
+# Voices that are scored are in no sound here.
 SCORED = ["kerstin_de_rhasspy-0265", "nathalie_nl_rhasspy_249", "kerstin_de_rhasspy-1106", "nathalie_nl_rhasspy_635"]
 NOISES = ["babble_coffee-shop_48k", "street_city_48k", "wind_48k", "dishes_16k", "exercise_bike_motor_16k", "laptop_taps_48k"]
 

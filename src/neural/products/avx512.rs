@@ -259,6 +259,37 @@ pub unsafe fn dot_nibbles<const STEPS: usize>(
     }
 }
 
+/// Sums of a block of `$steps` steps for several streams, for which its weights are unpacked once. Of each stream: the address of
+/// what its sums start with, and the one they go to; the register with the end of its inputs, and that; four registers for sums.
+macro_rules! dot_block {
+    ($sums:expr, $weights:expr, $starts:expr, $steps:ident,
+        $($start:literal, $to:literal, $inputs:tt = $end:expr, $a:literal, $b:literal, $c:literal, $d:literal;)+) => {
+        asm!(
+            "vpbroadcastd zmm28, {low:e}",
+            "vpslld zmm29, zmm28, 4",
+            $(start!($start: $a, $b, $c, $d),)+
+            "2:",
+            unpack!("rdx"),
+            $(add_products!("vpdpbusd", $inputs: $a, $b, $c, $d),)+
+            prefetch!("{ahead}"),
+            "sub rdx, -128",
+            "add rax, 8",
+            "jnz 2b",
+            $(store_nibbles!($to: $a, $b, $c, $d),)+
+            "vzeroupper",
+            low = in(reg) LOW,
+            ahead = const size_of::<NibbleTile<$steps>>(),
+            in("r8") $starts.as_ptr(),
+            inout("rdx") $weights.as_ptr() => _,
+            $(in($inputs) $end,)+
+            inout("rax") -(($steps * STEP) as isize) => _,
+            in("rcx") $sums,
+            clobber_abi("sysv64"),
+            options(nostack),
+        )
+    };
+}
+
 /// # Safety
 ///
 /// The machine must have AVX-512 VNNI.
@@ -275,31 +306,9 @@ pub unsafe fn dot_nibbles_of_two<const STEPS: usize>(
         // SAFETY: a step is 128 bytes; two groups of both inputs, counted from their ends, are read at a time. The sums of a
         // block are 128 bytes, those of one of the inputs 512. The registers and the flags are named.
         unsafe {
-            asm!(
-                "vpbroadcastd zmm28, {low:e}",
-                "vpslld zmm29, zmm28, 4",
-                start!("r8": "16", "17", "18", "19"),
-                start!("r8 + 4": "20", "21", "22", "23"),
-                "2:",
-                unpack!("rdx"),
-                add_products!("vpdpbusd", "rsi": "16", "17", "18", "19"),
-                add_products!("vpdpbusd", "r9": "20", "21", "22", "23"),
-                prefetch!("{ahead}"),
-                "sub rdx, -128",
-                "add rax, 8",
-                "jnz 2b",
-                store_nibbles!("rdi": "16", "17", "18", "19"),
-                store_nibbles!("rdi + 512": "20", "21", "22", "23"),
-                low = in(reg) LOW,
-                ahead = const size_of::<NibbleTile<STEPS>>(),
-                in("r8") starts.as_ptr(),
-                inout("rdx") weights.as_ptr() => _,
-                in("rsi") a,
-                in("r9") b,
-                inout("rax") -((STEPS * STEP) as isize) => _,
-                in("rdi") to,
-                clobber_abi("sysv64"),
-                options(nostack),
+            dot_block!(to, weights, starts, STEPS,
+                "r8", "rcx", "rsi" = a, "16", "17", "18", "19";
+                "r8 + 4", "rcx + 512", "rdi" = b, "20", "21", "22", "23";
             );
         }
     }
@@ -321,40 +330,11 @@ pub unsafe fn dot_nibbles_of_four<const STEPS: usize>(
         // SAFETY: a step is 128 bytes; two groups of the inputs of each stream, counted from their ends, are read at
         // a time. The sums of a block are 128 bytes, those of a stream 512. The registers and the flags are named.
         unsafe {
-            asm!(
-                "vpbroadcastd zmm28, {low:e}",
-                "vpslld zmm29, zmm28, 4",
-                start!("r8": "0", "1", "2", "3"),
-                start!("r8 + 4": "4", "5", "6", "7"),
-                start!("r8 + 8": "16", "17", "18", "19"),
-                start!("r8 + 12": "20", "21", "22", "23"),
-                "2:",
-                unpack!("rdx"),
-                add_products!("vpdpbusd", "rsi": "0", "1", "2", "3"),
-                add_products!("vpdpbusd", "rdi": "4", "5", "6", "7"),
-                add_products!("vpdpbusd", "r10": "16", "17", "18", "19"),
-                add_products!("vpdpbusd", "r11": "20", "21", "22", "23"),
-                prefetch!("{ahead}"),
-                "sub rdx, -128",
-                "add rax, 8",
-                "jnz 2b",
-                store_nibbles!("rcx": "0", "1", "2", "3"),
-                store_nibbles!("rcx + 512": "4", "5", "6", "7"),
-                store_nibbles!("rcx + 1024": "16", "17", "18", "19"),
-                store_nibbles!("rcx + 1536": "20", "21", "22", "23"),
-                "vzeroupper",
-                low = in(reg) LOW,
-                ahead = const size_of::<NibbleTile<STEPS>>(),
-                in("r8") starts.as_ptr(),
-                inout("rdx") weights.as_ptr() => _,
-                in("rsi") a,
-                in("rdi") b,
-                in("r10") c,
-                in("r11") d,
-                inout("rax") -((STEPS * STEP) as isize) => _,
-                in("rcx") to,
-                clobber_abi("sysv64"),
-                options(nostack),
+            dot_block!(to, weights, starts, STEPS,
+                "r8", "rcx", "rsi" = a, "0", "1", "2", "3";
+                "r8 + 4", "rcx + 512", "rdi" = b, "4", "5", "6", "7";
+                "r8 + 8", "rcx + 1024", "r10" = c, "16", "17", "18", "19";
+                "r8 + 12", "rcx + 1536", "r11" = d, "20", "21", "22", "23";
             );
         }
     }
