@@ -22,25 +22,15 @@ kernels! {
         unit
     }
 
-    /// Rounds to 15 bits of the largest magnitude, in an upper and a lower byte, both signed; returns the value of one step, a
-    /// power of two.
-    fn quantise_to_two_bytes(upper: &mut [i8], lower: &mut [i8], from: &[f32]) -> f32 {
-        // With 16 bits an upper byte could be 128.
-        let unit = 2.0 * unit_of_words(from);
+    /// Rounds to 127 steps of the largest magnitude; returns the value of one step.
+    fn quantise_to_bytes_of_peak(to: &mut [i8], from: &[f32]) -> f32 {
+        // The smallest step is one whose inverse is finite.
+        let unit = (peak_of(from) * (1.0 / 127.0)).max(7.9e-31);
         let steps = 1.0 / unit;
-        for ((upper, lower), from) in upper.iter_mut().zip(lower).zip(from) {
-            let word = (from * steps + ROUND).to_bits() as i16;
-            *lower = word as i8;
-            *upper = (word.wrapping_add(128) >> 8) as i8;
+        for (to, from) in to.iter_mut().zip(from) {
+            *to = (from * steps + ROUND).to_bits() as i8;
         }
         unit
-    }
-
-    /// `upper = 256 · upper + lower`.
-    fn join_bytes(upper: &mut [i32], lower: &[i32]) {
-        for (upper, lower) in upper.iter_mut().zip(lower) {
-            *upper = 256 * *upper + lower;
-        }
     }
 
     /// Splits values into what [`quantise_to_words`] keeps, and the rest.
@@ -139,11 +129,16 @@ kernels! {
     }
 }
 
+/// Largest magnitude.
+#[inline(always)]
+fn peak_of(values: &[f32]) -> f32 {
+    f32::from_bits(values.iter().fold(0, |peak, v| peak.max(v.abs().to_bits())))
+}
+
 /// Smallest power of two of which no value is more than 32 767 steps; 2⁻⁹⁹ at least.
 #[inline(always)]
 fn unit_of_words(values: &[f32]) -> f32 {
-    let peak = f32::from_bits(values.iter().fold(0, |peak, v| peak.max(v.abs().to_bits())));
-    let unit = (peak * (1.0 / 32_767.0)).max(7.9e-31);
+    let unit = (peak_of(values) * (1.0 / 32_767.0)).max(7.9e-31);
     f32::from_bits((unit.to_bits() + 0x7f_ffff) & 0xff80_0000)
 }
 
@@ -201,6 +196,9 @@ mod tests {
         let mut bytes = [1; 5];
         quantise_to_bytes(&mut bytes, &[-1.0, 0.0, 1.0, 0.3 / 127.0, -0.7 / 127.0]);
         assert_eq!(bytes, [-127, 0, 127, 0, -1]);
+        let unit = quantise_to_bytes_of_peak(&mut bytes, &[2.0, -4.0, 3.0, 0.01, 0.0]);
+        assert_eq!((bytes, unit), ([64, -127, 95, 0, 0], 4.0 / 127.0));
+        assert!(quantise_to_bytes_of_peak(&mut bytes, &[0.0; 5]) > 0.0 && bytes == [0; 5]);
     }
 
     #[test]

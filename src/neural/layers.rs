@@ -11,9 +11,12 @@ use super::weights::Tensor;
 use crate::dsp::kernels;
 
 /// Feature map: channels over frequency.
-pub type FeatureMap<const CHANNELS: usize, const WIDTH: usize> = [[f32; WIDTH]; CHANNELS];
+pub type FeatureMap<const MAPS: usize, const WIDTH: usize> = [[f32; WIDTH]; MAPS];
 
-/// 1×1 convolution, rectified.
+/// Channels that a 1×1 convolution mixes, and most feature maps have.
+pub const CHANNELS: usize = 16;
+
+/// 1×1 convolution of 16 channels, rectified.
 pub struct PointwiseConv {
     /// A row for each output channel.
     weights: Box<[f32]>,
@@ -27,18 +30,18 @@ impl PointwiseConv {
     }
 
     /// `output = max(weights · input + bias, 0)`.
-    pub fn run<const IN: usize, const OUT: usize, const WIDTH: usize>(
+    pub fn run<const OUT: usize, const WIDTH: usize>(
         &self,
-        input: &FeatureMap<IN, WIDTH>,
+        input: &FeatureMap<CHANNELS, WIDTH>,
         output: &mut FeatureMap<OUT, WIDTH>,
     ) {
         mix_channels(output.as_flattened_mut(), &self.weights, &self.bias, input.as_flattened(), WIDTH);
     }
 
     /// `output = output + max(weights · input + bias, 0)`.
-    pub fn add<const IN: usize, const OUT: usize, const WIDTH: usize>(
+    pub fn add<const OUT: usize, const WIDTH: usize>(
         &self,
-        input: &FeatureMap<IN, WIDTH>,
+        input: &FeatureMap<CHANNELS, WIDTH>,
         output: &mut FeatureMap<OUT, WIDTH>,
     ) {
         let mut sum = [[0.0; WIDTH]; OUT];
@@ -61,7 +64,7 @@ impl DepthwiseConv {
     }
 
     /// Convolution with a stride of `FROM / TO`: the map stays as wide, or becomes narrower.
-    pub fn run<const CHANNELS: usize, const FROM: usize, const TO: usize>(
+    pub fn run<const FROM: usize, const TO: usize>(
         &self,
         input: &FeatureMap<CHANNELS, FROM>,
     ) -> FeatureMap<CHANNELS, TO> {
@@ -78,7 +81,7 @@ impl DepthwiseConv {
     }
 
     /// Transposed convolution with a stride of 2: the map becomes twice as wide.
-    pub fn run_transposed<const CHANNELS: usize, const FROM: usize, const TO: usize>(
+    pub fn run_transposed<const FROM: usize, const TO: usize>(
         &self,
         input: &FeatureMap<CHANNELS, FROM>,
     ) -> FeatureMap<CHANNELS, TO> {
@@ -93,10 +96,7 @@ impl DepthwiseConv {
         self.mix(&filtered)
     }
 
-    fn mix<const CHANNELS: usize, const WIDTH: usize>(
-        &self,
-        filtered: &FeatureMap<CHANNELS, WIDTH>,
-    ) -> FeatureMap<CHANNELS, WIDTH> {
+    fn mix<const WIDTH: usize>(&self, filtered: &FeatureMap<CHANNELS, WIDTH>) -> FeatureMap<CHANNELS, WIDTH> {
         let mut output = [[0.0; WIDTH]; CHANNELS];
         self.pointwise.run(filtered, &mut output);
         output
@@ -264,32 +264,40 @@ pub fn matrix([outputs, inputs]: [usize; 2], tensor: Tensor) -> Matrix {
 kernels! {
     /// `output = max(weights · input + bias, 0)` at each place of feature maps of this width, a multiple of 8.
     fn mix_channels(output: &mut [f32], weights: &[f32], bias: &[f32], input: &[f32], width: usize) {
-        let channels = input.len() / width;
-        let rows = weights.chunks_exact(channels).zip(bias);
-        for (output, (weights, bias)) in output.chunks_exact_mut(width).zip(rows) {
-            let (wide, narrow) = output.as_chunks_mut::<32>();
-            for (index, output) in wide.iter_mut().enumerate() {
-                *output = mixed(weights, *bias, &input[32 * index..], width);
-            }
-            let from = 32 * wide.len();
-            for (index, output) in narrow.as_chunks_mut::<8>().0.iter_mut().enumerate() {
-                *output = mixed(weights, *bias, &input[from + 8 * index..], width);
-            }
+        let wide = width / 32 * 32;
+        for at in (0..wide).step_by(32) {
+            mix_places::<32>(output, weights, bias, input, width, at);
+        }
+        for at in (wide..width).step_by(8) {
+            mix_places::<8>(output, weights, bias, input, width, at);
         }
     }
 }
 
-/// Some neighbours of one channel of [`mix_channels`].
+/// Some neighbours of [`mix_channels`], from place `at` on. They are brought together, as a loop over arrays needs no checks.
 #[inline(always)]
-fn mixed<const LANES: usize>(weights: &[f32], bias: f32, input: &[f32], width: usize) -> [f32; LANES] {
-    let mut sums = [bias; LANES];
-    for (weight, input) in weights.iter().zip(input.chunks(width)) {
-        let Some(input) = input.first_chunk::<LANES>() else { break };
-        for lane in 0..LANES {
-            sums[lane] += weight * input[lane];
-        }
+fn mix_places<const LANES: usize>(
+    output: &mut [f32],
+    weights: &[f32],
+    bias: &[f32],
+    input: &[f32],
+    width: usize,
+    at: usize,
+) {
+    let mut places = [[0.0; LANES]; CHANNELS];
+    for (places, input) in places.iter_mut().zip(input.chunks_exact(width)) {
+        places.copy_from_slice(&input[at..at + LANES]);
     }
-    sums.map(|sum| sum.max(0.0))
+    let rows = weights.as_chunks::<CHANNELS>().0.iter().zip(bias);
+    for (output, (weights, bias)) in output.chunks_exact_mut(width).zip(rows) {
+        let mut sums = [*bias; LANES];
+        for channel in 0..CHANNELS {
+            for lane in 0..LANES {
+                sums[lane] += weights[channel] * places[channel][lane];
+            }
+        }
+        output[at..at + LANES].copy_from_slice(&sums.map(|sum| sum.max(0.0)));
+    }
 }
 
 /// Adds `input`, filtered by three taps over frequency.

@@ -140,24 +140,6 @@ impl Instructions {
         }
     }
 
-    /// [`dot_nibbles`](Self::dot_nibbles) for inputs of two bytes, those of all upper and those of all lower ones.
-    pub fn dot_nibbles_of_words<const STEPS: usize>(
-        self,
-        sums: &mut [TileSums; 2],
-        weights: &NibbleTile<STEPS>,
-        inputs: [&NibbleInputs<'_, STEPS>; 2],
-    ) {
-        match self.0 {
-            // SAFETY: `new` has found the instructions on this machine.
-            #[cfg(target_arch = "x86_64")]
-            Set::Avx2 => unsafe { x86::dot_nibbles::<2, 2, STEPS>(sums.each_mut(), weights, inputs) },
-            // SAFETY: as above.
-            #[cfg(target_arch = "x86_64")]
-            Set::Avx512Vnni => unsafe { avx512::dot_nibbles_of_two(sums, weights, inputs) },
-            _ => sums.iter_mut().zip(inputs).for_each(|(sums, inputs)| self.dot_nibbles(sums, weights, inputs)),
-        }
-    }
-
     /// [`dot_nibbles`](Self::dot_nibbles) for several streams.
     pub fn dot_nibbles_of_streams<const STEPS: usize>(
         self,
@@ -346,9 +328,6 @@ mod tests {
                 let mut sums = [[[7; TILE]; MAX_BLOCKS]; STREAMS];
                 set.dot_nibbles_of_streams(&mut sums, &weights, inputs.each_ref());
                 assert_eq!(sums, wanted, "{set:?}");
-                let mut sums = [[[7; TILE]; MAX_BLOCKS]; 2];
-                set.dot_nibbles_of_words(&mut sums, &weights, [&inputs[0], &inputs[1]]);
-                assert_eq!(sums, wanted[..2], "{set:?}");
             }
         }
     }

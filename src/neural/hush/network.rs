@@ -12,12 +12,10 @@ use super::features::{BANDS, BINS, FILTERED, Features, spread};
 use super::tensors::{self as t, STATE, StateMatrix};
 use crate::neural::kernels;
 use crate::neural::layers::{
-    CONV_FRAMES, Conv2d, DepthwiseConv, FeatureMap, Gru, Linear, PointwiseConv, add_filtered, add_scaled, rectify,
+    CHANNELS, CONV_FRAMES, Conv2d, DepthwiseConv, FeatureMap, Gru, Linear, PointwiseConv, add_filtered, add_scaled,
+    rectify,
 };
 use crate::neural::weights::Tensor;
-
-/// Channels of every feature map.
-const CHANNELS: usize = 16;
 
 /// Frames that the deep filter spans.
 const ORDER: usize = 5;

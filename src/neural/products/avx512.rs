@@ -293,30 +293,6 @@ macro_rules! dot_block {
 /// # Safety
 ///
 /// The machine must have AVX-512 VNNI.
-pub unsafe fn dot_nibbles_of_two<const STEPS: usize>(
-    sums: &mut [TileSums; 2],
-    weights: &NibbleTile<STEPS>,
-    inputs: [&NibbleInputs<'_, STEPS>; 2],
-) {
-    for (block, weights) in weights.iter().enumerate() {
-        let starts = inputs.map(|inputs| inputs.starts[block]);
-        // Those of the second input lie behind, so this is a pointer to all.
-        let to = sums.as_flattened_mut()[block..].as_mut_ptr();
-        let [a, b] = inputs.map(|inputs| inputs.blocks[block].as_ptr_range().end);
-        // SAFETY: a step is 128 bytes; two groups of both inputs, counted from their ends, are read at a time. The sums of a
-        // block are 128 bytes, those of one of the inputs 512. The registers and the flags are named.
-        unsafe {
-            dot_block!(to, weights, starts, STEPS,
-                "r8", "rcx", "rsi" = a, "16", "17", "18", "19";
-                "r8 + 4", "rcx + 512", "rdi" = b, "20", "21", "22", "23";
-            );
-        }
-    }
-}
-
-/// # Safety
-///
-/// The machine must have AVX-512 VNNI.
 pub unsafe fn dot_nibbles_of_four<const STEPS: usize>(
     sums: &mut [TileSums; STREAMS],
     weights: &NibbleTile<STEPS>,

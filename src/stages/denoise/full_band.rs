@@ -151,7 +151,8 @@ mod tests {
             }
         }
         let distance_db = 10.0 * (signal / error).log10();
-        assert!(distance_db > 60.0, "the distance to hush-vani is {distance_db:.1} dB");
+        // What the rounding of the inputs to bytes takes: it was 63 dB with two bytes each.
+        assert!(distance_db > 55.0, "the distance to hush-vani is {distance_db:.1} dB");
     }
 
     #[test]
