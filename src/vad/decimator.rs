@@ -58,8 +58,8 @@ kernels! {
         for (phase, (past, taps)) in past.iter_mut().zip(taps).enumerate() {
             let mut samples = [0.0; TAPS + CHUNK];
             samples[..TAPS].copy_from_slice(past);
-            for (sample, input) in samples[TAPS..].iter_mut().zip(input[phase..].iter().step_by(factor)) {
-                *sample = *input;
+            for (sample, group) in samples[TAPS..].iter_mut().zip(input.chunks_exact(factor)) {
+                *sample = group[phase];
             }
             past.copy_from_slice(&samples[CHUNK..]);
             for (tap, weight) in taps.iter().enumerate() {

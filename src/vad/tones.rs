@@ -134,7 +134,7 @@ impl MusicDetector {
     }
 
     /// Takes in samples, at most those that are [missing](Self::missing); returns the block when it is full.
-    pub fn push(&mut self, samples: &[f32]) -> Option<&[f32]> {
+    pub fn push(&mut self, samples: &[f32]) -> Option<&[f32; BLOCK]> {
         let end = self.filled + samples.len();
         self.samples[self.filled..end].copy_from_slice(samples);
         self.filled = end;
@@ -143,7 +143,7 @@ impl MusicDetector {
             self.samples.copy_within(HOP.., 0);
             self.filled = BLOCK;
         }
-        (self.missing() == BLOCK).then(|| &self.samples[self.filled - BLOCK..self.filled])
+        if self.missing() == BLOCK { self.samples[..self.filled].last_chunk() } else { None }
     }
 
     fn listen(&mut self) {
