@@ -99,7 +99,7 @@ enum RateConverter {
     /// From a multiple of the rate.
     Decimator(Decimator),
     /// From any other, by way of one channel.
-    Resampler { mono: Frame, resampler: ResampleProcessor },
+    Resampler { mono: Frame, resampler: Box<ResampleProcessor> },
 }
 
 impl RateConverter {
@@ -111,7 +111,7 @@ impl RateConverter {
         }
         let mono = format.with_channels(1)?;
         let resampler = Resample { sample_rate_hz: RATE_HZ, quality: Quality::LowLatency }.prepare(mono)?;
-        Ok(Self::Resampler { mono: Frame::new(mono), resampler })
+        Ok(Self::Resampler { mono: Frame::new(mono), resampler: Box::new(resampler) })
     }
 
     /// Converts the sum of the channels times `gain`, and hands over what comes out, in one piece or several.
