@@ -1,5 +1,7 @@
 //! Voice activity detection.
 
+#[cfg(feature = "vad")]
+mod decimator;
 pub mod detector;
 #[cfg(feature = "vad")]
 mod network;

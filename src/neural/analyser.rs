@@ -36,25 +36,28 @@ impl Analysis {
 /// Past of one stream.
 #[derive(Clone, Debug)]
 pub struct Analyser {
-    history: [f32; HISTORY],
+    /// Samples that the next frame follows.
+    past: [f32; HISTORY - FRAME],
     high_pass: HighPass,
     pitch: PitchTracker,
 }
 
 impl Analyser {
-    pub const START: Self = Self { history: [0.0; HISTORY], high_pass: [0.0; 2], pitch: PitchTracker::START };
+    pub const START: Self = Self { past: [0.0; HISTORY - FRAME], high_pass: [0.0; 2], pitch: PitchTracker::START };
 
     /// Analysis of the next frame, whose samples have the scale of 16-bit PCM (±32768).
     pub fn analyse(&mut self, frame: &[f32; FRAME], analysis: &mut Analysis) {
-        self.history.copy_within(FRAME.., 0);
-        let mut past = Past::new(&self.history);
-        let (_, newest) = self.history.split_at_mut(HISTORY - FRAME);
+        let mut history = [0.0; HISTORY];
+        history[..HISTORY - FRAME].copy_from_slice(&self.past);
+        let mut past = Past::new(&history);
+        let (_, newest) = history.split_at_mut(HISTORY - FRAME);
         high_pass(&mut self.high_pass, frame, newest, &mut past);
-        analysis.period = self.pitch.find(&self.history, &mut past);
-        let windows = [0, analysis.period].map(|lag| self.history[..HISTORY - lag].last_chunk());
+        analysis.period = self.pitch.find(&history, &mut past);
+        let windows = [0, analysis.period].map(|lag| history[..HISTORY - lag].last_chunk());
         if let [Some(newest), Some(earlier)] = windows {
             stft().analyse([newest, earlier], &mut analysis.spectra);
         }
+        self.past.copy_from_slice(&history[FRAME..]);
     }
 }
 

@@ -1,14 +1,14 @@
 //! Speech probability by the network of the crate earshot.
 
+use super::decimator::{CHUNK, Decimator, MAX_FACTOR};
 use super::tones::MusicDetector;
 use crate::core::{Format, Frame, Processor, Result, Stage};
 use crate::dsp::kernels;
 use crate::dsp::level::db_to_gain;
 use crate::stages::resample::{Quality, Resample, ResampleProcessor};
 
-/// Sample rate of earshot, and its block: 16 ms.
+/// Sample rate of earshot.
 const RATE_HZ: u32 = 16_000;
-const BLOCK: usize = 256;
 
 /// Level that the loudest recent sound is brought to, in dBFS (RMS over 40 ms): earshot judges by level, and takes quiet
 /// speech for none and loud wind for speech. −20 finds 2 % more of the speech, and takes three times as much noise for it.
@@ -34,10 +34,7 @@ const MAX_CONVICTION_MS: f32 = 1000.0;
 pub(super) struct SpeechNetwork {
     detector: Box<earshot::Detector>,
     music: MusicDetector,
-    mono: Frame,
-    resampler: ResampleProcessor,
-    block: [f32; BLOCK],
-    filled: usize,
+    converter: RateConverter,
     /// Power of the loudest recent sound, and its decay from frame to frame.
     loudest: f32,
     decay: f32,
@@ -47,14 +44,10 @@ pub(super) struct SpeechNetwork {
 impl SpeechNetwork {
     /// Network for frames of this format. Allocates.
     pub fn new(format: Format) -> Result<Self> {
-        let mono = format.with_channels(1)?;
         Ok(Self {
             detector: earshot::Detector::default_boxed(),
             music: MusicDetector::new(),
-            mono: Frame::new(mono),
-            resampler: Resample { sample_rate_hz: RATE_HZ, quality: Quality::LowLatency }.prepare(mono)?,
-            block: [0.0; BLOCK],
-            filled: 0,
+            converter: RateConverter::new(format)?,
             loudest: db_to_gain(LOUDEST_DB).powi(2),
             decay: 10f32.powf(-DECAY_DB_PER_S * format.frame_ms() as f32 / 10_000.0),
             probability: 0.0,
@@ -67,29 +60,22 @@ impl SpeechNetwork {
         let max = db_to_gain(MAX_GAIN_DB);
         let gain = (db_to_gain(LOUDEST_DB) / self.loudest.sqrt()).clamp(1.0 / max, max);
         let share = gain / frame.format().channels() as f32;
-        self.mono.samples_mut().fill(0.0);
-        for channel in frame.channels() {
-            kernels::mix(self.mono.samples_mut(), 1.0, channel, share);
-        }
-        if let Ok(Some(resampled)) = self.resampler.process(&mut self.mono) {
+        let Self { detector, music, converter, .. } = self;
+        let mut highest: Option<f32> = None;
+        converter.convert(frame, share, |samples| {
             // earshot takes samples within full scale.
-            kernels::limit(resampled.samples_mut(), 1.0);
-            let mut rest = resampled.samples();
-            let mut highest = None;
+            kernels::limit(samples, 1.0);
+            let mut rest = &*samples;
             while !rest.is_empty() {
-                let (now, later) = rest.split_at(rest.len().min(BLOCK - self.filled));
-                self.block[self.filled..self.filled + now.len()].copy_from_slice(now);
-                self.filled += now.len();
+                let (now, later) = rest.split_at(rest.len().min(music.missing()));
                 rest = later;
-                if self.filled == BLOCK {
-                    self.filled = 0;
-                    let score = self.detector.predict_f32(&self.block);
-                    self.music.push(&self.block);
+                if let Some(block) = music.push(now) {
+                    let score = detector.predict_f32(block);
                     highest = Some((score + OFFSET).min(1.0).max(highest.unwrap_or(0.0)));
                 }
             }
-            self.probability = highest.unwrap_or(self.probability);
-        }
+        });
+        self.probability = highest.unwrap_or(self.probability);
         self.probability
     }
 
@@ -102,10 +88,65 @@ impl SpeechNetwork {
     pub fn reset(&mut self) {
         self.detector.reset();
         self.music.reset();
-        self.resampler.reset();
-        self.filled = 0;
+        self.converter.reset();
         self.loudest = db_to_gain(LOUDEST_DB).powi(2);
         self.probability = 0.0;
+    }
+}
+
+/// Conversion to the one channel and the rate of the network.
+enum RateConverter {
+    /// From a multiple of the rate.
+    Decimator(Decimator),
+    /// From any other, by way of one channel.
+    Resampler { mono: Frame, resampler: Box<ResampleProcessor> },
+}
+
+impl RateConverter {
+    /// Converter for frames of this format. Allocates.
+    fn new(format: Format) -> Result<Self> {
+        let factor = (format.sample_rate_hz() / RATE_HZ) as usize;
+        if factor > 1 && format.sample_rate_hz().is_multiple_of(RATE_HZ) {
+            return Ok(Self::Decimator(Decimator::new(factor)));
+        }
+        let mono = format.with_channels(1)?;
+        let resampler = Resample { sample_rate_hz: RATE_HZ, quality: Quality::LowLatency }.prepare(mono)?;
+        Ok(Self::Resampler { mono: Frame::new(mono), resampler: Box::new(resampler) })
+    }
+
+    /// Converts the sum of the channels times `gain`, and hands over what comes out, in one piece or several.
+    fn convert(&mut self, frame: &Frame, gain: f32, mut take: impl FnMut(&mut [f32])) {
+        match self {
+            Self::Decimator(decimator) => {
+                let mut mono = [0.0; CHUNK * MAX_FACTOR];
+                let mono = &mut mono[..decimator.input_len()];
+                for start in (0..frame.format().samples_per_channel()).step_by(mono.len()) {
+                    mono.fill(0.0);
+                    for channel in frame.channels() {
+                        kernels::mix(mono, 1.0, &channel[start..], gain);
+                    }
+                    let mut chunk = [0.0; CHUNK];
+                    decimator.process(mono, &mut chunk);
+                    take(&mut chunk);
+                }
+            }
+            Self::Resampler { mono, resampler } => {
+                mono.samples_mut().fill(0.0);
+                for channel in frame.channels() {
+                    kernels::mix(mono.samples_mut(), 1.0, channel, gain);
+                }
+                if let Ok(Some(resampled)) = resampler.process(mono) {
+                    take(resampled.samples_mut());
+                }
+            }
+        }
+    }
+
+    fn reset(&mut self) {
+        match self {
+            Self::Decimator(decimator) => decimator.reset(),
+            Self::Resampler { resampler, .. } => resampler.reset(),
+        }
     }
 }
 

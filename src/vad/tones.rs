@@ -16,6 +16,9 @@ use crate::dsp::kernels;
 const WINDOW: usize = 1024;
 const HOP: usize = 768;
 
+/// Samples of a block, of which a window is four and a hop three.
+const BLOCK: usize = WINDOW - HOP;
+
 /// Most scratch memory that a transform of half a window takes.
 const SCRATCH: usize = WINDOW / 2;
 
@@ -113,7 +116,7 @@ impl MusicDetector {
         transform();
         Self {
             samples: Box::new([0.0; WINDOW]),
-            filled: WINDOW - HOP,
+            filled: BLOCK,
             before: [Partials::NONE; STEADY_WINDOWS - 1],
             next: 0,
             share: 0.0,
@@ -125,16 +128,22 @@ impl MusicDetector {
         self.share > MUSIC
     }
 
-    /// Takes in samples, a divisor of the hop at a time.
-    pub fn push(&mut self, samples: &[f32]) {
+    /// Samples that are missing in the block, at least one.
+    pub fn missing(&self) -> usize {
+        BLOCK - self.filled % BLOCK
+    }
+
+    /// Takes in samples, at most those that are [missing](Self::missing); returns the block when it is full.
+    pub fn push(&mut self, samples: &[f32]) -> Option<&[f32; BLOCK]> {
         let end = self.filled + samples.len();
         self.samples[self.filled..end].copy_from_slice(samples);
         self.filled = end;
         if end == WINDOW {
             self.listen();
             self.samples.copy_within(HOP.., 0);
-            self.filled = WINDOW - HOP;
+            self.filled = BLOCK;
         }
+        if self.missing() == BLOCK { self.samples[..self.filled].last_chunk() } else { None }
     }
 
     fn listen(&mut self) {
@@ -166,7 +175,7 @@ impl MusicDetector {
     /// Forgets all past sound. Realtime safe.
     pub fn reset(&mut self) {
         self.samples.fill(0.0);
-        self.filled = WINDOW - HOP;
+        self.filled = BLOCK;
         self.before.fill(Partials::NONE);
         (self.next, self.share) = (0, 0.0);
     }
@@ -181,7 +190,7 @@ mod tests {
     fn largest_share(sound: &[f32]) -> f32 {
         let mut detector = MusicDetector::new();
         let share = |block: &[f32]| {
-            detector.push(block);
+            _ = detector.push(block);
             detector.share
         };
         sound.chunks_exact(256).map(share).fold(0.0, f32::max)
@@ -205,7 +214,7 @@ mod tests {
     fn any_sound_leaves_it_finite() {
         for level in [0.0, 1e-20, 1.0] {
             let mut detector = MusicDetector::new();
-            (0..60).for_each(|i| detector.push(&[level * (i % 3) as f32; 256]));
+            (0..60).for_each(|i| _ = detector.push(&[level * (i % 3) as f32; 256]));
             assert!((0.0..=1.0).contains(&detector.share), "{level}");
         }
     }

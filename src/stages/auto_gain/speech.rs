@@ -38,7 +38,7 @@ pub(super) struct SpeechEstimator {
     envelope: ActivityEnvelope,
     accumulator: ActivityAccumulator,
     /// Power and active thresholds of the last milliseconds without speech, in a ring, and how many there were.
-    lookback: [(f32, usize); LOOKBACK_MS],
+    lookback: [(f32, u8); LOOKBACK_MS],
     lookback_count: usize,
     /// Speech in the accumulator, in seconds.
     speech_s: f32,
@@ -88,7 +88,7 @@ impl SpeechEstimator {
         if speaking {
             self.accumulator.decay((-seconds / WINDOW_S).exp().into());
             for &(power, active) in &self.lookback[..self.lookback_count.min(LOOKBACK_MS)] {
-                self.accumulator.add(power.into(), active);
+                self.accumulator.add(power.into(), active.into());
             }
             self.lookback_count = 0;
         }
@@ -107,7 +107,7 @@ impl SpeechEstimator {
             if speaking {
                 self.accumulator.add(power.into(), active);
             } else {
-                self.lookback[self.lookback_count % LOOKBACK_MS] = (power, active);
+                self.lookback[self.lookback_count % LOOKBACK_MS] = (power, active as u8);
                 self.lookback_count += 1;
             }
         }
