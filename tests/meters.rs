@@ -3,11 +3,10 @@
 #![cfg(all(feature = "loudness", feature = "spectrum"))]
 
 use voxframe::loudness::LoudnessMeter;
+use voxframe::meter::LevelReading;
+use voxframe::pipeline::{Pipeline, process_fn};
 use voxframe::spectrum::Spectrum;
-use voxframe::{
-    Error, Format, Frame, Gain, HighPass, LevelMeter, LevelReading, Limiter, Live, NoiseGate, Pipeline, Processor,
-    Stage, process_fn,
-};
+use voxframe::{Error, Format, Frame, Gain, HighPass, LevelMeter, Limiter, Live, NoiseGate, Processor, Stage};
 use voxframe_testkit::alloc::{CountingAllocator, allocations};
 use voxframe_testkit::random::Random;
 use voxframe_testkit::wav::fixture;
