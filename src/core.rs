@@ -3,6 +3,7 @@
 pub mod error;
 pub mod format;
 pub mod frame;
+mod measurements;
 pub mod optional;
 pub mod packet;
 pub mod pipeline;

@@ -1,12 +1,15 @@
 //! The meters under a counting allocator: neither processing nor reading allocates. And what every stage promises of
-//! wrong frames, bad samples and resets.
+//! wrong frames, bad samples and resets. And that a stage may use what the one before has measured.
 #![cfg(all(feature = "loudness", feature = "spectrum"))]
 
 use voxframe::loudness::LoudnessMeter;
+use voxframe::meter::LevelReading;
+use voxframe::pipeline::{Pipeline, process_fn};
 use voxframe::spectrum::Spectrum;
-use voxframe::{Error, Format, Frame, Live, Processor, Stage};
+use voxframe::{Error, Format, Frame, Gain, HighPass, LevelMeter, Limiter, Live, NoiseGate, Processor, Stage};
 use voxframe_testkit::alloc::{CountingAllocator, allocations};
 use voxframe_testkit::random::Random;
+use voxframe_testkit::wav::fixture;
 
 #[global_allocator]
 static ALLOCATOR: CountingAllocator = CountingAllocator;
@@ -114,4 +117,52 @@ fn after_a_reset_the_meters_read_as_if_new() {
         (readings.reading(), levels)
     };
     assert_eq!(run(123), run(0));
+}
+
+/// Speech through stages that leave what they have measured to those behind them, or are kept from it: all samples, and what
+/// two meters read.
+fn through_stages(format: Format, kept_apart: bool) -> (Vec<u32>, [LevelReading; 2]) {
+    let [(first, behind_gate), (second, at_end)] = [LevelMeter::default().live(), LevelMeter::default().live()];
+    let mut pipeline = Pipeline::new(format);
+    // What asks for the samples could have changed them.
+    let apart = || kept_apart.then(|| process_fn(|frame| _ = frame.samples_mut()));
+    pipeline.push("gain", Gain::db(6.0).then(apart())).unwrap();
+    pipeline.push("gate", NoiseGate::default().then(apart())).unwrap();
+    pipeline.push("first", first.then(apart())).unwrap();
+    pipeline.push("high-pass", HighPass { rumble_db: -16.0, ..HighPass::default() }.then(apart())).unwrap();
+    let write = |frame: &mut Frame| frame.samples_mut()[7] = if frame.position() % 4800 == 0 { f32::NAN } else { 0.0 };
+    pipeline.push("write", process_fn(write)).unwrap();
+    pipeline.push("limiter", Limiter::db(-6.0).then(apart())).unwrap();
+    pipeline.push("second", second.then(apart())).unwrap();
+
+    let speech = fixture("speech_noisy.wav").remove(0);
+    let (mut frame, mut bits) = (Frame::new(format), Vec::new());
+    for (index, block) in speech.chunks_exact(format.samples_per_channel()).take(300).enumerate() {
+        frame.set_position((index * block.len()) as i64);
+        for (channel, samples) in frame.channels_mut().enumerate() {
+            samples.iter_mut().zip(block).for_each(|(sample, speech)| *sample = speech * (1.0 + channel as f32));
+        }
+        let out = pipeline.process(&mut frame).unwrap().unwrap();
+        bits.extend(out.samples().iter().map(|sample| sample.to_bits()));
+    }
+    (bits, [behind_gate.reading(), at_end.reading()])
+}
+
+#[test]
+fn what_a_stage_leaves_to_those_behind_it_changes_no_sample_and_no_level() {
+    for format in [Format::mono(48_000).unwrap(), Format::stereo(44_100).unwrap()] {
+        let (bits, levels) = through_stages(format, false);
+        let (bits_apart, levels_apart) = through_stages(format, true);
+        assert!(bits == bits_apart && bits.iter().all(|bits| f32::from_bits(*bits).is_finite()), "{format}");
+        for (levels, apart) in levels.iter().zip(&levels_apart) {
+            assert_eq!((levels.clipped(), levels.samples()), (apart.clipped(), apart.samples()));
+            for channel in 0..2 {
+                assert_eq!(levels.overall_peak_dbfs(channel), apart.overall_peak_dbfs(channel));
+                assert_eq!(levels.held_peak_dbfs(channel), apart.held_peak_dbfs(channel));
+                assert!((levels.overall_rms_dbfs(channel) - apart.overall_rms_dbfs(channel)).abs() < 1e-4);
+                assert!((levels.rms_dbfs(channel) - apart.rms_dbfs(channel)).abs() < 1e-4);
+            }
+            assert!(levels.overall_rms_dbfs(0) > -50.0);
+        }
+    }
 }

@@ -8,7 +8,7 @@ use rubato::{Fft, FixedSync, Resampler, WindowFunction};
 use voxframe::denoise::Engine;
 use voxframe::{Denoise, Format, Frame, Gain, LevelMeter, Live, NoiseGate, Processor, Resample, Stage};
 
-use super::{Case, Ring, aligned, few_frames, formats, in_place, recording, usual_formats};
+use super::{Case, Ring, aligned, as_new, few_frames, formats, in_place, recording, usual_formats};
 
 /// A gain that changes the sound, but leaves enough of it for millions of runs on the same frame.
 const FAINT_DB: f32 = -0.0001;
@@ -53,7 +53,7 @@ where
 fn over_and_over(format: Format, mut processor: impl Processor<Input = Frame, Output = Frame>) -> impl FnMut() {
     let mut frames = few_frames(format);
     move || {
-        black_box(processor.process(black_box(frames.next())).unwrap());
+        black_box(processor.process(as_new(black_box(frames.next()))).unwrap());
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::error::{Error, Result};
 use super::format::Format;
+use super::measurements::{Measurements, OfChannels};
 use crate::dsp::kernels;
 
 /// Frame: 10 or 20 ms of all channels, as `f32` with full scale at ±1.0.
@@ -15,6 +16,8 @@ pub struct Frame {
     format: Format,
     position: i64,
     detections: Detections,
+    /// Forgotten by whatever lends the samples to be changed.
+    measurements: Measurements,
     samples: Box<[f32]>,
 }
 
@@ -33,7 +36,7 @@ impl Frame {
     /// Silent frame at position 0. Allocates.
     pub fn new(format: Format) -> Self {
         let samples = vec![0.0; format.samples_per_channel() * format.channels()].into_boxed_slice();
-        Self { format, position: 0, detections: Detections::default(), samples }
+        Self { format, position: 0, detections: Detections::default(), measurements: Measurements::default(), samples }
     }
 
     /// Format: sample rate, channels and length.
@@ -124,6 +127,7 @@ impl Frame {
 
     /// All samples, planar: one channel after the other.
     pub fn samples_mut(&mut self) -> &mut [f32] {
+        self.measurements = Measurements::default();
         &mut self.samples
     }
 
@@ -134,7 +138,8 @@ impl Frame {
 
     /// Channels in order, a slice each.
     pub fn channels_mut(&mut self) -> std::slice::ChunksExactMut<'_, f32> {
-        self.samples.chunks_exact_mut(self.format.samples_per_channel())
+        let length = self.format.samples_per_channel();
+        self.samples_mut().chunks_exact_mut(length)
     }
 
     /// Input check of every processor: fails if the frame is not of the `expected` format, and silences invalid
@@ -149,13 +154,40 @@ impl Frame {
     /// Safe.
     pub fn check_and_sanitize(&mut self, expected: Format) -> Result<()> {
         self.check_format(expected)?;
+        self.peaks();
+        Ok(())
+    }
+
+    /// Peak of each channel, sanitized unless it is so already.
+    pub(crate) fn peaks(&mut self) -> OfChannels {
+        self.measurements.peaks.unwrap_or_else(|| self.sanitize())
+    }
+
+    fn sanitize(&mut self) -> OfChannels {
+        let peaks = self.of_channels(kernels::sanitize);
+        // What was measured before may have been of other samples.
+        self.measurements = Measurements { peaks: Some(peaks), energies: None };
+        peaks
+    }
+
+    /// Energy of each channel: the sum of the squares.
+    pub(crate) fn energies(&mut self) -> OfChannels {
+        self.measurements.energies.unwrap_or_else(|| self.find_energies(kernels::energy))
+    }
+
+    /// Energy of each channel, as `find` finds it while it measures more.
+    pub(crate) fn find_energies(&mut self, mut find: impl FnMut(&[f32]) -> f32) -> OfChannels {
+        let energies = self.of_channels(|channel| find(channel));
+        *self.measurements.energies.insert(energies)
+    }
+
+    fn of_channels(&mut self, mut find: impl FnMut(&mut [f32]) -> f32) -> OfChannels {
         // Most frames have one channel, and to divide them takes longer than to look at them.
         if self.format.channels() == 1 {
-            kernels::sanitize(&mut self.samples);
-        } else {
-            self.channels_mut().for_each(|channel| _ = kernels::sanitize(channel));
+            return [find(&mut self.samples), 0.0];
         }
-        Ok(())
+        let (left, right) = self.samples.split_at_mut(self.samples.len() / 2);
+        [find(left), find(right)]
     }
 
     /// First half of [`check_and_sanitize`](Self::check_and_sanitize).
@@ -175,6 +207,7 @@ impl Frame {
         self.samples.copy_from_slice(&other.samples);
         self.position = other.position;
         self.detections = other.detections;
+        self.measurements = other.measurements;
         Ok(())
     }
 
@@ -226,6 +259,7 @@ impl Frame {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn interleaving_there_and_back() {
@@ -292,6 +326,44 @@ mod tests {
         // What a network says anew is not yet heard by the detector.
         frame.set_speech_probability(None);
         assert_eq!(known(&frame), (None, None, true, true));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn what_is_known_of_the_samples_is_true_whatever_came_before(
+            channels in 1usize..3, steps in prop::collection::vec((0usize..9, 0usize..160, any::<u32>()), 1..40),
+        ) {
+            let format = Format::new(8_000, channels).unwrap();
+            let [mut frame, mut other] = [Frame::new(format), Frame::new(format)];
+            for (step, index, bits) in steps {
+                let (index, value) = (index % frame.samples().len(), f32::from_bits(bits));
+                match step {
+                    0 => frame.samples_mut()[index] = value,
+                    1 => frame.samples_mut().fill(1e-20),
+                    2 => frame.channels_mut().for_each(|channel| channel[index % 80] = value),
+                    3 => frame.copy_from_interleaved(&vec![value; other.samples().len()]).unwrap(),
+                    4 => frame.copy_from(&other).unwrap(),
+                    5 => frame.check_and_sanitize(format).unwrap(),
+                    6 => _ = frame.energies(),
+                    7 => _ = frame.find_energies(|channel| kernels::accumulate_block_powers(channel, &mut [0.0; 10])),
+                    _ => std::mem::swap(&mut frame, &mut other),
+                }
+                let mut fresh = frame.clone();
+                fresh.samples_mut();
+                if let Some(peaks) = frame.measurements.peaks {
+                    prop_assert_eq!(peaks, fresh.peaks());
+                    prop_assert_eq!(&fresh, &frame, "sanitized, it is what it was");
+                }
+                if let Some(energies) = frame.measurements.energies {
+                    for (known, true_energy) in energies.into_iter().zip(fresh.energies()) {
+                        let same = known == true_energy || (known.is_nan() && true_energy.is_nan());
+                        prop_assert!(same || (known - true_energy).abs() <= 1e-5 * true_energy, "{known} {true_energy}");
+                    }
+                }
+            }
+        }
     }
 
     #[cfg(feature = "opus")]

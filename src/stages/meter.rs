@@ -127,6 +127,7 @@ impl LiveStage for LevelMeter {
         Ok(LevelMeterProcessor {
             format: input,
             port,
+            fall: fall(&self, input),
             settings: self,
             channels: Default::default(),
             interval_samples: 0,
@@ -141,6 +142,8 @@ pub struct LevelMeterProcessor {
     format: Format,
     port: ControlPort<LevelMeter>,
     settings: LevelMeter,
+    /// Gain of a held peak that falls, over a frame.
+    fall: f32,
     channels: [ChannelSums; Format::MAX_CHANNELS],
     interval_samples: usize,
     reading: LevelReading,
@@ -161,8 +164,10 @@ impl Processor for LevelMeterProcessor {
     type Output = Frame;
 
     fn process<'a>(&'a mut self, frame: &'a mut Frame) -> Result<Option<&'a mut Frame>> {
-        frame.check_format(self.format)?;
+        frame.check_and_sanitize(self.format)?;
+        let (peaks, energies) = (frame.peaks(), frame.energies());
         if let Some(settings) = self.port.changed() {
+            self.fall = fall(&settings, self.format);
             self.settings = settings;
         }
         let frame_ms = self.format.frame_ms() as f32;
@@ -172,10 +177,8 @@ impl Processor for LevelMeterProcessor {
         // The interval ends with the frame that comes nearest to its length.
         let interval_over = self.format.ms(self.interval_samples) as f32 + 0.5 * frame_ms > self.settings.interval_ms;
 
-        for (index, (channel, sums)) in frame.channels_mut().zip(&mut self.channels).enumerate() {
-            // The second half of `check_and_sanitize`, which finds the peak on its way.
-            let peak = kernels::sanitize(channel);
-            let energy = f64::from(kernels::energy(channel));
+        for (index, (channel, sums)) in frame.channels().zip(&mut self.channels).enumerate() {
+            let (peak, energy) = (peaks[index], f64::from(energies[index]));
             sums.interval_energy += energy;
             sums.interval_peak = sums.interval_peak.max(peak);
             sums.overall_energy += energy;
@@ -188,8 +191,7 @@ impl Processor for LevelMeterProcessor {
             if peak >= *held {
                 (*held, sums.held_ms) = (peak, 0.0);
             } else if sums.held_ms > self.settings.hold_ms {
-                let fall = db_to_gain(-self.settings.fall_db_per_s * frame_ms / 1000.0);
-                *held = (*held * fall).max(peak);
+                *held = (*held * self.fall).max(peak);
             }
 
             if interval_over {
@@ -215,6 +217,10 @@ impl Processor for LevelMeterProcessor {
     fn input_format(&self) -> Format {
         self.format
     }
+}
+
+fn fall(settings: &LevelMeter, format: Format) -> f32 {
+    db_to_gain(-settings.fall_db_per_s * format.frame_ms() as f32 / 1000.0)
 }
 
 fn rms(energy: f64, samples: f64) -> f32 {

@@ -7,7 +7,7 @@ use std::hint::black_box;
 
 use voxframe::{Format, Frame, Gain, HighPass, LevelMeter, Limiter, NoiseGate, Processor, Stage};
 
-use crate::cases::{Case, Ring, in_place, recording};
+use crate::cases::{Case, Ring, as_new, in_place, recording};
 
 /// Size of all frames together.
 const BYTES: usize = 256 << 10;
@@ -73,7 +73,7 @@ where
     Case::new(what, format, move |format| {
         let (mut frames, mut processor) = (frames(format), stage.prepare(format).unwrap());
         move || {
-            black_box(processor.process(black_box(frames.next())).unwrap());
+            black_box(processor.process(as_new(black_box(frames.next()))).unwrap());
         }
     })
 }

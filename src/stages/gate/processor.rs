@@ -115,7 +115,7 @@ impl Processor for NoiseGateProcessor {
         }
         let ms = self.format.frame_ms() as usize;
         let (mut powers, mut open) = ([0.0; MAX_FRAME_MS], [false; MAX_FRAME_MS]);
-        frame.channels().for_each(|channel| kernels::accumulate_block_powers(channel, &mut powers[..ms]));
+        frame.find_energies(|channel| kernels::accumulate_block_powers(channel, &mut powers[..ms]));
         let (lesson, far_end) = (lesson(frame), frame.far_end_speech());
         self.detector.update(&self.coefficients, &powers[..ms], lesson, far_end, &mut open[..ms]);
         self.delay.process(frame);

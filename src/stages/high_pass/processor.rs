@@ -6,7 +6,6 @@ use super::settings::{HighPass, HighPassReading};
 use crate::control::{ControlPort, Live, LiveStage};
 use crate::core::{Format, Frame, Processor, Result, Stage};
 use crate::dsp::biquad::{Cascade, CascadeParams, CascadeState, process_interpolated};
-use crate::dsp::kernels;
 use crate::dsp::ramp::{GainCurve, Ramp};
 
 /// Ramp time of a live change, in ms. Measured on a 1 kHz sine with hum and an offset, with cutoff, order and bypass
@@ -81,18 +80,18 @@ impl Processor for HighPassProcessor {
 
     fn process<'a>(&'a mut self, frame: &'a mut Frame) -> Result<Option<&'a mut Frame>> {
         frame.check_and_sanitize(self.format)?;
+        let input = loudest_power(frame);
         // A change that comes in the middle of another waits for its end, lest the interpolation have a corner.
         let arrived = self.progress.value() == 1.0;
         let changed = arrived.then(|| self.port.changed()).flatten();
         self.settings = changed.unwrap_or(self.settings);
-        let wanted = self.settings.is_always_in() || self.rumble.update(&self.settings, frame);
+        let wanted = self.settings.is_always_in() || self.rumble.update(&self.settings, frame, input);
         if arrived && (changed.is_some() || wanted != self.is_in) {
             self.from = self.to;
             self.set_target(wanted);
             self.progress.jump_to(0.0);
             self.progress.set(1.0, self.format.samples_in_ms(RAMP_MS));
         }
-        let input = loudest_power(frame);
         let progress = self.progress.advance(self.format.samples_per_channel());
         for (channel, state) in frame.channels_mut().zip(&mut self.states) {
             match &progress {
@@ -121,8 +120,8 @@ impl Processor for HighPassProcessor {
 }
 
 /// Mean square of the loudest channel.
-fn loudest_power(frame: &Frame) -> f32 {
-    frame.channels().map(|channel| kernels::energy(channel) / channel.len() as f32).fold(0.0, f32::max)
+fn loudest_power(frame: &mut Frame) -> f32 {
+    frame.energies().into_iter().fold(0.0, f32::max) / frame.format().samples_per_channel() as f32
 }
 
 #[cfg(test)]

@@ -2,7 +2,6 @@
 
 use super::settings::HighPass;
 use crate::core::{Format, Frame};
-use crate::dsp::kernels;
 use crate::dsp::level::SILENCE_POWER;
 use crate::dsp::weighted_power::WeightedPower;
 
@@ -27,12 +26,13 @@ pub(super) struct RumbleDetector {
 }
 
 impl RumbleDetector {
-    /// Takes in the next frame; returns whether there is rumble. Digital silence changes nothing.
-    pub fn update(&mut self, settings: &HighPass, frame: &Frame) -> bool {
+    /// Takes in the next frame, whose power in the louder channel is `sound`; returns whether there is rumble. Digital silence
+    /// changes nothing.
+    pub fn update(&mut self, settings: &HighPass, frame: &Frame, sound: f32) -> bool {
         let ms = frame.format().frame_ms() as usize;
         let length = frame.format().samples_per_channel();
         let coefficient = 1.0 - (-std::f32::consts::TAU * 0.5 * settings.cutoff_hz / 1000.0).exp();
-        let (mut power, mut sound) = (0.0f32, 0.0f32);
+        let mut power = 0.0f32;
         for (channel, low) in frame.channels().zip(&mut self.low) {
             let mut rumble = 0.0;
             for block in 0..ms {
@@ -43,7 +43,6 @@ impl RumbleDetector {
                 rumble += low[1] * low[1] / ms as f32;
             }
             power = power.max(rumble);
-            sound = sound.max(kernels::energy(channel) / length as f32);
         }
         if sound <= SILENCE_POWER {
             return self.present;
