@@ -49,6 +49,14 @@ impl GateCoefficients {
             release_step: -step(gate.release_ms),
         }
     }
+
+    /// Powers of the open and the close threshold over a noise.
+    fn thresholds(&self, noise: &NoiseEstimate) -> [f32; 2] {
+        let min_shift = if noise.may_lower() { self.min_shift } else { 1.0 };
+        let max_shift = if noise.may_raise() { self.max_shift } else { 1.0 };
+        let shift = (self.noise_ratio * noise.power() / self.open_power).clamp(min_shift, max_shift);
+        [self.open_power * shift, self.close_power * shift]
+    }
 }
 
 /// State of the gate.
@@ -79,32 +87,23 @@ impl GateDetector {
         far_end: bool,
         open: &mut [bool],
     ) {
-        let mut thresholds = self.thresholds(gate);
+        // No power reaches the threshold.
+        let thresholds = |noise: &NoiseEstimate| if far_end { [f32::INFINITY; 2] } else { gate.thresholds(noise) };
+        let [mut open_power, mut close_power] = thresholds(&self.noise);
         for (open, &power) in open.iter_mut().zip(powers) {
             self.power = self.power * gate.smoothing + power * (1.0 - gate.smoothing);
             if self.noise.update(power, lesson, gate.min_noise) {
-                thresholds = self.thresholds(gate);
+                [open_power, close_power] = thresholds(&self.noise);
             }
-            let [open_power, close_power] = thresholds;
-            if self.power >= open_power && !far_end {
-                self.open = true;
-            }
-            if self.power >= close_power && !far_end {
+            if self.power >= close_power {
                 self.held_ms = 0;
+                self.open |= self.power >= open_power;
             } else if self.open {
                 self.held_ms += 1;
                 self.open = self.held_ms <= gate.hold_ms;
             }
             *open = self.open;
         }
-    }
-
-    /// Powers of the open and the close threshold over this noise.
-    fn thresholds(&self, gate: &GateCoefficients) -> [f32; 2] {
-        let min_shift = if self.noise.may_lower() { gate.min_shift } else { 1.0 };
-        let max_shift = if self.noise.may_raise() { gate.max_shift } else { 1.0 };
-        let shift = (gate.noise_ratio * self.noise.power() / gate.open_power).clamp(min_shift, max_shift);
-        [gate.open_power * shift, gate.close_power * shift]
     }
 
     /// Envelope behind the last frame.
