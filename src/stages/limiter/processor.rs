@@ -6,7 +6,6 @@ use super::true_peak::{self, TruePeakDetector};
 use crate::control::{ControlPort, Live, LiveStage};
 use crate::core::error::fixed;
 use crate::core::{Format, Frame, Processor, Result, Stage};
-use crate::dsp::delay::Delay;
 use crate::dsp::kernels;
 use crate::dsp::level::db_to_gain;
 use crate::dsp::scratch::Scratch;
@@ -50,13 +49,13 @@ impl LiveStage for Limiter {
     fn prepare_with(self, input: Format, port: ControlPort<Self>) -> Result<LimiterProcessor> {
         self.check()?;
         let hold = input.samples_in_ms(HOLD_MS);
-        let (smoothing, margin, detector) = if self.lookahead_ms == 0.0 {
-            (0, 0, None)
+        let (smoothing, margin, latency) = if self.lookahead_ms == 0.0 {
+            (0, 0, 0)
         } else {
             let smoothing = input.samples_in_ms(self.lookahead_ms).max(MIN_SMOOTHING);
-            (smoothing, MARGIN, Some(TruePeakDetector::new(input, hold)))
+            (smoothing, MARGIN, smoothing + MARGIN + true_peak::DELAY)
         };
-        let latency = smoothing + margin + detector.as_ref().map_or(0, |_| true_peak::DELAY);
+        let detector = (latency > 0).then(|| TruePeakDetector::new(input, latency, hold));
         let mut smoother = GainSmoother::new(smoothing, margin, hold);
         smoother.set_release(release_samples(&self, input));
         Ok(LimiterProcessor {
@@ -64,10 +63,10 @@ impl LiveStage for Limiter {
             port,
             target_db: self.ceiling_db,
             ceiling_db: self.ceiling_db,
+            ceiling: ceiling(self.ceiling_db),
             detector,
             smoother,
             gains: Scratch::new(true_peak::padded(input)),
-            delay: Delay::new(input, latency),
             latency,
             reading: LimiterReading::default(),
         })
@@ -91,12 +90,12 @@ pub struct LimiterProcessor {
     /// Ceiling of the settings, and the ceiling in force on its way there.
     target_db: f32,
     ceiling_db: f32,
+    ceiling: f32,
     /// With lookahead only.
     detector: Option<TruePeakDetector>,
     smoother: GainSmoother,
     /// Peaks, then the gains they need, then the smoothed gains.
     gains: Scratch,
-    delay: Delay,
     latency: usize,
     reading: LimiterReading,
 }
@@ -107,22 +106,29 @@ impl Processor for LimiterProcessor {
 
     fn process<'a>(&'a mut self, frame: &'a mut Frame) -> Result<Option<&'a mut Frame>> {
         frame.check_and_sanitize(self.format)?;
+        let peak = frame.peaks().into_iter().fold(0.0, f32::max);
         if let Some(settings) = self.port.changed() {
             self.target_db = settings.ceiling_db;
             self.smoother.set_release(release_samples(&settings, self.format));
         }
         let length = self.format.samples_per_channel();
-        let before = ceiling(self.ceiling_db);
-        let max_step = RAMP_DB_PER_MS * self.format.frame_ms() as f32;
-        self.ceiling_db += (self.target_db - self.ceiling_db).clamp(-max_step, max_step);
-        let after = ceiling(self.ceiling_db);
+        let before = self.ceiling;
+        if self.ceiling_db != self.target_db {
+            let max_step = RAMP_DB_PER_MS * self.format.frame_ms() as f32;
+            self.ceiling_db += (self.target_db - self.ceiling_db).clamp(-max_step, max_step);
+            self.ceiling = ceiling(self.ceiling_db);
+        }
+        let after = self.ceiling;
         let lower = before.min(after);
         let may_be_over = match &mut self.detector {
-            Some(detector) => detector.hear(frame, lower),
-            None => kernels::peak(frame.samples()) > lower,
+            Some(detector) => {
+                let may_be_over = detector.hear(frame, peak, lower);
+                detector.delay(frame);
+                may_be_over
+            }
+            // Nothing is delayed, and the peaks are those of the frame.
+            None => peak > lower,
         };
-        // Without a detector nothing is delayed, and the peaks are still in the frame.
-        self.delay.process(frame);
 
         self.reading.gain = 1.0;
         if may_be_over || !self.smoother.is_idle() {
@@ -167,11 +173,11 @@ impl Processor for LimiterProcessor {
 
     fn reset(&mut self) {
         self.ceiling_db = self.target_db;
+        self.ceiling = ceiling(self.ceiling_db);
         if let Some(detector) = &mut self.detector {
             detector.reset();
         }
         self.smoother.reset();
-        self.delay.reset();
         self.reading = LimiterReading::default();
         self.port.publish(self.reading);
     }

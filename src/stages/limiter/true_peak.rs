@@ -1,7 +1,7 @@
 //! True-peak detector: the peaks of the waveform between the samples.
 
 use super::held::HeldPeaks;
-use super::interpolation::{BLOCK, Bound, Interpolators, LONG, SHORT, find_bends, find_needs};
+use super::interpolation::{BLOCK, Bound, Interpolators, LONG, SHORT, find_bends, find_needs, higher};
 use crate::core::{Format, Frame};
 use crate::dsp::kernels;
 use crate::dsp::scratch::Scratch;
@@ -9,7 +9,7 @@ use crate::dsp::scratch::Scratch;
 /// Delay of a peak behind its sample, in samples: half the longest interpolator.
 pub(super) const DELAY: usize = LONG;
 
-/// Samples before a frame: what its first peaks need, and one.
+/// Samples before a frame that peaks need: the first ones, and one.
 const HISTORY: usize = 2 * LONG;
 
 /// Interpolator of ITU-R BS.1770-4, annex 2: the filters for an eighth and three eighths behind a sample. Those for
@@ -55,7 +55,9 @@ const BS_1770: [[f64; 2 * SHORT]; 2] = [
 pub(super) struct TruePeakDetector {
     interpolators: Interpolators,
     bound: Bound,
-    /// History and frame of each channel, and room up to a whole number of blocks.
+    /// Samples before a frame that are kept: [`HISTORY`] or more.
+    kept: usize,
+    /// Of each channel what is kept, the frame, and room up to a whole number of blocks.
     samples: Box<[f32]>,
     /// Second differences of one channel.
     bends: Scratch,
@@ -68,16 +70,18 @@ pub(super) struct TruePeakDetector {
 }
 
 impl TruePeakDetector {
-    /// Detector for a smoother that holds peaks for `hold` samples longer than it must.
-    pub fn new(format: Format, hold: usize) -> Self {
+    /// Detector that [delays](Self::delay) by `delay` samples, [`HISTORY`] or more, for a smoother that holds peaks for `hold`
+    /// samples longer than it must.
+    pub fn new(format: Format, delay: usize, hold: usize) -> Self {
         let long = [1, 2, 3, 4].map(|eighths| kaiser_sinc(f64::from(eighths) / 8.0));
         let short = [BS_1770[0], BS_1770[1], hann_sinc(0.25), hann_sinc(0.5)];
         let blocks = padded(format) / BLOCK;
         Self {
             interpolators: Interpolators::new(&long, &short),
             bound: Bound::new(long.iter().map(|taps| &taps[..]).chain(short.iter().map(|taps| &taps[..]))),
-            samples: vec![0.0; stride(format) * format.channels()].into_boxed_slice(),
-            bends: Scratch::new(stride(format) - 2),
+            kept: delay,
+            samples: vec![0.0; (delay + padded(format)) * format.channels()].into_boxed_slice(),
+            bends: Scratch::new(HISTORY + padded(format) - 2),
             held: HeldPeaks::new(hold),
             needs: vec![0.0; blocks].into_boxed_slice(),
             rooms: vec![0.0; blocks].into_boxed_slice(),
@@ -85,18 +89,28 @@ impl TruePeakDetector {
         }
     }
 
-    /// Takes in a frame; returns whether a true peak may be above `ceiling`.
-    pub fn hear(&mut self, frame: &Frame, ceiling: f32) -> bool {
-        let (length, stride) = (frame.format().samples_per_channel(), stride(frame.format()));
-        for (samples, channel) in self.samples.chunks_exact_mut(stride).zip(frame.channels()) {
-            samples.copy_within(length..length + HISTORY, 0);
-            samples[HISTORY..HISTORY + length].copy_from_slice(channel);
+    /// Takes in a frame with this peak; returns whether a true peak may be above `ceiling`.
+    pub fn hear(&mut self, frame: &Frame, peak: f32, ceiling: f32) -> bool {
+        let (length, kept) = (frame.format().samples_per_channel(), self.kept);
+        let mut highest = peak;
+        for (samples, channel) in self.samples.chunks_exact_mut(kept + padded(frame.format())).zip(frame.channels()) {
+            samples.copy_within(length..length + kept, 0);
+            samples[kept..kept + length].copy_from_slice(channel);
+            highest = higher(highest, kernels::peak(&samples[kept - HISTORY..kept]));
         }
-        let may_be_above = kernels::peak(&self.samples) > ceiling / self.bound.of_peak();
+        let may_be_above = highest > ceiling / self.bound.of_peak();
         if !may_be_above {
             self.held.reset();
         }
         may_be_above
+    }
+
+    /// Replaces that frame by what came before it.
+    pub fn delay(&self, frame: &mut Frame) {
+        let (length, stride) = (frame.format().samples_per_channel(), self.kept + padded(frame.format()));
+        for (samples, channel) in self.samples.chunks_exact(stride).zip(frame.channels_mut()) {
+            channel.copy_from_slice(&samples[..length]);
+        }
     }
 
     /// Writes the true peaks of that frame, all channels together; returns whether any is above `ceiling`. `peaks` are
@@ -104,9 +118,10 @@ impl TruePeakDetector {
     /// more gain to be missing than peaks before it leave, a sample's peak may stand for it. `decay` is the share of the missing
     /// gain that is left after a [`BLOCK`]; without it, no peak is left out for another.
     pub fn find_peaks(&mut self, ceiling: f32, decay: Option<f32>, peaks: &mut [f32]) -> bool {
-        let Self { interpolators, bound, samples, bends, held, needs, rooms, wanted } = self;
-        let stride = HISTORY + peaks.len();
-        for samples in samples.chunks_exact(stride) {
+        let Self { interpolators, bound, kept, samples, bends, held, needs, rooms, wanted } = self;
+        let stride = *kept + peaks.len();
+        let channels = || samples.chunks_exact(stride).map(|samples| &samples[*kept - HISTORY..]);
+        for samples in channels() {
             kernels::accumulate_peaks(peaks, &samples[LONG..]);
         }
         if let Some(decay) = decay {
@@ -117,7 +132,7 @@ impl TruePeakDetector {
             rooms.fill(1.0);
         }
         bends.with(|bends| {
-            for samples in samples.chunks_exact(stride) {
+            for samples in channels() {
                 find_bends(bends, samples);
                 bound.find_wanted(wanted, &samples[LONG..], bends, rooms, ceiling);
                 interpolators.raise_peaks(peaks, &samples[1..], wanted);
@@ -135,11 +150,6 @@ impl TruePeakDetector {
 /// Samples per channel of a frame, up to a whole number of blocks.
 pub(super) fn padded(format: Format) -> usize {
     format.samples_per_channel().next_multiple_of(BLOCK)
-}
-
-/// Length of a channel in [`TruePeakDetector::samples`].
-fn stride(format: Format) -> usize {
-    HISTORY + padded(format)
 }
 
 fn sinc(x: f64) -> f64 {
@@ -183,7 +193,7 @@ mod tests {
     impl TruePeakDetector {
         /// True peaks of the next frame, and whether any is above the ceiling.
         fn process(&mut self, frame: &Frame, ceiling: f32, decay: Option<f32>, peaks: &mut [f32]) -> bool {
-            self.hear(frame, ceiling) && {
+            self.hear(frame, kernels::peak(frame.samples()), ceiling) && {
                 peaks.fill(0.0);
                 self.find_peaks(ceiling, decay, peaks)
             }
@@ -196,7 +206,7 @@ mod tests {
         let format = Format::mono(48_000).unwrap();
         let (mut min, mut max) = (f32::INFINITY, 0.0f32);
         for phase in 0..16 {
-            let mut detector = TruePeakDetector::new(format, 480);
+            let mut detector = TruePeakDetector::new(format, HISTORY, 480);
             let mut peaks = vec![0.0; padded(format)];
             let mut frame = Frame::new(format);
             for block in 0..2 {
@@ -247,7 +257,7 @@ mod tests {
     fn an_impulse_is_found_where_it_is() {
         let format = Format::stereo(48_000).unwrap();
         for (at, channel) in [(0, 0), (31, 1), (200, 0), (462, 1)] {
-            let mut detector = TruePeakDetector::new(format, 480);
+            let mut detector = TruePeakDetector::new(format, HISTORY, 480);
             let mut peaks = vec![9.0; padded(format)];
             let mut frame = Frame::new(format);
             assert!(!detector.process(&frame, 0.1, None, &mut peaks));
@@ -269,7 +279,7 @@ mod tests {
         let format = Format::mono(48_000).unwrap();
         let mut highest = 0.0f32;
         for taps in [kaiser_sinc(0.5).to_vec(), BS_1770[1].to_vec(), hann_sinc(0.5).to_vec()] {
-            let mut detector = TruePeakDetector::new(format, 480);
+            let mut detector = TruePeakDetector::new(format, HISTORY, 480);
             let mut peaks = vec![0.0; padded(format)];
             let mut frame = Frame::new(format);
             for (s, tap) in frame.samples_mut()[100..].iter_mut().zip(&taps) {
@@ -281,7 +291,7 @@ mod tests {
             highest = peaks.iter().fold(highest, |a, b| a.max(*b));
             assert!(highest < 1.001 * detector.bound.of_peak());
         }
-        let bound = TruePeakDetector::new(format, 480).bound.of_peak();
+        let bound = TruePeakDetector::new(format, HISTORY, 480).bound.of_peak();
         assert!((highest / bound - 1.0).abs() < 1e-3, "{highest} and {bound}");
     }
 
@@ -317,7 +327,7 @@ mod tests {
             let sounds = sounds(seed);
             let format = Format::mono(48_000).unwrap();
             let run = |ceiling: f32, decay| -> Vec<f32> {
-                let (mut detector, mut peaks) = (TruePeakDetector::new(format, hold), vec![0.0; 480]);
+                let (mut detector, mut peaks) = (TruePeakDetector::new(format, HISTORY, hold), vec![0.0; 480]);
                 let mut frame = Frame::new(format);
                 let frames = sounds.chunks_exact(480).flat_map(|samples| {
                     frame.samples_mut().copy_from_slice(samples);
