@@ -3,8 +3,6 @@
 //! Each value depends on the one before. So they are taken in groups: what a group makes of itself does not wait for the
 //! group before, and what that adds to it is one step.
 
-use std::cell::Cell;
-
 use super::interpolation::{BLOCK, higher};
 use crate::dsp::kernels;
 
@@ -38,21 +36,18 @@ pub(super) struct GainSmoother {
     release: [f64; GROUP],
     /// Missing gain: 1 − gain.
     missing: f64,
-    averages: [MovingSum; 2],
-    scale: f64,
+    averages: MovingAverages,
     /// Samples in a row with a gain of 1.
     idle_samples: usize,
 }
 
 impl GainSmoother {
     pub fn new(smoothing: usize, margin: usize, hold: usize) -> Self {
-        let lengths = [smoothing / 2 + 1, smoothing - smoothing / 2 + 1];
         let mut smoother = Self {
             hold: SlidingMin::new(smoothing + 1 + 2 * margin + hold),
             release: [0.0; GROUP],
             missing: 0.0,
-            averages: lengths.map(MovingSum::new),
-            scale: 1.0 / (ONE * (lengths[0] * lengths[1]) as f64),
+            averages: MovingAverages::new([smoothing / 2 + 1, smoothing - smoothing / 2 + 1]),
             idle_samples: 0,
         };
         smoother.reset();
@@ -71,21 +66,16 @@ impl GainSmoother {
 
     /// Whether the gain is 1, and will be as long as nothing less is needed.
     pub fn is_idle(&self) -> bool {
-        self.idle_samples >= self.hold.length() + self.averages[0].length + self.averages[1].length
+        self.idle_samples >= self.hold.length() + self.averages.past()
     }
 
     /// Replaces gains needed, none above 1, by the smoothed ones; returns the lowest.
     pub fn process(&mut self, gains: &mut [f32]) -> f32 {
         self.hold.process(gains);
-        let [first, second] = &mut self.averages;
         let mut lowest = 1.0;
         for gains in gains.chunks_mut(PART) {
-            let length = gains.len();
-            release(first.next(length), gains, &self.release, &mut self.missing);
-            average_twice(first, second, length);
-            lowest = lower(lowest, scale_to_gains(gains, &first.values[..length], self.scale));
-            first.keep(length);
-            second.keep(length);
+            release(self.averages.next(gains.len()), gains, &self.release, &mut self.missing);
+            lowest = lower(lowest, self.averages.process(gains));
         }
         if self.missing < MIN_MISSING {
             self.missing = 0.0;
@@ -97,9 +87,7 @@ impl GainSmoother {
     pub fn reset(&mut self) {
         self.hold.reset();
         self.missing = 0.0;
-        // Unity goes in, the sum of that goes on.
-        self.averages[0].fill(ONE as i64);
-        self.averages[1].fill(ONE as i64 * self.averages[0].length as i64);
+        self.averages.reset();
         self.idle_samples = usize::MAX / 2;
     }
 }
@@ -176,18 +164,27 @@ kernels! {
         *missing = left;
     }
 
-    /// Both averages. The sums come in the place of the values that leave the first.
-    fn average_twice(first: &mut MovingSum, second: &mut MovingSum, count: usize) {
-        let [mut sum, mut sum_of_sums] = [first.sum, second.sum];
-        let [gone, come] = first.gone_and_come(count);
-        let [gone_sums, sums] = second.gone_and_come(count);
-        for ((gone, come), (gone_sum, to)) in gone.iter().zip(come).zip(gone_sums.iter().zip(sums)) {
-            sum += come.get() - gone.get();
-            to.set(sum);
-            sum_of_sums += sum - gone_sum.get();
-            gone.set(sum_of_sums);
+    /// Second differences of moving sums of the second length of moving sums of the first length. The values begin with as many
+    /// of the past as both lengths together.
+    fn find_bends(bends: &mut [i64], values: &[i64], lengths: [usize; 2]) {
+        let count = bends.len();
+        let [first, second] = lengths;
+        let from = |start: usize| &values[start..][..count];
+        let (new, out_of_first, out_of_second, out_of_both) = (from(first + second), from(second), from(first), from(0));
+        for i in 0..count {
+            bends[i] = (new[i] - out_of_first[i]) - (out_of_second[i] - out_of_both[i]);
         }
-        [first.sum, second.sum] = [sum, sum_of_sums];
+    }
+
+    /// Replaces second differences of a curve by its values, and its last slope and value by the new ones.
+    fn sum_twice(bends: &mut [i64], slope: &mut i64, value: &mut i64) {
+        let (mut last_slope, mut last) = (*slope, *value);
+        for bend in bends {
+            last_slope += *bend;
+            last += last_slope;
+            *bend = last;
+        }
+        (*slope, *value) = (last_slope, last);
     }
 
     /// `to = from · scale`; returns the lowest, 1 at most.
@@ -294,39 +291,59 @@ impl SlidingMin {
     }
 }
 
-/// Moving sum.
+/// Moving average of a moving average.
 #[derive(Clone, Debug)]
-pub(super) struct MovingSum {
-    length: usize,
-    /// The last `length` values, and those of a part.
+struct MovingAverages {
+    lengths: [usize; 2],
+    scale: f64,
+    /// The last values, as many as both lengths together, and those of a part.
     values: Box<[i64]>,
+    /// Sums of sums of a part.
+    sums: Box<[i64]>,
+    /// The last of them, and what it has grown by.
     sum: i64,
+    slope: i64,
 }
 
-impl MovingSum {
-    fn new(length: usize) -> Self {
-        Self { length, values: vec![0; length + PART].into_boxed_slice(), sum: 0 }
+impl MovingAverages {
+    fn new(lengths: [usize; 2]) -> Self {
+        Self {
+            lengths,
+            scale: 1.0 / (ONE * (lengths[0] * lengths[1]) as f64),
+            values: vec![0; lengths[0] + lengths[1] + PART].into_boxed_slice(),
+            sums: vec![0; PART].into_boxed_slice(),
+            sum: 0,
+            slope: 0,
+        }
     }
 
-    /// As many values that leave the sum as come into it. They may be some of the same.
-    fn gone_and_come(&mut self, count: usize) -> [&[Cell<i64>]; 2] {
-        let cells = Cell::from_mut(&mut *self.values).as_slice_of_cells();
-        [&cells[..count], &cells[self.length..][..count]]
+    /// Number of values that averages depend on, and the first one before them.
+    fn past(&self) -> usize {
+        self.lengths[0] + self.lengths[1]
     }
 
     /// Place for the next values.
     fn next(&mut self, count: usize) -> &mut [i64] {
-        &mut self.values[self.length..][..count]
+        let past = self.past();
+        &mut self.values[past..][..count]
     }
 
-    /// Keeps what the next sums need, behind a part of `count` values.
-    fn keep(&mut self, count: usize) {
-        self.values.copy_within(count..count + self.length, 0);
+    /// Writes the averages that end with those values; returns the lowest, 1 at most.
+    fn process(&mut self, averages: &mut [f32]) -> f32 {
+        let count = averages.len();
+        let sums = &mut self.sums[..count];
+        find_bends(sums, &self.values, self.lengths);
+        sum_twice(sums, &mut self.slope, &mut self.sum);
+        let past = self.lengths[0] + self.lengths[1];
+        self.values.copy_within(count..count + past, 0);
+        scale_to_gains(averages, sums, self.scale)
     }
 
-    fn fill(&mut self, value: i64) {
-        self.values.fill(value);
-        self.sum = value * self.length as i64;
+    /// Unity goes in, the sums of that go on.
+    fn reset(&mut self) {
+        self.values.fill(ONE as i64);
+        self.sum = ONE as i64 * (self.lengths[0] * self.lengths[1]) as i64;
+        self.slope = 0;
     }
 }
 
