@@ -125,7 +125,8 @@ impl Frame {
         &self.samples
     }
 
-    /// All samples, planar: one channel after the other.
+    /// All samples, planar: one channel after the other. To look at them take [`samples`](Self::samples): here the frame
+    /// forgets what earlier stages measured, and the next one measures again.
     pub fn samples_mut(&mut self) -> &mut [f32] {
         self.measurements = Measurements::default();
         &mut self.samples
@@ -136,7 +137,8 @@ impl Frame {
         self.samples.chunks_exact(self.format.samples_per_channel())
     }
 
-    /// Channels in order, a slice each.
+    /// Channels in order, a slice each. To look at them take [`channels`](Self::channels), as with
+    /// [`samples_mut`](Self::samples_mut).
     pub fn channels_mut(&mut self) -> std::slice::ChunksExactMut<'_, f32> {
         let length = self.format.samples_per_channel();
         self.samples_mut().chunks_exact_mut(length)

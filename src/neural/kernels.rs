@@ -198,7 +198,10 @@ mod tests {
         assert_eq!(bytes, [-127, 0, 127, 0, -1]);
         let unit = quantise_to_bytes_of_peak(&mut bytes, &[2.0, -4.0, 3.0, 0.01, 0.0]);
         assert_eq!((bytes, unit), ([64, -127, 95, 0, 0], 4.0 / 127.0));
-        assert!(quantise_to_bytes_of_peak(&mut bytes, &[0.0; 5]) > 0.0 && bytes == [0; 5]);
+        for (extreme, wanted) in [(0.0, 0), (1e-38, 0), (f32::MAX, -127)] {
+            let unit = quantise_to_bytes_of_peak(&mut bytes, &[-extreme, 0.0, 0.0, 0.0, 0.0]);
+            assert!(bytes == [wanted, 0, 0, 0, 0] && unit > 0.0 && unit.is_finite(), "{extreme}: {bytes:?}");
+        }
     }
 
     #[test]

@@ -114,7 +114,8 @@ impl RateConverter {
         Ok(Self::Resampler { mono: Frame::new(mono), resampler: Box::new(resampler) })
     }
 
-    /// Converts the sum of the channels times `gain`, and hands over what comes out, in one piece or several.
+    /// Converts the sum of the channels times `gain`, and hands over what comes out, in one piece or several. What is as soft as
+    /// denormal numbers does not come here.
     fn convert(&mut self, frame: &Frame, gain: f32, mut take: impl FnMut(&mut [f32])) {
         match self {
             Self::Decimator(decimator) => {
@@ -203,7 +204,9 @@ mod tests {
             let found = share("speech_clean", gain_db, Format::mono(48_000).unwrap());
             assert!((found - usual).abs() < 0.12, "{gain_db} dB: {found}, not {usual}");
         }
-        for (rate, channels, frame_ms) in [(8_000, 1, 10), (44_100, 2, 20), (11_100, 2, 10), (192_000, 1, 10)] {
+        for (rate, channels, frame_ms) in
+            [(8_000, 1, 10), (44_100, 2, 20), (11_100, 2, 10), (32_000, 2, 20), (96_000, 1, 20), (192_000, 1, 10)]
+        {
             let format = Format::new(rate, channels).unwrap().with_frame_ms(frame_ms).unwrap();
             let found = share("speech_clean", 0.0, format);
             assert!((found - usual).abs() < 0.15, "{format}: {found}, not {usual}");
@@ -219,21 +222,23 @@ mod tests {
 
     #[test]
     fn reset_it_is_a_new_one() {
-        let format = Format::mono(44_100).unwrap();
-        let sound = |index: u32| {
-            let mut frame = Frame::new(format);
-            for (i, sample) in frame.samples_mut().iter_mut().enumerate() {
-                *sample = (i as f32 * 0.02 * (1.0 + (index % 7) as f32)).sin() * 0.1;
-            }
-            frame
-        };
-        let mut network = SpeechNetwork::new(format).unwrap();
-        let mut run = || (0..40).map(|i| network.analyse(&sound(i), 0.005)).collect::<Vec<f32>>();
-        let fresh = run();
-        let unlike = run();
-        network.reset();
-        let mut run = || (0..40).map(|i| network.analyse(&sound(i), 0.005)).collect::<Vec<f32>>();
-        assert!(run() == fresh);
-        assert!(unlike != fresh);
+        for rate_hz in [44_100, 48_000] {
+            let format = Format::mono(rate_hz).unwrap();
+            let sound = |index: u32| {
+                let mut frame = Frame::new(format);
+                for (i, sample) in frame.samples_mut().iter_mut().enumerate() {
+                    *sample = (i as f32 * 0.02 * (1.0 + (index % 7) as f32)).sin() * 0.1;
+                }
+                frame
+            };
+            let mut network = SpeechNetwork::new(format).unwrap();
+            let mut run = || (0..40).map(|i| network.analyse(&sound(i), 0.005)).collect::<Vec<f32>>();
+            let fresh = run();
+            let unlike = run();
+            network.reset();
+            let mut run = || (0..40).map(|i| network.analyse(&sound(i), 0.005)).collect::<Vec<f32>>();
+            assert!(run() == fresh, "{rate_hz}");
+            assert!(unlike != fresh, "{rate_hz}");
+        }
     }
 }
