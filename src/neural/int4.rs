@@ -9,6 +9,9 @@ use super::weights::Reader;
 /// Streams that take turns with a tile of weights.
 const GROUP: usize = 16;
 
+/// Output and inputs of a stream, and the step of the inputs of each block.
+type Operands<'a> = (&'a mut [f32], &'a [i8], [f32; MAX_BLOCKS]);
+
 /// Matrix of 4-bit weights, with a scale for each output and block of inputs. There are four blocks, of `STEPS` times 8 inputs.
 pub struct Int4Matrix<const STEPS: usize> {
     tiles: &'static [NibbleTile<STEPS>],
@@ -47,7 +50,7 @@ impl<const STEPS: usize> Int4Matrix<STEPS> {
 
     /// Adds the products of inputs and the steps of their blocks for a group of streams: each tile of weights for all of them,
     /// while the first cache holds it.
-    fn add_group<const N: usize>(&self, streams: [Option<(&mut [f32], &[i8], [f32; MAX_BLOCKS])>; N]) {
+    fn add_group<const N: usize>(&self, streams: [Option<Operands<'_>>; N]) {
         #[cfg(test)]
         for (_, inputs, units) in streams.iter().flatten() {
             calibration::record(
