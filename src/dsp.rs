@@ -11,5 +11,6 @@ pub mod sample_ring;
 pub mod scratch;
 pub mod speech_level;
 pub mod weighted_power;
+pub mod window;
 
 pub(crate) use dispatch::kernels;

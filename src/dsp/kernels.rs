@@ -212,7 +212,7 @@ kernels! {
 /// Bits of the largest magnitude. Magnitudes are in the order of their bits, and for a maximum of integers the compiler
 /// finds the best loop by itself.
 #[inline(always)]
-fn max_magnitude_bits(samples: &[f32]) -> u32 {
+pub(crate) fn max_magnitude_bits(samples: &[f32]) -> u32 {
     samples.iter().fold(0, |max, s| max.max(s.abs().to_bits()))
 }
 

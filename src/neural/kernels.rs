@@ -7,6 +7,7 @@
 
 use super::products::TILE;
 use crate::dsp::kernels;
+use crate::dsp::kernels::max_magnitude_bits;
 
 /// 2²³ and half as much again: whatever is added to it is rounded to an integer, to even if it lies between two.
 const ROUND: f32 = 1.5 * 8_388_608.0;
@@ -25,11 +26,8 @@ kernels! {
     /// Rounds to 127 steps of the largest magnitude; returns the value of one step.
     fn quantise_to_bytes_of_peak(to: &mut [i8], from: &[f32]) -> f32 {
         // The smallest step is one whose inverse is finite.
-        let unit = (peak_of(from) * (1.0 / 127.0)).max(7.9e-31);
-        let steps = 1.0 / unit;
-        for (to, from) in to.iter_mut().zip(from) {
-            *to = (from * steps + ROUND).to_bits() as i8;
-        }
+        let unit = (f32::from_bits(max_magnitude_bits(from)) * (1.0 / 127.0)).max(7.9e-31);
+        round_to_bytes(to, from, 1.0 / unit);
         unit
     }
 
@@ -65,9 +63,7 @@ kernels! {
 
     /// Rounds −1 to 1 to steps of 1/127.
     fn quantise_to_bytes(to: &mut [i8], from: &[f32]) {
-        for (to, from) in to.iter_mut().zip(from) {
-            *to = (from * 127.0 + ROUND).to_bits() as i8;
-        }
+        round_to_bytes(to, from, 127.0);
     }
 
     /// `out = out + a · b`, value by value.
@@ -129,16 +125,18 @@ kernels! {
     }
 }
 
-/// Largest magnitude.
+/// Rounds to bytes, `steps` to 1.
 #[inline(always)]
-fn peak_of(values: &[f32]) -> f32 {
-    f32::from_bits(values.iter().fold(0, |peak, v| peak.max(v.abs().to_bits())))
+fn round_to_bytes(to: &mut [i8], from: &[f32], steps: f32) {
+    for (to, from) in to.iter_mut().zip(from) {
+        *to = (from * steps + ROUND).to_bits() as i8;
+    }
 }
 
 /// Smallest power of two of which no value is more than 32 767 steps; 2⁻⁹⁹ at least.
 #[inline(always)]
 fn unit_of_words(values: &[f32]) -> f32 {
-    let unit = (peak_of(values) * (1.0 / 32_767.0)).max(7.9e-31);
+    let unit = (f32::from_bits(max_magnitude_bits(values)) * (1.0 / 32_767.0)).max(7.9e-31);
     f32::from_bits((unit.to_bits() + 0x7f_ffff) & 0xff80_0000)
 }
 

@@ -1,9 +1,9 @@
 //! Decimator of the network: from a whole multiple of its rate, by a linear-phase polyphase filter.
 
-use std::f64::consts::PI;
 use std::sync::OnceLock;
 
 use crate::dsp::kernels;
+use crate::dsp::window::{kaiser, sinc};
 
 /// Samples that come out at once.
 pub(super) const CHUNK: usize = 32;
@@ -87,27 +87,18 @@ fn low_pass(factor: usize) -> Vec<f64> {
     let length = TAPS * factor;
     let tap = |i: usize| {
         let middle = 0.5 * (length - 1) as f64;
-        let (time, place) = (i as f64 - middle, (i as f64 - middle) / middle);
-        // Never 0: the length is even.
-        let turn = PI * time / factor as f64;
-        turn.sin() / turn * bessel_i0(KAISER_BETA * (1.0 - place * place).sqrt())
+        let time = i as f64 - middle;
+        sinc(time / factor as f64) * kaiser(time / middle, KAISER_BETA)
     };
     let taps: Vec<f64> = (0..length).map(tap).collect();
     let sum: f64 = taps.iter().sum();
     taps.iter().map(|tap| tap / sum).collect()
 }
 
-/// Modified Bessel function of the first kind, of order zero, by its power series: exact to 64 bits up to 10.
-fn bessel_i0(x: f64) -> f64 {
-    let terms = (1..40).scan(1.0, |term, k| {
-        *term *= (0.5 * x / f64::from(k)).powi(2);
-        Some(*term)
-    });
-    1.0 + terms.sum::<f64>()
-}
-
 #[cfg(test)]
 mod tests {
+    use std::f64::consts::PI;
+
     use super::*;
 
     /// Output for chunks of an input.

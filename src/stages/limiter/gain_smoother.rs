@@ -330,11 +330,10 @@ impl MovingAverages {
 
     /// Writes the averages that end with those values; returns the lowest, 1 at most.
     fn process(&mut self, averages: &mut [f32]) -> f32 {
-        let count = averages.len();
+        let (count, past) = (averages.len(), self.past());
         let sums = &mut self.sums[..count];
         find_bends(sums, &self.values, self.lengths);
         sum_twice(sums, &mut self.slope, &mut self.sum);
-        let past = self.lengths[0] + self.lengths[1];
         self.values.copy_within(count..count + past, 0);
         scale_to_gains(averages, sums, self.scale)
     }

@@ -5,6 +5,7 @@ use super::interpolation::{BLOCK, Bound, Interpolators, LONG, SHORT, find_bends,
 use crate::core::{Format, Frame};
 use crate::dsp::kernels;
 use crate::dsp::scratch::Scratch;
+use crate::dsp::window::{kaiser, sinc};
 
 /// Delay of a peak behind its sample, in samples: half the longest interpolator.
 pub(super) const DELAY: usize = LONG;
@@ -91,9 +92,9 @@ impl TruePeakDetector {
 
     /// Takes in a frame with this peak; returns whether a true peak may be above `ceiling`.
     pub fn hear(&mut self, frame: &Frame, peak: f32, ceiling: f32) -> bool {
-        let (length, kept) = (frame.format().samples_per_channel(), self.kept);
+        let (length, kept, stride) = (frame.format().samples_per_channel(), self.kept, self.stride(frame.format()));
         let mut highest = peak;
-        for (samples, channel) in self.samples.chunks_exact_mut(kept + padded(frame.format())).zip(frame.channels()) {
+        for (samples, channel) in self.samples.chunks_exact_mut(stride).zip(frame.channels()) {
             samples.copy_within(length..length + kept, 0);
             samples[kept..kept + length].copy_from_slice(channel);
             highest = higher(highest, kernels::peak(&samples[kept - HISTORY..kept]));
@@ -105,9 +106,14 @@ impl TruePeakDetector {
         may_be_above
     }
 
+    /// Length of a channel in `samples`.
+    fn stride(&self, format: Format) -> usize {
+        self.kept + padded(format)
+    }
+
     /// Replaces that frame by what came before it.
     pub fn delay(&self, frame: &mut Frame) {
-        let (length, stride) = (frame.format().samples_per_channel(), self.kept + padded(frame.format()));
+        let (length, stride) = (frame.format().samples_per_channel(), self.stride(frame.format()));
         for (samples, channel) in self.samples.chunks_exact(stride).zip(frame.channels_mut()) {
             channel.copy_from_slice(&samples[..length]);
         }
@@ -152,26 +158,11 @@ pub(super) fn padded(format: Format) -> usize {
     format.samples_per_channel().next_multiple_of(BLOCK)
 }
 
-fn sinc(x: f64) -> f64 {
-    if x == 0.0 { 1.0 } else { (std::f64::consts::PI * x).sin() / (std::f64::consts::PI * x) }
-}
-
 /// Interpolator for the value `behind` a sample: a sinc in a Kaiser window, with a gain of 1 for DC.
 fn kaiser_sinc(behind: f64) -> [f64; 2 * LONG] {
-    /// Modified Bessel function of order 0, by its series.
-    fn bessel(x: f64) -> f64 {
-        (1..50)
-            .scan(1.0, |term, k| {
-                *term *= (x / (2.0 * f64::from(k))).powi(2);
-                Some(*term)
-            })
-            .sum::<f64>()
-            + 1.0
-    }
     let mut taps = std::array::from_fn(|i| {
         let t = i as f64 - (LONG - 1) as f64 - behind;
-        let within = 1.0 - (t / LONG as f64).powi(2);
-        sinc(t) * bessel(9.0 * within.max(0.0).sqrt())
+        sinc(t) * kaiser(t / LONG as f64, 9.0)
     });
     let sum: f64 = taps.iter().sum();
     taps.iter_mut().for_each(|tap| *tap /= sum);
