@@ -25,6 +25,9 @@ impl Format {
     /// Maximum number of channels.
     pub const MAX_CHANNELS: usize = 2;
 
+    /// Milliseconds in the longest frame.
+    pub(crate) const MAX_FRAME_MS: usize = 20;
+
     /// Mono, in frames of 10 ms.
     ///
     /// # Errors

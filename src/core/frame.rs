@@ -172,21 +172,50 @@ impl Frame {
         peaks
     }
 
+    /// Multiplies all samples by one gain, sanitized first unless they are so already.
+    pub(crate) fn scale(&mut self, gain: f32) {
+        let peaks = match self.measurements.peaks {
+            Some(peaks) => {
+                kernels::scale(&mut self.samples, gain);
+                peaks
+            }
+            None => self.of_channels(|channel| kernels::sanitize_and_scale(channel, gain)),
+        };
+        // Rounding keeps the order, so the peak is still that of the same sample.
+        let peaks = peaks.map(|peak| peak * gain.abs());
+        self.measurements =
+            Measurements { peaks: peaks.into_iter().all(kernels::is_sane).then_some(peaks), energies: None };
+    }
+
     /// Energy of each channel: the sum of the squares.
     pub(crate) fn energies(&mut self) -> OfChannels {
-        self.measurements.energies.unwrap_or_else(|| self.find_energies(kernels::energy))
+        self.measurements.energies.unwrap_or_else(|| {
+            let energies = self.of_channels(|channel| kernels::energy(channel));
+            *self.measurements.energies.insert(energies)
+        })
     }
 
-    /// Energy of each channel, as `find` finds it while it measures more.
-    pub(crate) fn find_energies(&mut self, mut find: impl FnMut(&[f32]) -> f32) -> OfChannels {
-        let energies = self.of_channels(|channel| find(channel));
-        *self.measurements.energies.insert(energies)
+    /// Mean square of each millisecond, of the channel that is louder there. Sanitizes the frame unless it is so already, and finds
+    /// peaks and energies in the same pass.
+    pub(crate) fn powers_by_ms(&mut self) -> [f32; Format::MAX_FRAME_MS] {
+        loop {
+            let mut powers = [0.0; Format::MAX_FRAME_MS];
+            let of_frame = &mut powers[..self.format.frame_ms() as usize];
+            let found = self.of_channels(|channel| kernels::accumulate_block_powers(channel, of_frame));
+            let peaks = found.map(|(peak, _)| peak);
+            if peaks.into_iter().all(kernels::is_sane) {
+                self.measurements =
+                    Measurements { peaks: Some(peaks), energies: Some(found.map(|(_, energy)| energy)) };
+                return powers;
+            }
+            self.sanitize();
+        }
     }
 
-    fn of_channels(&mut self, mut find: impl FnMut(&mut [f32]) -> f32) -> OfChannels {
+    fn of_channels<T: Default>(&mut self, mut find: impl FnMut(&mut [f32]) -> T) -> [T; Format::MAX_CHANNELS] {
         // Most frames have one channel, and to divide them takes longer than to look at them.
         if self.format.channels() == 1 {
-            return [find(&mut self.samples), 0.0];
+            return [find(&mut self.samples), T::default()];
         }
         let (left, right) = self.samples.split_at_mut(self.samples.len() / 2);
         [find(left), find(right)]
@@ -335,7 +364,7 @@ mod tests {
 
         #[test]
         fn what_is_known_of_the_samples_is_true_whatever_came_before(
-            channels in 1usize..3, steps in prop::collection::vec((0usize..9, 0usize..160, any::<u32>()), 1..40),
+            channels in 1usize..3, steps in prop::collection::vec((0usize..10, 0usize..160, any::<u32>()), 1..40),
         ) {
             let format = Format::new(8_000, channels).unwrap();
             let [mut frame, mut other] = [Frame::new(format), Frame::new(format)];
@@ -349,7 +378,16 @@ mod tests {
                     4 => frame.copy_from(&other).unwrap(),
                     5 => frame.check_and_sanitize(format).unwrap(),
                     6 => _ = frame.energies(),
-                    7 => _ = frame.find_energies(|channel| kernels::accumulate_block_powers(channel, &mut [0.0; 10])),
+                    7 => _ = frame.powers_by_ms(),
+                    8 => {
+                        let mut scaled = frame.clone();
+                        scaled.check_and_sanitize(format).unwrap();
+                        scaled.samples_mut().iter_mut().for_each(|sample| *sample *= value);
+                        frame.scale(value);
+                        for (found, wanted) in frame.samples().iter().zip(scaled.samples()) {
+                            prop_assert!(found == wanted || (found.is_nan() && wanted.is_nan()), "{found} {wanted}");
+                        }
+                    }
                     _ => std::mem::swap(&mut frame, &mut other),
                 }
                 let mut fresh = frame.clone();

@@ -97,8 +97,8 @@ mod tests {
                 pipeline.push("auto-gain", AutoGain::default()).unwrap();
                 pipeline.push("gate", NoiseGate { lookahead_ms: 5.0, ..NoiseGate::default() }).unwrap();
                 pipeline.push("gain", gain).unwrap();
-                pipeline.push("limiter", Limiter::default()).unwrap();
                 pipeline.push("meter", LevelMeter::default()).unwrap();
+                pipeline.push("limiter", Limiter::default()).unwrap();
                 let mut frame = Frame::new(format);
                 for (index, block) in speech.chunks_exact(480).take(FRAMES).enumerate() {
                     frame.set_position(480 * index as i64);

@@ -23,6 +23,15 @@ pub(crate) const MIN_PEAK: f32 = 1e-19;
 /// Full scale of 16-bit PCM: its largest positive value.
 pub(crate) const FULL_SCALE_16_BIT: f32 = 32_767.0 / 32_768.0;
 
+/// Lanes of the running sum of a block of [`accumulate_block_powers`], which is too short for more.
+const BLOCK_LANES: usize = 8;
+
+/// Blocks whose lanes are added up at once: both 10 and 20 ms are multiples.
+const BLOCKS_TOGETHER: usize = 5;
+
+/// Samples that are looked at and multiplied before the next ones: they stay in the registers.
+const SCALED_TOGETHER: usize = 96;
+
 /// Samples that [`sanitize_and_count`] set to zero.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct SanitizeCounts {
@@ -35,22 +44,23 @@ kernels! {
     /// Sets NaN, infinities and magnitudes over [`MAX_SAMPLE`] to zero, and all samples where the peak of the rest is below
     /// [`MIN_PEAK`]; returns that peak.
     fn sanitize(samples: &mut [f32]) -> f32 {
-        // NaN and infinity, too, have larger bits than any sample.
-        let limit = MAX_SAMPLE.to_bits();
-        let mut worst = max_magnitude_bits(samples);
-        if worst > limit {
-            for sample in &mut *samples {
-                if sample.abs().to_bits() > limit {
-                    *sample = 0.0;
-                }
+        let peak = silence_invalid(samples);
+        silence_faint(samples, peak)
+    }
+
+    /// [`sanitize`], and then multiplies all samples by one gain, in one pass over the memory; returns the peak before the gain.
+    fn sanitize_and_scale(samples: &mut [f32], gain: f32) -> f32 {
+        let sanitize_and_scale = |block: &mut [f32]| {
+            let peak = silence_invalid(block);
+            for sample in block {
+                *sample *= gain;
             }
-            worst = max_magnitude_bits(samples);
-        }
-        if worst > 0 && worst < MIN_PEAK.to_bits() {
-            samples.fill(0.0);
-            worst = 0;
-        }
-        f32::from_bits(worst)
+            peak
+        };
+        let (blocks, rest) = samples.as_chunks_mut::<SCALED_TOGETHER>();
+        let peak = sanitize_and_scale(rest);
+        let peak = blocks.iter_mut().fold(peak, |peak, block| peak.max(sanitize_and_scale(block)));
+        silence_faint(samples, peak)
     }
 
     /// [`sanitize`] with counts, which sets denormal numbers to zero too.
@@ -183,19 +193,30 @@ kernels! {
         sums.iter().sum::<f32>() + rest
     }
 
-    /// Raises each power to the mean square of its block of the samples, which are cut into as many blocks; returns the sum of
-    /// all squares.
-    fn accumulate_block_powers(samples: &[f32], powers: &mut [f32]) -> f32 {
+    /// Raises each power to the mean square of its block of the samples, which are cut into as many blocks; returns the peak and
+    /// the sum of all squares. Nothing of it means anything unless the peak [is sane](is_sane).
+    fn accumulate_block_powers(samples: &[f32], powers: &mut [f32]) -> (f32, f32) {
+        let (mut peaks, mut energy) = ([0; BLOCK_LANES], 0.0);
         // Where the length is no multiple, the first blocks are longer by one.
         let (length, longer) = (samples.len() / powers.len(), samples.len() % powers.len());
-        if (length, longer) == (48, 0) {
-            // A millisecond at the usual rate, for which the compiler unrolls the loop.
-            return accumulate_equal_block_powers(samples, 48, powers);
+        if let (0, (groups, [])) = (longer, powers.as_chunks_mut::<BLOCKS_TOGETHER>()) {
+            for (samples, powers) in samples.chunks_exact(length * BLOCKS_TOGETHER).zip(groups) {
+                energy += if length == 48 {
+                    // A millisecond at the usual rate, for which the compiler unrolls the loop.
+                    accumulate_powers(samples, 48, powers, &mut peaks)
+                } else {
+                    accumulate_powers(samples, length, powers, &mut peaks)
+                };
+            }
+        } else {
+            let mut rest = samples;
+            for (index, power) in powers.iter_mut().enumerate() {
+                let (block, later) = rest.split_at(length + usize::from(index < longer));
+                energy += accumulate_powers(block, block.len(), std::array::from_mut(power), &mut peaks);
+                rest = later;
+            }
         }
-        let (first, last) = samples.split_at(longer * (length + 1));
-        let (first_powers, last_powers) = powers.split_at_mut(longer);
-        accumulate_equal_block_powers(first, length + 1, first_powers)
-            + accumulate_equal_block_powers(last, length, last_powers)
+        (f32::from_bits(peaks.into_iter().fold(0, u32::max)), energy)
     }
 
     /// Largest magnitude; NaN if there is one.
@@ -203,10 +224,16 @@ kernels! {
         f32::from_bits(max_magnitude_bits(samples))
     }
 
-    /// Number of samples at [`FULL_SCALE_16_BIT`] or beyond, of samples with this peak.
-    fn count_clipped(samples: &[f32], peak: f32) -> u32 {
-        if peak < FULL_SCALE_16_BIT { 0 } else { samples.iter().map(|s| u32::from(s.abs() >= FULL_SCALE_16_BIT)).sum() }
+    /// Number of samples at [`FULL_SCALE_16_BIT`] or beyond.
+    fn count_clipped(samples: &[f32]) -> u32 {
+        samples.iter().map(|s| u32::from(s.abs() >= FULL_SCALE_16_BIT)).sum()
     }
+}
+
+/// Whether samples with this peak are as [`sanitize`] leaves them.
+#[inline]
+pub(crate) fn is_sane(peak: f32) -> bool {
+    peak == 0.0 || (MIN_PEAK..=MAX_SAMPLE).contains(&peak)
 }
 
 /// Bits of the largest magnitude. Magnitudes are in the order of their bits, and for a maximum of integers the compiler
@@ -214,6 +241,33 @@ kernels! {
 #[inline(always)]
 pub(crate) fn max_magnitude_bits(samples: &[f32]) -> u32 {
     samples.iter().fold(0, |max, s| max.max(s.abs().to_bits()))
+}
+
+/// Sets NaN, infinities and magnitudes over [`MAX_SAMPLE`] to zero; returns the bits of the peak of the rest.
+#[inline(always)]
+fn silence_invalid(samples: &mut [f32]) -> u32 {
+    // NaN and infinity, too, have larger bits than any sample.
+    let limit = MAX_SAMPLE.to_bits();
+    let peak = max_magnitude_bits(samples);
+    if peak <= limit {
+        return peak;
+    }
+    for sample in &mut *samples {
+        if sample.abs().to_bits() > limit {
+            *sample = 0.0;
+        }
+    }
+    max_magnitude_bits(samples)
+}
+
+/// Sets all samples to zero where the peak with these bits is below [`MIN_PEAK`]; returns the peak.
+#[inline(always)]
+fn silence_faint(samples: &mut [f32], peak: u32) -> f32 {
+    if peak > 0 && peak < MIN_PEAK.to_bits() {
+        samples.fill(0.0);
+        return 0.0;
+    }
+    f32::from_bits(peak)
 }
 
 /// Sum of all lanes, a power of two of them, half and half, so that no addition waits for many others. Never inlined: the
@@ -231,21 +285,40 @@ pub(crate) fn sum_lanes<const N: usize>(lanes: &[f32; N]) -> f32 {
     lanes[0]
 }
 
-/// [`accumulate_block_powers`] for blocks of `length` samples.
+/// Raises each power to the mean square of its block of `length` samples, and the bits of each lane's peak; returns the sum of all
+/// squares.
 #[inline(always)]
-fn accumulate_equal_block_powers(samples: &[f32], length: usize, powers: &mut [f32]) -> f32 {
-    let weight = 1.0 / length as f32;
-    let mut energy = 0.0;
-    for (block, power) in samples.chunks_exact(length).zip(powers) {
-        // Eight lanes: a block is too short for more.
-        let (groups, rest) = block.as_chunks::<8>();
-        let mut sums = [0.0f32; 8];
+fn accumulate_powers<const N: usize>(
+    samples: &[f32],
+    length: usize,
+    powers: &mut [f32; N],
+    peaks: &mut [u32; BLOCK_LANES],
+) -> f32 {
+    let mut blocks = [[0.0; BLOCK_LANES]; N];
+    for (block, samples) in blocks.iter_mut().zip(samples.chunks_exact(length)) {
+        let (groups, rest) = samples.as_chunks::<BLOCK_LANES>();
+        let mut sums = [0.0; BLOCK_LANES];
         for group in groups {
-            for lane in 0..8 {
+            for lane in 0..BLOCK_LANES {
                 sums[lane] += group[lane] * group[lane];
+                peaks[lane] = peaks[lane].max(group[lane].abs().to_bits());
             }
         }
-        let sum = rest.iter().fold(sum_lanes(&sums), |sum, s| sum + s * s);
+        for ((sum, peak), sample) in sums.iter_mut().zip(&mut *peaks).zip(rest) {
+            *sum += sample * sample;
+            *peak = (*peak).max(sample.abs().to_bits());
+        }
+        *block = sums;
+    }
+    accumulate_sums(&blocks, 1.0 / length as f32, powers)
+}
+
+/// Raises each power to the weighted sum of the lanes of its block; returns all sums. Never inlined, as [`sum_lanes`].
+#[inline(never)]
+fn accumulate_sums<const N: usize>(blocks: &[[f32; BLOCK_LANES]; N], weight: f32, powers: &mut [f32; N]) -> f32 {
+    let mut energy = 0.0;
+    for ([a, b, c, d, e, f, g, h], power) in blocks.iter().zip(powers) {
+        let sum = ((a + e) + (c + g)) + ((b + f) + (d + h));
         energy += sum;
         if sum * weight > *power {
             *power = sum * weight;
@@ -276,11 +349,13 @@ mod tests {
             prop_assert_eq!(peak(&samples), max);
             prop_assert_eq!(sanitize(&mut samples), max);
             let wanted = samples.iter().filter(|s| s.abs() >= FULL_SCALE_16_BIT).count();
-            prop_assert_eq!(count_clipped(&samples, max) as usize, wanted);
+            prop_assert_eq!(count_clipped(&samples) as usize, wanted);
 
             samples.resize(samples.len().max(parts), 0.1);
             let mut found = vec![0.5; parts];
-            prop_assert!(close(accumulate_block_powers(&samples, &mut found), squares(&samples)));
+            let (found_peak, energy) = accumulate_block_powers(&samples, &mut found);
+            prop_assert_eq!(found_peak, peak(&samples));
+            prop_assert!(close(energy, squares(&samples)));
             let mut rest = &samples[..];
             for (index, power) in found.iter().enumerate() {
                 let (part, later) = rest.split_at(rest.len().div_ceil(parts - index));

@@ -71,6 +71,11 @@ pub(crate) mod serialize {
         magnitudes.map(to_dbfs).serialize(serializer)
     }
 
+    /// Powers, one a channel.
+    pub fn powers<S: Serializer>(powers: &[f32; 2], serializer: S) -> Result<S::Ok, S::Error> {
+        powers.map(power_to_dbfs).serialize(serializer)
+    }
+
     pub fn power<S: Serializer>(power: &f32, serializer: S) -> Result<S::Ok, S::Error> {
         power_to_dbfs(*power).serialize(serializer)
     }

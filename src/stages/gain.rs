@@ -3,7 +3,6 @@
 use crate::control::{ControlPort, Handle, Live, LiveStage};
 use crate::core::error::in_range;
 use crate::core::{Format, Frame, Processor, Result, Stage};
-use crate::dsp::kernels;
 use crate::dsp::level::{db_to_gain, to_dbfs};
 use crate::dsp::ramp::{GainCurve, Ramp};
 
@@ -110,14 +109,15 @@ impl Processor for GainProcessor {
     type Output = Frame;
 
     fn process<'a>(&'a mut self, frame: &'a mut Frame) -> Result<Option<&'a mut Frame>> {
-        frame.check_and_sanitize(self.format)?;
+        frame.check_format(self.format)?;
         if let Some(gain) = self.port.changed() {
             self.ramp.set(gain.factor(), self.format.samples_in_ms(gain.ramp_ms));
         }
         match self.ramp.advance(self.format.samples_per_channel()) {
-            GainCurve::Steady(1.0) => {}
-            GainCurve::Steady(gain) => kernels::scale(frame.samples_mut(), gain),
+            GainCurve::Steady(1.0) => _ = frame.peaks(),
+            GainCurve::Steady(gain) => frame.scale(gain),
             GainCurve::Moving(gains) => {
+                frame.peaks();
                 frame.channels_mut().for_each(|channel| gains.multiply(channel));
                 self.publish();
             }

@@ -6,7 +6,7 @@ use crate::core::{Format, Frame, Processor, Result, Stage};
 use crate::dsp::kernels;
 #[cfg(feature = "serde")]
 use crate::dsp::level::serialize;
-use crate::dsp::level::{SILENCE_DBFS, db_to_gain, to_dbfs};
+use crate::dsp::level::{SILENCE_DBFS, db_to_gain, power_to_dbfs, to_dbfs};
 
 /// Level meter: RMS, peak, held peak and clipping, for other threads.
 ///
@@ -43,19 +43,19 @@ impl Default for LevelMeter {
 
 /// Reading of a running [`LevelMeter`]. Levels are dBFS as in [`level`](crate::level), [`SILENCE_DBFS`] for silence and
 /// for a channel that is not there.
-// Magnitudes inside: the thread that reads takes the logarithms, not the one that plays.
+// Magnitudes and powers inside: the thread that reads takes roots and logarithms, not the one that plays.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct LevelReading {
-    #[cfg_attr(feature = "serde", serde(rename = "rms_dbfs", serialize_with = "serialize::magnitudes"))]
-    rms: [f32; 2],
+    #[cfg_attr(feature = "serde", serde(rename = "rms_dbfs", serialize_with = "serialize::powers"))]
+    power: [f32; 2],
     #[cfg_attr(feature = "serde", serde(rename = "peak_dbfs", serialize_with = "serialize::magnitudes"))]
     peak: [f32; 2],
     #[cfg_attr(feature = "serde", serde(rename = "held_peak_dbfs", serialize_with = "serialize::magnitudes"))]
     held_peak: [f32; 2],
-    #[cfg_attr(feature = "serde", serde(rename = "overall_rms_dbfs", serialize_with = "serialize::magnitudes"))]
-    overall_rms: [f32; 2],
+    #[cfg_attr(feature = "serde", serde(rename = "overall_rms_dbfs", serialize_with = "serialize::powers"))]
+    overall_power: [f32; 2],
     #[cfg_attr(feature = "serde", serde(rename = "overall_peak_dbfs", serialize_with = "serialize::magnitudes"))]
     overall_peak: [f32; 2],
     clipped: u64,
@@ -65,7 +65,7 @@ pub struct LevelReading {
 impl LevelReading {
     /// RMS level of a channel over the last whole interval, in dBFS.
     pub fn rms_dbfs(&self, channel: usize) -> f32 {
-        dbfs(&self.rms, channel)
+        power_dbfs(&self.power, channel)
     }
 
     /// Sample peak of a channel over the last whole interval, in dBFS.
@@ -80,7 +80,7 @@ impl LevelReading {
 
     /// RMS level of a channel since the start or the last reset, in dBFS.
     pub fn overall_rms_dbfs(&self, channel: usize) -> f32 {
-        dbfs(&self.overall_rms, channel)
+        power_dbfs(&self.overall_power, channel)
     }
 
     /// Sample peak of a channel since the start or the last reset, in dBFS.
@@ -101,6 +101,10 @@ impl LevelReading {
 
 fn dbfs(magnitudes: &[f32; 2], channel: usize) -> f32 {
     magnitudes.get(channel).map_or(SILENCE_DBFS, |&magnitude| to_dbfs(magnitude))
+}
+
+fn power_dbfs(powers: &[f32; 2], channel: usize) -> f32 {
+    powers.get(channel).map_or(SILENCE_DBFS, |&power| power_to_dbfs(power))
 }
 
 impl Stage for LevelMeter {
@@ -182,9 +186,11 @@ impl Processor for LevelMeterProcessor {
             sums.interval_energy += energy;
             sums.interval_peak = sums.interval_peak.max(peak);
             sums.overall_energy += energy;
-            reading.overall_rms[index] = rms(sums.overall_energy, reading.samples as f64);
+            reading.overall_power[index] = (sums.overall_energy / reading.samples as f64) as f32;
             reading.overall_peak[index] = reading.overall_peak[index].max(peak);
-            reading.clipped += u64::from(kernels::count_clipped(channel, peak));
+            if peak >= kernels::FULL_SCALE_16_BIT {
+                reading.clipped += u64::from(kernels::count_clipped(channel));
+            }
 
             let held = &mut reading.held_peak[index];
             sums.held_ms += frame_ms;
@@ -195,7 +201,7 @@ impl Processor for LevelMeterProcessor {
             }
 
             if interval_over {
-                reading.rms[index] = rms(sums.interval_energy, self.interval_samples as f64);
+                reading.power[index] = (sums.interval_energy / self.interval_samples as f64) as f32;
                 reading.peak[index] = sums.interval_peak;
                 (sums.interval_energy, sums.interval_peak) = (0.0, 0.0);
             }
@@ -221,10 +227,6 @@ impl Processor for LevelMeterProcessor {
 
 fn fall(settings: &LevelMeter, format: Format) -> f32 {
     db_to_gain(-settings.fall_db_per_s * format.frame_ms() as f32 / 1000.0)
-}
-
-fn rms(energy: f64, samples: f64) -> f32 {
-    (energy / samples).sqrt() as f32
 }
 
 #[cfg(test)]

@@ -77,8 +77,8 @@ impl GateDetector {
         Self { noise: NoiseEstimate::at(power), ..Self::default() }
     }
 
-    /// Takes in the power of each millisecond of a frame, and tells for each whether the gate is `open`. The far end does not
-    /// open it.
+    /// Takes in the power of each millisecond of a frame, and tells for each whether the gate is `open`. The noise is that behind
+    /// the frame. The far end does not open the gate.
     pub fn update(
         &mut self,
         gate: &GateCoefficients,
@@ -87,14 +87,11 @@ impl GateDetector {
         far_end: bool,
         open: &mut [bool],
     ) {
-        // No power reaches the threshold.
-        let thresholds = |noise: &NoiseEstimate| if far_end { [f32::INFINITY; 2] } else { gate.thresholds(noise) };
-        let [mut open_power, mut close_power] = thresholds(&self.noise);
+        self.noise.learn(powers, lesson, gate.min_noise);
+        // No power reaches an infinite threshold.
+        let [open_power, close_power] = if far_end { [f32::INFINITY; 2] } else { gate.thresholds(&self.noise) };
         for (open, &power) in open.iter_mut().zip(powers) {
             self.power = self.power * gate.smoothing + power * (1.0 - gate.smoothing);
-            if self.noise.update(power, lesson, gate.min_noise) {
-                [open_power, close_power] = thresholds(&self.noise);
-            }
             if self.power >= close_power {
                 self.held_ms = 0;
                 self.open |= self.power >= open_power;
@@ -113,7 +110,8 @@ impl GateDetector {
 
     /// Whether the envelope stays as it is in a frame for each millisecond of which the gate is `open` or not.
     pub fn is_steady(&self, open: &[bool]) -> bool {
-        open.iter().all(|&open| self.envelope == f32::from(open))
+        let is_open = self.envelope == 1.0;
+        (is_open || self.envelope == 0.0) && open.iter().all(|&open| open == is_open)
     }
 
     /// Envelope over a frame of `length` samples, for each millisecond of which the gate is `open` or not: its parts, and

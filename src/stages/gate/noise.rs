@@ -13,10 +13,10 @@ const SETTLED_MS: u32 = 200;
 /// which no detector takes for speech, does not raise the threshold and shut out the word that follows.
 const MAX_RATIO: f32 = 2.0;
 
-/// Blocks of the minimum statistics: their length in ms, and their number, for 3 s. No talker goes on longer without a
-/// dip.
-const BLOCK_MS: u32 = 50;
-const BLOCKS: usize = 60;
+/// Blocks of the minimum statistics: their length in ms, whole frames of 10 or 20 ms, and their number, for 3 s. No talker goes
+/// on longer without a dip.
+const BLOCK_MS: u32 = 60;
+const BLOCKS: usize = 50;
 
 /// Mean power of a steady noise relative to the softest block of the last seconds, 1 dB.
 const MEAN_TO_MIN: f32 = 1.25;
@@ -60,39 +60,41 @@ impl NoiseEstimate {
         Self { power, ms: SETTLED_MS, ..Self::default() }
     }
 
-    /// Takes in the power of a millisecond; `min` is the noise below which it makes no difference. Returns whether anything was
-    /// learnt.
-    pub fn update(&mut self, power: f32, lesson: Lesson, min: f32) -> bool {
-        if power <= SILENCE_POWER {
+    /// Takes in the power of each millisecond of a frame; `min` is the noise below which it makes no difference.
+    pub fn learn(&mut self, powers: &[f32], lesson: Lesson, min: f32) {
+        let is_silence = |power: f32| power <= SILENCE_POWER;
+        let silent_ms = powers.iter().map(|&power| u32::from(is_silence(power))).sum::<u32>();
+        if silent_ms > 0 {
             // Silence teaches nothing, but as long as nothing else is known there is no noise.
-            self.silent_ms = (self.silent_ms + 1).min(SETTLED_MS);
+            self.silent_ms = (self.silent_ms + silent_ms).min(SETTLED_MS);
             (self.block, self.block_ms) = (0.0, 0);
-            return true;
         }
         match lesson {
-            Lesson::None => false,
             Lesson::Noise => {
-                self.ms = (self.ms + 1).min(NOISE_MS);
-                let max = if self.ms > SETTLED_MS { min.max(MAX_RATIO * self.power) } else { power };
-                self.power += (power.min(max) - self.power) / self.ms as f32;
-                true
+                for &power in powers.iter().filter(|&&power| !is_silence(power)) {
+                    self.ms = (self.ms + 1).min(NOISE_MS);
+                    let max = if self.ms > SETTLED_MS { min.max(MAX_RATIO * self.power) } else { power };
+                    // The division waits for no power.
+                    self.power += (power.min(max) - self.power) * (1.0 / self.ms as f32);
+                }
             }
-            Lesson::Unknown => self.add_to_block(power),
+            Lesson::Unknown if silent_ms == 0 => {
+                self.block += powers.iter().sum::<f32>();
+                self.block_ms += powers.len() as u32;
+                if self.block_ms >= BLOCK_MS {
+                    self.end_block();
+                }
+            }
+            Lesson::None | Lesson::Unknown => {}
         }
     }
 
-    fn add_to_block(&mut self, power: f32) -> bool {
-        self.block += power;
-        self.block_ms += 1;
-        if self.block_ms < BLOCK_MS {
-            return false;
-        }
-        self.blocks[self.count % BLOCKS] = self.block / BLOCK_MS as f32;
+    fn end_block(&mut self) {
+        self.blocks[self.count % BLOCKS] = self.block / self.block_ms as f32;
         self.count += 1;
+        self.ms = (self.ms + self.block_ms).min(NOISE_MS);
         (self.block, self.block_ms) = (0.0, 0);
-        self.ms = (self.ms + BLOCK_MS).min(NOISE_MS);
         self.power = MEAN_TO_MIN * self.blocks.iter().copied().fold(f32::INFINITY, f32::min);
-        true
     }
 
     /// Power of the noise; 0 while it is unknown.
@@ -116,7 +118,7 @@ mod tests {
     use super::*;
 
     fn learn(noise: &mut NoiseEstimate, power: f32, lesson: Lesson, ms: usize) -> f32 {
-        (0..ms).for_each(|_| _ = noise.update(power, lesson, 1e-7));
+        (0..ms / 10).for_each(|_| noise.learn(&[power; 10], lesson, 1e-7));
         noise.power()
     }
 

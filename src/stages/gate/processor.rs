@@ -15,9 +15,6 @@ use crate::dsp::ramp::{GainCurve, Ramp};
 /// Ramp time of a new floor, in ms.
 const RAMP_MS: f32 = 5.0;
 
-/// Milliseconds in the longest frame.
-const MAX_FRAME_MS: usize = 20;
-
 /// Speech probability below which a frame is noise to learn from.
 const NOISE_PROBABILITY: f32 = 0.5;
 
@@ -108,14 +105,13 @@ impl Processor for NoiseGateProcessor {
     type Output = Frame;
 
     fn process<'a>(&'a mut self, frame: &'a mut Frame) -> Result<Option<&'a mut Frame>> {
-        frame.check_and_sanitize(self.format)?;
+        frame.check_format(self.format)?;
         if let Some(settings) = self.port.changed() {
             self.coefficients = GateCoefficients::new(&settings, self.format);
             self.floor.set(db_to_gain(settings.floor_db), self.format.samples_in_ms(RAMP_MS));
         }
         let ms = self.format.frame_ms() as usize;
-        let (mut powers, mut open) = ([0.0; MAX_FRAME_MS], [false; MAX_FRAME_MS]);
-        frame.find_energies(|channel| kernels::accumulate_block_powers(channel, &mut powers[..ms]));
+        let (powers, mut open) = (frame.powers_by_ms(), [false; Format::MAX_FRAME_MS]);
         let (lesson, far_end) = (lesson(frame), frame.far_end_speech());
         self.detector.update(&self.coefficients, &powers[..ms], lesson, far_end, &mut open[..ms]);
         self.delay.process(frame);
