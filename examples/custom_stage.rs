@@ -26,7 +26,7 @@ impl Stage for Tremolo {
     type Processor = TremoloProcessor;
 
     fn prepare(self, input: Format) -> Result<TremoloProcessor> {
-        self.live().0.prepare(input)
+        self.prepare_with(input, ControlPort::unconnected())
     }
 }
 

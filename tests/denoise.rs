@@ -257,6 +257,27 @@ fn bypassed_live_the_sound_is_what_it_was_and_comes_when_it_came() {
 }
 
 #[test]
+fn bypassed_each_channel_is_as_it_was_in_frames_of_either_length() {
+    let sounds = ["speech_noisy.wav", "speech_room.wav"].map(|name| fixture(name).remove(0));
+    for (channels, ms) in [(1, 10), (1, 20), (2, 10), (2, 20)] {
+        let format = Format::new(48_000, channels).and_then(|format| format.with_frame_ms(ms)).unwrap();
+        let mut denoiser = Denoise { bypassed: true, ..Denoise::default() }.prepare(format).unwrap();
+        let mut frame = Frame::new(format);
+        let length = format.samples_per_channel();
+        for start in (0..24_000).step_by(length) {
+            for (channel, sound) in frame.channels_mut().zip(&sounds) {
+                channel.copy_from_slice(&sound[start..start + length]);
+            }
+            let out = denoiser.process(&mut frame).unwrap().unwrap();
+            for (channel, sound) in out.channels().zip(&sounds) {
+                let wanted = (start..start + length).map(|at| at.checked_sub(960).map_or(0.0, |at| sound[at]));
+                assert!(channel.iter().copied().eq(wanted), "{channels} channels, {ms} ms, from {start}");
+            }
+        }
+    }
+}
+
+#[test]
 fn the_network_and_the_dry_sound_are_aligned_to_the_sample() {
     // Clean speech passes the network nearly unchanged; were the dry sound not aligned, the mix would be a comb.
     let clean = fixture("speech_clean.wav");

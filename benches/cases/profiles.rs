@@ -10,7 +10,7 @@ pub fn add(cases: &mut Vec<Case>) {
     for format in formats(48_000).filter(|format| format.frame_ms() == 10) {
         for kind in ProfileKind::ALL {
             let profile = Profile::from(kind);
-            cases.push(case(&format!("{kind}"), format, move || profile));
+            cases.push(case(&format!("{kind}"), format, move || profile.pipeline(format).unwrap().0));
             cases.push(case(&format!("{kind}-heavy"), format, move || heavy(profile)));
             cases.push(case(&format!("{kind}-opus"), format, move || profile.uplink(format).unwrap().0));
             cases.push(case(&format!("{kind}-opus-heavy"), format, move || {

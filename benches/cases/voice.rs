@@ -4,12 +4,13 @@ use std::hint::black_box;
 
 use ebur128::{EbuR128, Mode};
 use realfft::RealFftPlanner;
+use voxframe::control::LiveStage;
 use voxframe::denoise::{DenoiseBatch, Engine};
 use voxframe::echo::{EchoCancel, far_end};
 use voxframe::input_check::InputCheck;
 use voxframe::loudness::LoudnessMeter;
 use voxframe::spectrum::Spectrum;
-use voxframe::{AutoGain, Denoise, Format, Frame, HighPass, Limiter, Processor, Stage, VoiceActivity};
+use voxframe::{AutoGain, Denoise, Format, Frame, HighPass, Limiter, Live, Processor, Stage, VoiceActivity};
 
 use super::{Case, formats, in_place, recording, usual_formats};
 
@@ -44,11 +45,12 @@ pub fn add(cases: &mut Vec<Case>) {
     }
 }
 
+/// A stage with a handle, as in a call.
 fn case<S>(what: &str, format: Format, stage: S) -> Case
 where
-    S: Stage<Processor: Processor<Input = Frame, Output = Frame> + 'static> + Copy + 'static,
+    S: LiveStage<Processor: Processor<Input = Frame, Output = Frame> + 'static> + 'static,
 {
-    Case::new(what, format, move |format| in_place(recording(format), stage.prepare(format).unwrap()))
+    Case::new(what, format, move |format| in_place(recording(format), Live::live(stage).0.prepare(format).unwrap()))
 }
 
 /// A frame of one of many streams, each at another place of the recording. The frame of the last one completes a tick, in which
@@ -57,7 +59,8 @@ fn denoise_batch(format: Format, engine: Engine, streams: usize) -> impl FnMut()
     let frames = recording(format).items;
     let denoise = Denoise { engine, ..Denoise::default() };
     let mut batch = DenoiseBatch::new();
-    let mut all: Vec<_> = (0..streams).map(|_| (denoise.prepare(format).unwrap(), Frame::new(format))).collect();
+    let mut all: Vec<_> =
+        (0..streams).map(|_| (denoise.live().0.prepare(format).unwrap(), Frame::new(format))).collect();
     let (mut tick, mut stream) = (0, 0);
     move || {
         all[stream].1.copy_from(&frames[(tick + 31 * stream) % frames.len()]).unwrap();

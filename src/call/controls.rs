@@ -140,9 +140,8 @@ impl Controls {
         let running = running.as_mut().filter(|running| running.dynamics.is_running()).ok_or(Error::NotRunning)?;
         let (input, between) = (running.voice.input_format(), running.dynamics.input_format());
         // What cannot be built must not take a handle from what runs.
-        let unused = Controls::new(&profile);
-        profile.build_voice(input, &unused)?;
-        profile.build_dynamics(between, &unused)?;
+        profile.build_voice(input, None)?;
+        profile.build_dynamics(between, None)?;
         let echo_cancel = self.echo_cancel.settings();
         let bypassed = EchoCancel { bypassed: true, ..echo_cancel };
         self.echo_cancel.update(|settings| *settings = profile.echo_cancel.unwrap_or(bypassed))?;
@@ -161,10 +160,10 @@ impl Controls {
             change(&self.auto_gain, profile.auto_gain)?;
         } else {
             let warm_up_ms = if profile.denoise.is_some() { DENOISE_WARM_UP_MS } else { WARM_UP_MS };
-            running.voice.to(profile.build_voice(input, self)?, warm_up_ms)?;
+            running.voice.to(profile.build_voice(input, Some(self))?, warm_up_ms)?;
             running.has = has;
         }
-        running.dynamics.to(profile.build_dynamics(between, self)?, WARM_UP_MS)
+        running.dynamics.to(profile.build_dynamics(between, Some(self))?, WARM_UP_MS)
     }
 }
 

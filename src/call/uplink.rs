@@ -25,7 +25,7 @@ impl Profile {
     /// Those of each stage's [`Stage::prepare`].
     pub fn pipeline(&self, microphone: Format) -> Result<(Pipeline, Controls)> {
         let controls = Controls::new(self);
-        Ok((self.build(microphone, &controls)?, controls))
+        Ok((self.build(microphone, Some(&controls))?, controls))
     }
 
     /// Uplink of this profile, from microphone frames to packets, and handles to all of it. For echo cancellation see
@@ -66,8 +66,8 @@ impl Profile {
             front.push("echo-cancel", controls.echo_cancel.attach_with(settings).with_far_end(reference))?;
         }
         front.push("gain", controls.gain.attach())?;
-        let (voice, voice_switch) = switch(self.build_voice(microphone, controls)?);
-        let (dynamics, dynamics_switch) = switch(self.build_dynamics(voice.output_format(), controls)?);
+        let (voice, voice_switch) = switch(self.build_voice(microphone, Some(controls))?);
+        let (dynamics, dynamics_switch) = switch(self.build_dynamics(voice.output_format(), Some(controls))?);
         let opus = self.encoder_after(&controls.opus.settings(), microphone.channels());
         let encoder = controls.opus.attach_with(opus).prepare(dynamics.output_format())?;
         *controls.running.lock().unwrap_or_else(PoisonError::into_inner) =
@@ -95,43 +95,43 @@ impl Profile {
         Ok((capture, uplink, controls))
     }
 
-    /// All frame stages.
-    fn build(&self, microphone: Format, controls: &Controls) -> Result<Pipeline> {
+    /// All frame stages, controlled or not.
+    fn build(&self, microphone: Format, controls: Option<&Controls>) -> Result<Pipeline> {
         let mut pipeline = Pipeline::new(microphone);
-        pipeline.push("gain", controls.gain.attach())?;
+        push(&mut pipeline, "gain", controls.map(|controls| &controls.gain), Some(self.gain))?;
         self.append_voice(&mut pipeline, controls, self.sample_rate_hz)?;
         self.append_dynamics(&mut pipeline, controls)?;
         Ok(pipeline)
     }
 
     /// First part of the stages between gain and encoder.
-    pub(super) fn build_voice(&self, input: Format, controls: &Controls) -> Result<Pipeline> {
+    pub(super) fn build_voice(&self, input: Format, controls: Option<&Controls>) -> Result<Pipeline> {
         let mut pipeline = Pipeline::new(input);
         self.append_voice(&mut pipeline, controls, ENCODER_RATE_HZ)?;
         Ok(pipeline)
     }
 
     /// Second part of them.
-    pub(super) fn build_dynamics(&self, input: Format, controls: &Controls) -> Result<Pipeline> {
+    pub(super) fn build_dynamics(&self, input: Format, controls: Option<&Controls>) -> Result<Pipeline> {
         let mut pipeline = Pipeline::new(input);
         self.append_dynamics(&mut pipeline, controls)?;
         Ok(pipeline)
     }
 
-    fn append_voice(&self, pipeline: &mut Pipeline, controls: &Controls, rate_hz: u32) -> Result<()> {
+    fn append_voice(&self, pipeline: &mut Pipeline, controls: Option<&Controls>, rate_hz: u32) -> Result<()> {
         if self.denoise.is_some() {
             self.change_rate(pipeline, DENOISE_RATE_HZ)?;
-            push(pipeline, "denoise", &controls.denoise, self.denoise)?;
+            push(pipeline, "denoise", controls.map(|controls| &controls.denoise), self.denoise)?;
         }
         self.change_rate(pipeline, rate_hz)?;
-        push(pipeline, "high-pass", &controls.high_pass, self.high_pass)?;
-        push(pipeline, "auto-gain", &controls.auto_gain, self.auto_gain)
+        push(pipeline, "high-pass", controls.map(|controls| &controls.high_pass), self.high_pass)?;
+        push(pipeline, "auto-gain", controls.map(|controls| &controls.auto_gain), self.auto_gain)
     }
 
-    fn append_dynamics(&self, pipeline: &mut Pipeline, controls: &Controls) -> Result<()> {
-        push(pipeline, "gate", &controls.gate, self.gate)?;
-        push(pipeline, "limiter", &controls.limiter, self.limiter)?;
-        pipeline.push("meter", controls.meter.attach_with(self.meter))
+    fn append_dynamics(&self, pipeline: &mut Pipeline, controls: Option<&Controls>) -> Result<()> {
+        push(pipeline, "gate", controls.map(|controls| &controls.gate), self.gate)?;
+        push(pipeline, "limiter", controls.map(|controls| &controls.limiter), self.limiter)?;
+        push(pipeline, "meter", controls.map(|controls| &controls.meter), Some(self.meter))
     }
 
     /// Encoder for an uplink whose encoder had the settings `before`.
@@ -156,19 +156,23 @@ impl Profile {
     }
 }
 
-/// Adds a stage that may be left out.
-fn push<S>(pipeline: &mut Pipeline, name: &'static str, handle: &Handle<S>, settings: Option<S>) -> Result<()>
+/// Adds a stage that may be left out, and may have no handle.
+fn push<S>(pipeline: &mut Pipeline, name: &'static str, handle: Option<&Handle<S>>, settings: Option<S>) -> Result<()>
 where
     S: LiveStage<Processor: Processor<Input = Frame, Output = Frame> + Send + 'static>,
 {
-    settings.map_or(Ok(()), |settings| pipeline.push(name, handle.attach_with(settings)))
+    match (settings, handle) {
+        (None, _) => Ok(()),
+        (Some(settings), None) => pipeline.push(name, settings),
+        (Some(settings), Some(handle)) => pipeline.push(name, handle.attach_with(settings)),
+    }
 }
 
 impl Stage for Profile {
     type Processor = Pipeline;
 
     fn prepare(self, input: Format) -> Result<Pipeline> {
-        self.build(input, &Controls::new(&self))
+        self.build(input, None)
     }
 }
 

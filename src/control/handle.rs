@@ -276,7 +276,7 @@ mod tests {
         type Processor = WideProcessor;
 
         fn prepare(self, input: Format) -> Result<WideProcessor> {
-            self.live().0.prepare(input)
+            self.prepare_with(input, ControlPort::unconnected())
         }
     }
 
@@ -359,6 +359,18 @@ mod tests {
             done.store(true, Ordering::Relaxed);
             assert_eq!(audio.join().unwrap(), handle.settings(), "the last update has arrived");
         });
+    }
+
+    #[test]
+    fn without_a_handle_a_processor_keeps_its_settings() {
+        let mut processor = WIDE.prepare(format()).unwrap();
+        processor.process(&mut Frame::new(format())).unwrap();
+        assert_eq!((processor.seen, processor.frames), (WIDE, 1));
+        assert!(processor.port.inherited().is_none());
+        // A handle that is dropped leaves its port what it was.
+        let mut processor = WIDE.live().0.prepare(format()).unwrap();
+        processor.process(&mut Frame::new(format())).unwrap();
+        assert_eq!((processor.seen, processor.frames), (WIDE, 1));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::input::{JitterBufferInput, packet_queue};
 use super::output::JitterBufferOutput;
 use super::settings::JitterBuffer;
-use crate::control::{Live, WithHandle};
+use crate::control::{ControlPort, Live, WithHandle};
 use crate::core::{Format, Result};
 
 impl JitterBuffer {
@@ -13,7 +13,13 @@ impl JitterBuffer {
     /// # Errors
     /// [`Error::OutOfRange`](crate::Error::OutOfRange), and those of [`OpusDecode`](crate::OpusDecode).
     pub fn open(self, output: Format) -> Result<(JitterBufferInput, JitterBufferOutput)> {
-        self.live().0.open(output)
+        self.open_with(output, ControlPort::unconnected())
+    }
+
+    fn open_with(self, output: Format, port: ControlPort<Self>) -> Result<(JitterBufferInput, JitterBufferOutput)> {
+        self.validate()?;
+        let (input, arrivals) = packet_queue();
+        Ok((input, JitterBufferOutput::new(self, output, arrivals, port)?))
     }
 }
 
@@ -24,10 +30,6 @@ impl WithHandle<JitterBuffer> {
     /// # Errors
     /// Those of [`JitterBuffer::open`].
     pub fn open(self, output: Format) -> Result<(JitterBufferInput, JitterBufferOutput)> {
-        self.take_over(output, |settings, port| {
-            settings.validate()?;
-            let (input, arrivals) = packet_queue();
-            Ok((input, JitterBufferOutput::new(settings, output, arrivals, port)?))
-        })
+        self.take_over(output, |settings, port| settings.open_with(output, port))
     }
 }

@@ -4,7 +4,7 @@ mod features;
 mod network;
 mod tensors;
 
-pub use features::{BANDS, BINS};
+pub use features::{BANDS, BINS, FILTERED, spread};
 pub use network::{Hush, Memory, Stream, run};
 #[cfg(test)]
 pub use tensors::tests::for_hush_vani;

@@ -123,7 +123,7 @@ impl Conv2d {
     /// `OUT / IN` consecutive output channels.
     pub fn run<const IN: usize, const OUT: usize, const WIDTH: usize>(
         &self,
-        input: &[[[f32; WIDTH]; CONV_FRAMES]; IN],
+        input: [[&[f32; WIDTH]; CONV_FRAMES]; IN],
     ) -> FeatureMap<OUT, WIDTH> {
         let mut output = [[0.0; WIDTH]; OUT];
         for (index, (output, weights)) in output.iter_mut().zip(self.weights.chunks_exact(9)).enumerate() {

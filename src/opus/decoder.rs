@@ -27,7 +27,7 @@ impl Stage for OpusDecode {
     type Processor = OpusDecodeProcessor;
 
     fn prepare(self, output: Format) -> Result<OpusDecodeProcessor> {
-        self.live().0.prepare(output)
+        self.prepare_with(output, ControlPort::unconnected())
     }
 }
 

@@ -42,7 +42,7 @@ impl Stage for OpusEncode {
     type Processor = OpusEncodeProcessor;
 
     fn prepare(self, input: Format) -> Result<OpusEncodeProcessor> {
-        self.live().0.prepare(input)
+        self.prepare_with(input, ControlPort::unconnected())
     }
 }
 

@@ -15,7 +15,7 @@ impl Stage for OpusEncode {
     type Processor = OpusEncodeProcessor;
 
     fn prepare(self, input: Format) -> Result<OpusEncodeProcessor> {
-        self.live().0.prepare(input)
+        self.prepare_with(input, ControlPort::unconnected())
     }
 }
 
@@ -37,7 +37,7 @@ impl Stage for OpusDecode {
     type Processor = OpusDecodeProcessor;
 
     fn prepare(self, output: Format) -> Result<OpusDecodeProcessor> {
-        self.live().0.prepare(output)
+        self.prepare_with(output, ControlPort::unconnected())
     }
 }
 

@@ -67,7 +67,7 @@ impl Stage for Gain {
     type Processor = GainProcessor;
 
     fn prepare(self, input: Format) -> Result<GainProcessor> {
-        self.live().0.prepare(input)
+        self.prepare_with(input, ControlPort::unconnected())
     }
 }
 

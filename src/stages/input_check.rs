@@ -78,7 +78,7 @@ impl Stage for InputCheck {
     type Processor = InputCheckProcessor;
 
     fn prepare(self, input: Format) -> Result<InputCheckProcessor> {
-        self.live().0.prepare(input)
+        self.prepare_with(input, ControlPort::unconnected())
     }
 }
 

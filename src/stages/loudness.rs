@@ -124,7 +124,7 @@ impl Stage for LoudnessMeter {
     type Processor = LoudnessMeterProcessor;
 
     fn prepare(self, input: Format) -> Result<LoudnessMeterProcessor> {
-        self.live().0.prepare(input)
+        self.prepare_with(input, ControlPort::unconnected())
     }
 }
 

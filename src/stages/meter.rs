@@ -111,7 +111,7 @@ impl Stage for LevelMeter {
     type Processor = LevelMeterProcessor;
 
     fn prepare(self, input: Format) -> Result<LevelMeterProcessor> {
-        self.live().0.prepare(input)
+        self.prepare_with(input, ControlPort::unconnected())
     }
 }
 

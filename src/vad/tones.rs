@@ -61,7 +61,6 @@ fn transform() -> &'static ([f32; WINDOW], Arc<dyn RealToComplex<f32>>) {
 type Partial = (f32, f32);
 
 /// Partials of a window.
-#[derive(Clone, Copy)]
 struct Partials {
     found: [Partial; MAX_PARTIALS],
     count: usize,
@@ -89,12 +88,15 @@ impl Partials {
         }
         partials
     }
+}
 
-    /// Whether one of the partials has this frequency.
-    fn contains(&self, frequency: f32) -> bool {
-        let tolerance = (TOLERANCE * frequency).max(MIN_TOLERANCE);
-        self.get().iter().any(|(other, _)| (other - frequency).abs() <= tolerance)
-    }
+/// Frequencies of the partials of a window, 0 where there are no more: no partial is so low.
+type Frequencies = [f32; MAX_PARTIALS];
+
+/// Whether one of the partials has this frequency.
+fn contains(frequencies: &Frequencies, frequency: f32) -> bool {
+    let tolerance = (TOLERANCE * frequency).max(MIN_TOLERANCE);
+    frequencies.iter().any(|other| (other - frequency).abs() <= tolerance)
 }
 
 /// Detector of music in a stream of 16 kHz.
@@ -103,7 +105,7 @@ pub(super) struct MusicDetector {
     samples: Box<[f32; WINDOW]>,
     filled: usize,
     /// Partials of the windows before the newest, in a ring.
-    before: [Partials; STEADY_WINDOWS - 1],
+    before: [Frequencies; STEADY_WINDOWS - 1],
     next: usize,
     /// Smoothed share of the steady partials in the amplitude of all.
     share: f32,
@@ -117,7 +119,7 @@ impl MusicDetector {
         Self {
             samples: Box::new([0.0; WINDOW]),
             filled: BLOCK,
-            before: [Partials::NONE; STEADY_WINDOWS - 1],
+            before: [[0.0; MAX_PARTIALS]; STEADY_WINDOWS - 1],
             next: 0,
             share: 0.0,
         }
@@ -163,12 +165,12 @@ impl MusicDetector {
             let (mut steady, mut all) = (0.0, 0.0);
             for &(frequency, amplitude) in partials.get() {
                 all += amplitude;
-                steady += if self.before.iter().all(|before| before.contains(frequency)) { amplitude } else { 0.0 };
+                steady += if self.before.iter().all(|before| contains(before, frequency)) { amplitude } else { 0.0 };
             }
             let share = if all > 0.0 { steady / all } else { 0.0 };
             self.share += SMOOTHING * (share - self.share);
         }
-        self.before[self.next] = partials;
+        self.before[self.next] = partials.found.map(|(frequency, _)| frequency);
         self.next = (self.next + 1) % self.before.len();
     }
 
@@ -176,7 +178,7 @@ impl MusicDetector {
     pub fn reset(&mut self) {
         self.samples.fill(0.0);
         self.filled = BLOCK;
-        self.before.fill(Partials::NONE);
+        self.before.fill([0.0; MAX_PARTIALS]);
         (self.next, self.share) = (0, 0.0);
     }
 }

@@ -104,7 +104,7 @@ impl Stage for VoiceActivity {
     type Processor = VoiceActivityProcessor;
 
     fn prepare(self, input: Format) -> Result<VoiceActivityProcessor> {
-        self.live().0.prepare(input)
+        self.prepare_with(input, ControlPort::unconnected())
     }
 }
 

@@ -65,7 +65,7 @@ impl Stage for Settings {
     type Processor = Processor;
 
     fn prepare(self, input: Format) -> Result<Processor> {
-        self.live().0.prepare(input)
+        self.prepare_with(input, ControlPort::unconnected())
     }
 }
 

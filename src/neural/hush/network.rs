@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 
 use realfft::num_complex::Complex32;
 
-use super::features::{BANDS, BINS, FILTERED, Features, spread};
+use super::features::{BANDS, BINS, FILTERED, Features};
 use super::tensors::{self as t, STATE, StateMatrix};
 use crate::neural::kernels;
 use crate::neural::layers::{
@@ -51,11 +51,11 @@ pub struct Hush {
 #[derive(Clone)]
 struct State {
     features: Features,
-    /// Features of the last frames, the oldest first.
-    bands: [[[f32; BANDS]; CONV_FRAMES]; 1],
-    bins: [[[f32; FILTERED]; CONV_FRAMES]; 2],
-    /// Last spectra, the oldest first.
-    spectra: [[Complex32; FILTERED]; ORDER],
+    /// Features of the frames before the newest, the oldest first.
+    bands: [[f32; BANDS]; CONV_FRAMES - 1],
+    bins: [[[f32; FILTERED]; CONV_FRAMES - 1]; 2],
+    /// Spectra before the newest, the oldest first.
+    spectra: [[Complex32; FILTERED]; ORDER - 1],
     encoder: [f32; STATE],
     mask: [f32; STATE],
     filter: [[f32; STATE]; 3],
@@ -65,9 +65,9 @@ impl State {
     fn new() -> Self {
         Self {
             features: Features::new(),
-            bands: [[[0.0; BANDS]; CONV_FRAMES]; 1],
-            bins: [[[0.0; FILTERED]; CONV_FRAMES]; 2],
-            spectra: [[Complex32::ZERO; FILTERED]; ORDER],
+            bands: [[0.0; BANDS]; CONV_FRAMES - 1],
+            bins: [[[0.0; FILTERED]; CONV_FRAMES - 1]; 2],
+            spectra: [[Complex32::ZERO; FILTERED]; ORDER - 1],
             encoder: [0.0; STATE],
             mask: [0.0; STATE],
             filter: [[0.0; STATE]; 3],
@@ -77,6 +77,9 @@ impl State {
 
 /// Memory for a frame of one stream, from its features to mask and filters.
 pub struct Memory {
+    /// Features.
+    bands: [f32; BANDS],
+    bins: [[f32; FILTERED]; 2],
     encoded: Encoded,
     /// Inputs of layers.
     bin_halves: [[f32; CHANNELS]; FILTERED / 2],
@@ -88,6 +91,8 @@ pub struct Memory {
 
 impl Memory {
     pub const NEW: Self = Self {
+        bands: [0.0; BANDS],
+        bins: [[0.0; FILTERED]; 2],
         encoded: Encoded::NEW,
         bin_halves: [[0.0; CHANNELS]; FILTERED / 2],
         wide: [0.0; STATE],
@@ -95,6 +100,11 @@ impl Memory {
         mask: [0.0; BANDS],
         filters: [0.0; FILTERED * 2 * ORDER],
     };
+
+    /// Gains of the bands, after the network has run: the bins above those of the deep filter get them.
+    pub fn mask(&self) -> &[f32; BANDS] {
+        &self.mask
+    }
 }
 
 /// Stream with a frame for the network.
@@ -131,27 +141,29 @@ impl Hush {
         memory: &'a mut Memory,
     ) -> Stream<'a> {
         let state = &mut self.state;
-        push(&mut state.bands[0], state.features.bands(spectrum, sensitivity));
-        for (frames, part) in state.bins.iter_mut().zip(state.features.bins(spectrum, sensitivity)) {
-            push(frames, part);
-        }
-        push(&mut state.spectra, std::array::from_fn(|bin| spectrum[bin]));
+        memory.bands = state.features.bands(spectrum, sensitivity);
+        memory.bins = state.features.bins(spectrum, sensitivity);
         Stream { state, memory }
     }
 
-    /// Takes the noise out of that spectrum, after the network has run; returns the mask, from which the gain of higher
-    /// frequencies follows.
-    pub fn filter<'a>(&self, spectrum: &mut [Complex32; BINS], memory: &'a Memory) -> &'a [f32; BANDS] {
-        for (bin, gain) in spectrum.iter_mut().zip(spread(&memory.mask)) {
-            *bin *= gain;
-        }
+    /// Bins of that spectrum that the deep filter makes, after the network has run.
+    pub fn filter(&mut self, spectrum: &[Complex32; BINS], memory: &Memory) -> [Complex32; FILTERED] {
+        let newest = std::array::from_fn(|bin| spectrum[bin]);
+        let spectra = &mut self.state.spectra;
+        let mut output = newest;
         let filters = memory.filters.as_chunks::<{ 2 * ORDER }>().0;
-        for (bin, (value, filter)) in spectrum.iter_mut().zip(filters).enumerate() {
-            let taps = self.state.spectra.iter().zip(filter.as_chunks::<2>().0);
+        for (bin, (value, filter)) in output.iter_mut().zip(filters).enumerate() {
+            let taps = spectra.iter().chain([&newest]).zip(filter.as_chunks::<2>().0);
             *value = taps.map(|(spectrum, [re, im])| spectrum[bin] * Complex32::new(*re, *im)).sum();
         }
-        &memory.mask
+        push(spectra, newest);
+        output
     }
+}
+
+/// Frames with the newest one.
+fn last_three<'a, T>([oldest, last]: &'a [T; CONV_FRAMES - 1], newest: &'a T) -> [&'a T; CONV_FRAMES] {
+    [oldest, last, newest]
 }
 
 /// Drops the oldest frame and appends the newest.
@@ -219,12 +231,15 @@ impl Encoder {
     fn run(&self, streams: &mut [Option<Stream<'_>>]) {
         for Stream { state, memory } in streams.iter_mut().flatten() {
             let encoded = &mut memory.encoded;
-            encoded.bands = self.bands_in.run(&state.bands);
+            encoded.bands = self.bands_in.run([last_three(&state.bands, &memory.bands)]);
             rectify(encoded.bands.as_flattened_mut());
             encoded.halves = self.bands[0].run(&encoded.bands);
             encoded.quarters = self.bands[1].run(&encoded.halves);
             encoded.deep = self.bands[2].run(&encoded.quarters);
-            let bins_in: Map<FILTERED> = self.bins_in.run(&state.bins);
+            let bins = [0, 1].map(|part| last_three(&state.bins[part], &memory.bins[part]));
+            let bins_in: Map<FILTERED> = self.bins_in.run(bins);
+            push(&mut state.bands, memory.bands);
+            state.bins.iter_mut().zip(memory.bins).for_each(|(frames, newest)| push(frames, newest));
             self.bins_pointwise.run(&bins_in, &mut encoded.bins);
             memory.bin_halves = by_frequency(&self.bins.run(&encoded.bins));
         }
@@ -360,12 +375,11 @@ mod tests {
         (0..60).map(|_| std::array::from_fn(|_| Complex32::new(value(), value()))).collect()
     }
 
-    fn run(hush: &mut Hush, spectra: &[[Complex32; BINS]]) -> Vec<([Complex32; BINS], [f32; BANDS])> {
+    fn run(hush: &mut Hush, spectra: &[[Complex32; BINS]]) -> Vec<([Complex32; FILTERED], [f32; BANDS])> {
         let process = |spectrum: &[Complex32; BINS]| {
-            let (mut spectrum, mut memory) = (*spectrum, Memory::NEW);
-            run_network(&mut [Some(hush.hear(&spectrum, 1.0, &mut memory))]);
-            let mask = *hush.filter(&mut spectrum, &memory);
-            (spectrum, mask)
+            let mut memory = Memory::NEW;
+            run_network(&mut [Some(hush.hear(spectrum, 1.0, &mut memory))]);
+            (hush.filter(spectrum, &memory), memory.mask)
         };
         spectra.iter().map(process).collect()
     }

@@ -18,7 +18,7 @@ impl Stage for AutoGain {
     type Processor = AutoGainProcessor;
 
     fn prepare(self, input: Format) -> Result<AutoGainProcessor> {
-        self.live().0.prepare(input)
+        self.prepare_with(input, ControlPort::unconnected())
     }
 }
 

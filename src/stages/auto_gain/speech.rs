@@ -37,8 +37,8 @@ const LOOKBACK_MS: usize = 200;
 pub(super) struct SpeechEstimator {
     envelope: ActivityEnvelope,
     accumulator: ActivityAccumulator,
-    /// Power and active thresholds of the last milliseconds without speech, in a ring, and how many there were.
-    lookback: [(f32, u8); LOOKBACK_MS],
+    /// Powers and active thresholds of the last milliseconds without speech, in rings, and how many there were.
+    lookback: ([f32; LOOKBACK_MS], [u8; LOOKBACK_MS]),
     lookback_count: usize,
     /// Speech in the accumulator, in seconds.
     speech_s: f32,
@@ -58,7 +58,7 @@ impl SpeechEstimator {
         Self {
             envelope: ActivityEnvelope::new(0.001),
             accumulator: ActivityAccumulator::default(),
-            lookback: [(0.0, 0); LOOKBACK_MS],
+            lookback: ([0.0; LOOKBACK_MS], [0; LOOKBACK_MS]),
             lookback_count: 0,
             speech_s: 0.0,
             mean_power: 0.0,
@@ -87,7 +87,8 @@ impl SpeechEstimator {
         let seconds = blocks as f32 / 1000.0;
         if speaking {
             self.accumulator.decay((-seconds / WINDOW_S).exp().into());
-            for &(power, active) in &self.lookback[..self.lookback_count.min(LOOKBACK_MS)] {
+            let (powers, active) = &self.lookback;
+            for (&power, &active) in powers.iter().zip(active).take(self.lookback_count) {
                 self.accumulator.add(power.into(), active.into());
             }
             self.lookback_count = 0;
@@ -107,7 +108,8 @@ impl SpeechEstimator {
             if speaking {
                 self.accumulator.add(power.into(), active);
             } else {
-                self.lookback[self.lookback_count % LOOKBACK_MS] = (power, active as u8);
+                let at = self.lookback_count % LOOKBACK_MS;
+                (self.lookback.0[at], self.lookback.1[at]) = (power, active as u8);
                 self.lookback_count += 1;
             }
         }

@@ -4,7 +4,7 @@
 use super::full_band;
 use super::lockstep::Memories;
 use super::processor::{DenoiseProcessor, Stream, suppress};
-use super::suppressor::Memory;
+use super::suppressor::{BLOCK, Memory};
 use crate::core::{Frame, Result};
 use crate::neural::lockstep::collect;
 use crate::neural::rnnoise2;
@@ -51,6 +51,7 @@ pub struct DenoiseBatch {
 
 /// Memory for the frame of one stream.
 struct LaneMemory {
+    output: [f32; BLOCK],
     first: Memory,
     second: rnnoise2::Memory,
     #[cfg(feature = "hush")]
@@ -59,24 +60,26 @@ struct LaneMemory {
 
 impl LaneMemory {
     const NEW: Self = Self {
+        output: [0.0; BLOCK],
         first: Memory::NEW,
         second: rnnoise2::Memory::NEW,
         #[cfg(feature = "hush")]
         hush: full_band::Memory::NEW,
     };
 
-    fn all(&mut self) -> Memories<'_> {
-        Memories {
+    fn all(&mut self) -> (&mut [f32; BLOCK], Memories<'_>) {
+        let memories = Memories {
             first: &mut self.first,
             second: Some(&mut self.second),
             #[cfg(feature = "hush")]
             hush: Some(&mut self.hush),
-        }
+        };
+        (&mut self.output, memories)
     }
 }
 
 impl DenoiseBatch {
-    /// Batch for any number of streams: 0.77 MB. Allocates all it will need.
+    /// Batch for any number of streams: 0.81 MB. Allocates all it will need.
     pub fn new() -> Self {
         Self { lanes: std::iter::repeat_with(|| LaneMemory::NEW).take(LANES).collect() }
     }
@@ -105,7 +108,8 @@ impl DenoiseBatch {
         loop {
             let lanes = self.lanes.iter_mut().map_while(|memory| {
                 let (processor, frame) = streams.next()?;
-                Some(Stream::new(processor, frame, memory.all()))
+                let (output, memories) = memory.all();
+                Some(Stream::new(processor, frame, output, memories))
             });
             let group = collect::<_, LANES>(lanes);
             if group[0].is_none() {
@@ -138,6 +142,6 @@ mod tests {
     fn a_batch_fits_into_a_second_cache() {
         let bytes = LANES * size_of::<LaneMemory>();
         println!("{bytes} bytes");
-        assert!(bytes < 800_000, "{bytes} bytes");
+        assert!(bytes < 820_000, "{bytes} bytes");
     }
 }

@@ -8,7 +8,7 @@ use realfft::num_complex::Complex32;
 
 use crate::dsp::level::db_to_gain;
 use crate::dsp::weighted_power::WeightedPower;
-use crate::neural::hush::{self, BANDS, BINS, Hush, Stream};
+use crate::neural::hush::{self, BANDS, BINS, FILTERED, Hush, Stream, spread};
 use crate::neural::stft::Spectrum;
 
 /// Widths of the highest bands of the mask, in bins. They give the gain of the sound above them.
@@ -31,25 +31,31 @@ const SCALE: f32 = 1.0 / 65_536.0;
 /// Floor of a power, −100 dB.
 const SILENCE: f32 = 1e-10;
 
-/// Spectrum without noise: the bins that Hush sees, and the gain of those above.
+/// What Hush makes of a spectrum: the bins of its deep filter, and the gains of those above.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct HushOutput {
-    low: [Complex32; BINS],
+    low: [Complex32; FILTERED],
+    mask: [f32; BANDS],
+    /// Gain of the bins that Hush does not see.
     high_gain: f32,
 }
 
 impl HushOutput {
-    pub const SILENCE: Self = Self { low: [Complex32::ZERO; BINS], high_gain: 1.0 };
+    pub const SILENCE: Self = Self { low: [Complex32::ZERO; FILTERED], mask: [1.0; BANDS], high_gain: 1.0 };
 
     /// Output that is the input.
     pub fn unchanged(input: &Spectrum) -> Self {
-        Self { low: std::array::from_fn(|bin| input[bin]), high_gain: 1.0 }
+        Self { low: std::array::from_fn(|bin| input[bin]), ..Self::SILENCE }
     }
 
     /// Whole spectrum, for that of the input.
     pub fn spectrum(&self, input: &Spectrum) -> Spectrum {
         let mut spectrum = input.map(|bin| bin * self.high_gain);
-        spectrum[..BINS].copy_from_slice(&self.low);
+        spectrum[..FILTERED].copy_from_slice(&self.low);
+        let seen = spectrum[FILTERED..BINS].iter_mut().zip(&input[FILTERED..]);
+        for ((value, input), gain) in seen.zip(&spread(&self.mask)[FILTERED..]) {
+            *value = input * SCALE * gain / SCALE;
+        }
         spectrum
     }
 }
@@ -83,14 +89,12 @@ impl FullBandHush {
 
     /// That spectrum without noise, after the network has run. Bands above 8 kHz suffer less where the speech probability is
     /// high: of an "s" the network sees only the lower edge.
-    pub fn filter(&self, speech_probability: f32, memory: &Memory) -> HushOutput {
-        let mut low = memory.low;
-        let mask = self.hush.filter(&mut low, &memory.network);
-        low.iter_mut().for_each(|bin| *bin /= SCALE);
-
+    pub fn filter(&mut self, speech_probability: f32, memory: &Memory) -> HushOutput {
+        let low = self.hush.filter(&memory.low, &memory.network).map(|bin| bin / SCALE);
+        let mask = *memory.network.mask();
         let tops = mask[BANDS - HIGHEST_BANDS.len()..].iter().zip(HIGHEST_BANDS);
         let top = tops.map(|(gain, width)| gain * width).sum::<f32>() / HIGHEST_BANDS.iter().sum::<f32>();
-        HushOutput { low, high_gain: top.powf(1.0 - 0.5 * speech_probability) }
+        HushOutput { low, mask, high_gain: top.powf(1.0 - 0.5 * speech_probability) }
     }
 }
 
@@ -138,9 +142,10 @@ mod tests {
             let mut spectrum = forward.make_output_vec();
             forward.process(&mut time, &mut spectrum).unwrap();
             spectrum.iter_mut().for_each(|bin| *bin /= (2 * HOP) as f32);
-            let (low, mut memory) = (spectrum.first_chunk_mut().unwrap(), hush::Memory::NEW);
-            hush::run(&mut [Some(network.hear(low, 1.0, &mut memory))]);
-            network.filter(low, &memory);
+            let (seen, mut memory) = (*spectrum.first_chunk().unwrap(), hush::Memory::NEW);
+            hush::run(&mut [Some(network.hear(&seen, 1.0, &mut memory))]);
+            spectrum.iter_mut().zip(spread(memory.mask())).for_each(|(bin, gain)| *bin *= gain);
+            spectrum[..FILTERED].copy_from_slice(&network.filter(&seen, &memory));
             (spectrum[0].im, spectrum[HOP].im) = (0.0, 0.0);
             inverse.process(&mut spectrum, &mut time).unwrap();
             for (i, wanted) in wanted.iter().enumerate() {

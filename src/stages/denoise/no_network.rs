@@ -12,7 +12,7 @@ impl Stage for Denoise {
     type Processor = DenoiseProcessor;
 
     fn prepare(self, input: Format) -> Result<DenoiseProcessor> {
-        self.live().0.prepare(input)
+        self.prepare_with(input, ControlPort::unconnected())
     }
 }
 

@@ -19,6 +19,9 @@ use crate::neural::rnnoise2;
 /// Fade time of a change of the settings, in ms.
 const RAMP_MS: f32 = 5.0;
 
+/// Blocks that the output is late by.
+const LATE: usize = LATENCY / BLOCK;
+
 /// Share of the unprocessed sound in the output, 0 to 1.
 fn dry_share(settings: &Denoise) -> f32 {
     if settings.bypassed { 1.0 } else { db_to_gain(-settings.suppression_db) }
@@ -28,7 +31,7 @@ impl Stage for Denoise {
     type Processor = DenoiseProcessor;
 
     fn prepare(self, input: Format) -> Result<DenoiseProcessor> {
-        self.live().0.prepare(input)
+        self.prepare_with(input, ControlPort::unconnected())
     }
 }
 
@@ -55,7 +58,8 @@ impl LiveStage for Denoise {
             port,
             suppressor: Suppressor::new(self.engine),
             link: (input.channels() == 2).then(|| Box::new(StereoLink::new())),
-            unprocessed: vec![0.0; (LATENCY + input.samples_per_channel()) * input.channels()].into_boxed_slice(),
+            unprocessed: vec![[[0.0; BLOCK]; LATE]; input.channels()].into_boxed_slice(),
+            oldest: 0,
             dry_share: Ramp::new(dry_share(&self), input.samples_in_ms(RAMP_MS)),
         })
     }
@@ -68,8 +72,9 @@ pub struct DenoiseProcessor {
     suppressor: Suppressor,
     /// For stereo only, which most streams are not.
     link: Option<Box<StereoLink>>,
-    /// Unprocessed sound of each channel: from what is aligned with the output to the end of the newest frame.
-    unprocessed: Box<[f32]>,
+    /// Unprocessed blocks of each channel, in a ring: as many as the output is late by.
+    unprocessed: Box<[[[f32; BLOCK]; LATE]]>,
+    oldest: usize,
     dry_share: Ramp,
 }
 
@@ -81,27 +86,7 @@ impl DenoiseProcessor {
             self.dry_share.set(dry_share(&settings), self.format.samples_in_ms(RAMP_MS));
             self.suppressor.set_engine(settings.engine);
         }
-        let length = self.format.samples_per_channel();
-        for (sound, channel) in self.unprocessed.chunks_exact_mut(LATENCY + length).zip(frame.channels()) {
-            sound.copy_within(length.., 0);
-            sound[LATENCY..].copy_from_slice(channel);
-        }
         Ok(())
-    }
-
-    /// Mixes the unprocessed sound back in, for the speech probability of the frame.
-    fn finish(&mut self, frame: &mut Frame, probability: f32) {
-        let length = self.format.samples_per_channel();
-        let share = self.dry_share.advance(length);
-        for (wet, dry) in frame.channels_mut().zip(self.unprocessed.chunks_exact(LATENCY + length)) {
-            match share {
-                GainCurve::Steady(share) => kernels::mix(wet, 1.0 - share, dry, share),
-                GainCurve::Moving(share) => share.blend(wet, dry),
-            }
-        }
-        frame.set_position(frame.position() - LATENCY as i64);
-        frame.set_speech_probability(Some(probability));
-        self.port.publish(DenoiseReading { speech_probability: probability });
     }
 }
 
@@ -109,37 +94,62 @@ impl DenoiseProcessor {
 pub(super) struct Stream<'a> {
     processor: &'a mut DenoiseProcessor,
     frame: &'a mut Frame,
+    /// Share of the unprocessed sound over the frame.
+    dry_share: GainCurve,
+    /// Block of one channel without noise.
+    output: &'a mut [f32; BLOCK],
     memories: Memories<'a>,
     /// Speech probability of the frame so far.
     probability: f32,
 }
 
 impl<'a> Stream<'a> {
-    pub fn new(processor: &'a mut DenoiseProcessor, frame: &'a mut Frame, memories: Memories<'a>) -> Self {
-        Self { processor, frame, memories, probability: 0.0 }
+    pub fn new(
+        processor: &'a mut DenoiseProcessor,
+        frame: &'a mut Frame,
+        output: &'a mut [f32; BLOCK],
+        memories: Memories<'a>,
+    ) -> Self {
+        let dry_share = processor.dry_share.advance(processor.format.samples_per_channel());
+        Self { processor, frame, dry_share, output, memories, probability: 0.0 }
     }
 
-    /// Lane for a block of the frame, if there is one: of stereo, for its mid signal.
+    /// Lane for a block of the frame, if there is one: of stereo, for its mid signal. In the frame, what is as late as the output
+    /// takes the place of the block.
     fn lane(&mut self, index: usize) -> Option<Lane<'_>> {
-        let DenoiseProcessor { suppressor, link, unprocessed, .. } = &mut *self.processor;
+        let DenoiseProcessor { suppressor, link, unprocessed, oldest, .. } = &mut *self.processor;
+        for (channel, late) in self.frame.channels_mut().zip(unprocessed.iter_mut()) {
+            kernels::swap(channel.as_chunks_mut::<BLOCK>().0.get_mut(index)?, &mut late[*oldest]);
+        }
         let block = match link {
-            None => self.frame.samples_mut().as_chunks_mut().0.get_mut(index)?,
+            None => {
+                *self.output = unprocessed[0][*oldest];
+                &mut *self.output
+            }
             Some(link) => {
-                let newest = block_of_both(self.frame.samples(), index)?;
-                link.mid(newest, [block_of_both(unprocessed, index)?, block_of_both(unprocessed, index + 1)?])
+                let [newest, ahead] = [*oldest, next(*oldest)].map(|at| [&unprocessed[0][at], &unprocessed[1][at]]);
+                link.mid(newest, [block_of_both(self.frame.samples(), index)?, ahead])
             }
         };
         Some(Lane { suppressor, block, probability: &mut self.probability, memories: self.memories.reborrow() })
     }
 
-    /// Gives both channels what the networks made of the mid signal of a block.
-    fn shape(&mut self, index: usize) -> Option<()> {
-        let DenoiseProcessor { link, unprocessed, .. } = &mut *self.processor;
-        let link = link.as_mut()?;
-        let length = self.frame.format().samples_per_channel();
-        let (left, right) = self.frame.samples_mut().split_at_mut(length);
-        let out = [left.as_chunks_mut().0.get_mut(index)?, right.as_chunks_mut().0.get_mut(index)?];
-        link.shape(out, [block_of_both(unprocessed, index)?, block_of_both(unprocessed, index + 1)?]);
+    /// Replaces the block of each channel by what the networks made of it, with some of the unprocessed sound.
+    fn mix(&mut self, index: usize) -> Option<()> {
+        let DenoiseProcessor { link, unprocessed, oldest, .. } = &mut *self.processor;
+        let after = next(*oldest);
+        match link {
+            None => mix(self.frame.samples_mut().as_chunks_mut().0.get_mut(index)?, self.output, self.dry_share, index),
+            Some(link) => {
+                let dry = block_of_both(self.frame.samples(), index)?;
+                let (mut left, mut right) = ([0.0; BLOCK], [0.0; BLOCK]);
+                link.shape([&mut left, &mut right], [dry, [&unprocessed[0][after], &unprocessed[1][after]]]);
+                for (channel, output) in self.frame.channels_mut().zip([&left, &right]) {
+                    mix(channel.as_chunks_mut().0.get_mut(index)?, output, self.dry_share, index);
+                }
+            }
+        }
+        *oldest = after;
         Some(())
     }
 }
@@ -152,10 +162,12 @@ pub(super) fn suppress<const N: usize>(mut streams: [Option<Stream<'_>>; N]) {
             break;
         }
         lockstep::run(&mut lanes);
-        streams.iter_mut().flatten().for_each(|stream| _ = stream.shape(index));
+        streams.iter_mut().flatten().for_each(|stream| _ = stream.mix(index));
     }
     for Stream { processor, frame, probability, .. } in streams.iter_mut().flatten() {
-        processor.finish(frame, *probability);
+        frame.set_position(frame.position() - LATENCY as i64);
+        frame.set_speech_probability(Some(*probability));
+        processor.port.publish(DenoiseReading { speech_probability: *probability });
     }
 }
 
@@ -165,6 +177,7 @@ impl Processor for DenoiseProcessor {
 
     fn process<'a>(&'a mut self, frame: &'a mut Frame) -> Result<Option<&'a mut Frame>> {
         self.begin(frame)?;
+        let mut output = [0.0; BLOCK];
         let mut first = self.suppressor.memory();
         // Memory that no network needs is not cleared.
         let mut second;
@@ -186,7 +199,7 @@ impl Processor for DenoiseProcessor {
                 None
             },
         };
-        suppress([Some(Stream::new(self, frame, memories))]);
+        suppress([Some(Stream::new(self, frame, &mut output, memories))]);
         Ok(Some(frame))
     }
 
@@ -195,7 +208,7 @@ impl Processor for DenoiseProcessor {
         if let Some(link) = &mut self.link {
             link.reset();
         }
-        self.unprocessed.fill(0.0);
+        self.unprocessed.fill([[0.0; BLOCK]; LATE]);
         self.dry_share.finish();
     }
 
@@ -205,6 +218,22 @@ impl Processor for DenoiseProcessor {
 
     fn latency(&self) -> usize {
         LATENCY
+    }
+}
+
+/// Place behind one in a ring of [`LATE`].
+fn next(index: usize) -> usize {
+    (index + 1) % LATE
+}
+
+/// Mixes a block of unprocessed sound with what was made of it: that block of the frame which `dry_share` is the share over.
+fn mix(dry: &mut [f32; BLOCK], wet: &[f32; BLOCK], dry_share: GainCurve, index: usize) {
+    match dry_share {
+        GainCurve::Steady(share) => kernels::mix(dry, share, wet, 1.0 - share),
+        GainCurve::Moving(share) => {
+            let late = std::mem::replace(dry, *wet);
+            share.after(index * BLOCK).blend(dry, &late);
+        }
     }
 }
 

@@ -42,7 +42,7 @@ impl Stage for EchoCancel {
     type Processor = EchoCancelProcessor;
 
     fn prepare(self, input: Format) -> Result<EchoCancelProcessor> {
-        self.live().0.prepare(input)
+        self.prepare_with(input, ControlPort::unconnected())
     }
 }
 

@@ -22,7 +22,7 @@ impl Stage for NoiseGate {
     type Processor = NoiseGateProcessor;
 
     fn prepare(self, input: Format) -> Result<NoiseGateProcessor> {
-        self.live().0.prepare(input)
+        self.prepare_with(input, ControlPort::unconnected())
     }
 }
 

@@ -16,7 +16,7 @@ impl Stage for HighPass {
     type Processor = HighPassProcessor;
 
     fn prepare(self, input: Format) -> Result<HighPassProcessor> {
-        self.live().0.prepare(input)
+        self.prepare_with(input, ControlPort::unconnected())
     }
 }
 

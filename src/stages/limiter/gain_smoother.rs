@@ -6,8 +6,8 @@
 use super::interpolation::{BLOCK, higher};
 use crate::dsp::kernels;
 
-/// One in fixed point: sums of integers cannot drift however long they run, and one does not wait long for the one before.
-/// The averages of 20 ms at 192 kHz make less than 2⁵² of it.
+/// One in fixed point: sums of integers cannot drift however long they run, and one does not wait long for the one before. Gains, and
+/// differences of two, fit into 32 bits; the averages of 20 ms at 192 kHz make less than 2⁵² of it.
 const ONE: f64 = 1_073_741_824.0;
 
 /// Added to a positive number below it, it leaves the integer in the lower bits.
@@ -138,7 +138,7 @@ kernels! {
     }
 
     /// Gains in fixed point, rounded down, whose missing part falls exponentially.
-    fn release(to: &mut [i64], held: &[f32], shares: &[f64; GROUP], missing: &mut f64) {
+    fn release(to: &mut [i32], held: &[f32], shares: &[f64; GROUP], missing: &mut f64) {
         let (groups, rest) = held.as_chunks::<GROUP>();
         let (to, last) = to.split_at_mut(groups.len() * GROUP);
         let mut left = *missing;
@@ -166,13 +166,13 @@ kernels! {
 
     /// Second differences of moving sums of the second length of moving sums of the first length. The values begin with as many
     /// of the past as both lengths together.
-    fn find_bends(bends: &mut [i64], values: &[i64], lengths: [usize; 2]) {
+    fn find_bends(bends: &mut [i64], values: &[i32], lengths: [usize; 2]) {
         let count = bends.len();
         let [first, second] = lengths;
         let from = |start: usize| &values[start..][..count];
         let (new, out_of_first, out_of_second, out_of_both) = (from(first + second), from(second), from(first), from(0));
         for i in 0..count {
-            bends[i] = (new[i] - out_of_first[i]) - (out_of_second[i] - out_of_both[i]);
+            bends[i] = i64::from(new[i] - out_of_first[i]) - i64::from(out_of_second[i] - out_of_both[i]);
         }
     }
 
@@ -210,7 +210,7 @@ kernels! {
 /// [`release`] of a group in which the gain that is held changes; returns the missing gain behind it. Never inlined, so that the
 /// usual case is left to the vectors.
 #[inline(never)]
-fn release_from_peaks(to: &mut [i64; GROUP], held: &[f32; GROUP], shares: &[f64; GROUP], missing: f64) -> f64 {
+fn release_from_peaks(to: &mut [i32; GROUP], held: &[f32; GROUP], shares: &[f64; GROUP], missing: f64) -> f64 {
     let mut group = held.map(|held| 1.0 - f64::from(held));
     // Counting down to 0 has a shorter chain from sample to sample than counting up to 1, and ends in it.
     for i in 1..GROUP {
@@ -225,10 +225,10 @@ fn release_from_peaks(to: &mut [i64; GROUP], held: &[f32; GROUP], shares: &[f64;
 
 /// Gain in fixed point, rounded down, of which so much is missing.
 #[inline(always)]
-fn to_fixed(missing: f64) -> i64 {
+fn to_fixed(missing: f64) -> i32 {
     let gain = (1.0 - missing) * ONE;
     let rounded = gain + ROUNDER;
-    (rounded.to_bits() - ROUNDER.to_bits()) as i64 - i64::from(rounded - ROUNDER > gain)
+    (rounded.to_bits() - ROUNDER.to_bits()) as i32 - i32::from(rounded - ROUNDER > gain)
 }
 
 /// What `op` makes of each value and all before it, in few steps: pairs, then pairs of pairs.
@@ -297,10 +297,8 @@ struct MovingAverages {
     lengths: [usize; 2],
     scale: f64,
     /// The last values, as many as both lengths together, and those of a part.
-    values: Box<[i64]>,
-    /// Sums of sums of a part.
-    sums: Box<[i64]>,
-    /// The last of them, and what it has grown by.
+    values: Box<[i32]>,
+    /// Last sum of sums, and what it has grown by.
     sum: i64,
     slope: i64,
 }
@@ -311,7 +309,6 @@ impl MovingAverages {
             lengths,
             scale: 1.0 / (ONE * (lengths[0] * lengths[1]) as f64),
             values: vec![0; lengths[0] + lengths[1] + PART].into_boxed_slice(),
-            sums: vec![0; PART].into_boxed_slice(),
             sum: 0,
             slope: 0,
         }
@@ -323,7 +320,7 @@ impl MovingAverages {
     }
 
     /// Place for the next values.
-    fn next(&mut self, count: usize) -> &mut [i64] {
+    fn next(&mut self, count: usize) -> &mut [i32] {
         let past = self.past();
         &mut self.values[past..][..count]
     }
@@ -331,7 +328,7 @@ impl MovingAverages {
     /// Writes the averages that end with those values; returns the lowest, 1 at most.
     fn process(&mut self, averages: &mut [f32]) -> f32 {
         let (count, past) = (averages.len(), self.past());
-        let sums = &mut self.sums[..count];
+        let sums = &mut [0; PART][..count];
         find_bends(sums, &self.values, self.lengths);
         sum_twice(sums, &mut self.slope, &mut self.sum);
         self.values.copy_within(count..count + past, 0);
@@ -340,7 +337,7 @@ impl MovingAverages {
 
     /// Unity goes in, the sums of that go on.
     fn reset(&mut self) {
-        self.values.fill(ONE as i64);
+        self.values.fill(ONE as i32);
         self.sum = ONE as i64 * (self.lengths[0] * self.lengths[1]) as i64;
         self.slope = 0;
     }

@@ -28,16 +28,17 @@ impl HeldPeaks {
         Self { run: (hold / BLOCK / 2).max(1), last: 0.0, now: 0.0, blocks: 0 }
     }
 
-    /// Writes for each of the next blocks the gain that the peaks before it leave at most, 1 if they leave nothing out. `needs`
-    /// are the missing gains of the blocks, `decay` the share that is left after one.
-    pub fn find_rooms(&mut self, rooms: &mut [f32], needs: &[f32], decay: f32) {
-        for (room, need) in rooms.iter_mut().zip(needs) {
+    /// Replaces the missing gain that each of the next blocks needs by the gain that the peaks before it leave at most, 1 if they
+    /// leave nothing out. `decay` is the share that is left after a block.
+    pub fn find_rooms(&mut self, blocks: &mut [f32], decay: f32) {
+        for block in blocks {
+            let need = *block;
             // From the first sample of a block to the last one of another.
             let left = higher(self.last, self.now) * decay;
             // A little less, for rounding.
-            *room = 1.0 - if left < MIN_MISSING { 0.0 } else { left * 0.99999 - 1e-6 };
+            *block = 1.0 - if left < MIN_MISSING { 0.0 } else { left * 0.99999 - 1e-6 };
             self.last *= decay;
-            self.now = higher(*need, self.now) * decay;
+            self.now = higher(need, self.now) * decay;
             self.blocks += 1;
             if self.blocks == self.run {
                 (self.last, self.now, self.blocks) = (self.now, 0.0, 0);

@@ -29,7 +29,7 @@ impl Stage for Limiter {
     type Processor = LimiterProcessor;
 
     fn prepare(self, input: Format) -> Result<LimiterProcessor> {
-        self.live().0.prepare(input)
+        self.prepare_with(input, ControlPort::unconnected())
     }
 }
 

@@ -1,5 +1,7 @@
 //! True-peak detector: the peaks of the waveform between the samples.
 
+use std::sync::OnceLock;
+
 use super::held::HeldPeaks;
 use super::interpolation::{BLOCK, Bound, Interpolators, LONG, SHORT, find_bends, find_needs, higher};
 use crate::core::{Format, Frame};
@@ -54,8 +56,7 @@ const BS_1770: [[f64; 2 * SHORT]; 2] = [
 /// between two points is missed by 0.1 dB at most up to 0.42 of the sampling rate.
 #[derive(Clone, Debug)]
 pub(super) struct TruePeakDetector {
-    interpolators: Interpolators,
-    bound: Bound,
+    filters: &'static Filters,
     /// Samples before a frame that are kept: [`HISTORY`] or more.
     kept: usize,
     /// Of each channel what is kept, the frame, and room up to a whole number of blocks.
@@ -63,28 +64,41 @@ pub(super) struct TruePeakDetector {
     /// Second differences of one channel.
     bends: Scratch,
     held: HeldPeaks,
-    /// Of each block of peaks: the missing gain that its samples need, the gain that those before it leave, whether it is
+    /// Of each block of peaks: the missing gain that its samples need, then the gain that those before it leave; whether it is
     /// interpolated.
-    needs: Box<[f32]>,
     rooms: Box<[f32]>,
     wanted: Box<[bool]>,
+}
+
+/// Filters, and how high they can reach.
+#[derive(Debug)]
+struct Filters {
+    interpolators: Interpolators,
+    bound: Bound,
+}
+
+/// Filters, shared by all streams. Allocates at the first call in a program.
+fn filters() -> &'static Filters {
+    static FILTERS: OnceLock<Filters> = OnceLock::new();
+    FILTERS.get_or_init(|| {
+        let long = [1, 2, 3, 4].map(|eighths| kaiser_sinc(f64::from(eighths) / 8.0));
+        let short = [BS_1770[0], BS_1770[1], hann_sinc(0.25), hann_sinc(0.5)];
+        let all = long.iter().map(|taps| &taps[..]).chain(short.iter().map(|taps| &taps[..]));
+        Filters { interpolators: Interpolators::new(&long, &short), bound: Bound::new(all) }
+    })
 }
 
 impl TruePeakDetector {
     /// Detector that [delays](Self::delay) by `delay` samples, [`HISTORY`] or more, for a smoother that holds peaks for `hold`
     /// samples longer than it must.
     pub fn new(format: Format, delay: usize, hold: usize) -> Self {
-        let long = [1, 2, 3, 4].map(|eighths| kaiser_sinc(f64::from(eighths) / 8.0));
-        let short = [BS_1770[0], BS_1770[1], hann_sinc(0.25), hann_sinc(0.5)];
         let blocks = padded(format) / BLOCK;
         Self {
-            interpolators: Interpolators::new(&long, &short),
-            bound: Bound::new(long.iter().map(|taps| &taps[..]).chain(short.iter().map(|taps| &taps[..]))),
+            filters: filters(),
             kept: delay,
             samples: vec![0.0; (delay + padded(format)) * format.channels()].into_boxed_slice(),
             bends: Scratch::new(HISTORY + padded(format) - 2),
             held: HeldPeaks::new(hold),
-            needs: vec![0.0; blocks].into_boxed_slice(),
             rooms: vec![0.0; blocks].into_boxed_slice(),
             wanted: vec![false; blocks].into_boxed_slice(),
         }
@@ -99,7 +113,7 @@ impl TruePeakDetector {
             samples[kept..kept + length].copy_from_slice(channel);
             highest = higher(highest, kernels::peak(&samples[kept - HISTORY..kept]));
         }
-        let may_be_above = highest > ceiling / self.bound.of_peak();
+        let may_be_above = highest > ceiling / self.filters.bound.of_peak();
         if !may_be_above {
             self.held.reset();
         }
@@ -124,15 +138,15 @@ impl TruePeakDetector {
     /// more gain to be missing than peaks before it leave, a sample's peak may stand for it. `decay` is the share of the missing
     /// gain that is left after a [`BLOCK`]; without it, no peak is left out for another.
     pub fn find_peaks(&mut self, ceiling: f32, decay: Option<f32>, peaks: &mut [f32]) -> bool {
-        let Self { interpolators, bound, kept, samples, bends, held, needs, rooms, wanted } = self;
+        let Self { filters: Filters { interpolators, bound }, kept, samples, bends, held, rooms, wanted } = self;
         let stride = *kept + peaks.len();
         let channels = || samples.chunks_exact(stride).map(|samples| &samples[*kept - HISTORY..]);
         for samples in channels() {
             kernels::accumulate_peaks(peaks, &samples[LONG..]);
         }
         if let Some(decay) = decay {
-            find_needs(needs, peaks, ceiling);
-            held.find_rooms(rooms, needs, decay);
+            find_needs(rooms, peaks, ceiling);
+            held.find_rooms(rooms, decay);
         } else {
             held.reset();
             rooms.fill(1.0);
@@ -276,13 +290,13 @@ mod tests {
             for (s, tap) in frame.samples_mut()[100..].iter_mut().zip(&taps) {
                 *s = tap.signum() as f32;
             }
-            assert!(!detector.process(&frame, 1.001 * detector.bound.of_peak(), None, &mut peaks));
+            assert!(!detector.process(&frame, 1.001 * detector.filters.bound.of_peak(), None, &mut peaks));
             detector.reset();
             assert!(detector.process(&frame, 1.001, None, &mut peaks));
             highest = peaks.iter().fold(highest, |a, b| a.max(*b));
-            assert!(highest < 1.001 * detector.bound.of_peak());
+            assert!(highest < 1.001 * detector.filters.bound.of_peak());
         }
-        let bound = TruePeakDetector::new(format, HISTORY, 480).bound.of_peak();
+        let bound = filters().bound.of_peak();
         assert!((highest / bound - 1.0).abs() < 1e-3, "{highest} and {bound}");
     }
 

@@ -19,7 +19,7 @@ impl Stage for Spectrum {
     type Processor = SpectrumProcessor;
 
     fn prepare(self, input: Format) -> Result<SpectrumProcessor> {
-        Live::live(self).0.prepare(input)
+        self.prepare_with(input, ControlPort::unconnected())
     }
 }
 
