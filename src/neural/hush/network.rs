@@ -8,22 +8,20 @@ use std::sync::OnceLock;
 
 use realfft::num_complex::Complex32;
 
+use super::feature_map::{
+    CHANNELS, CONV_FRAMES, Channels, DepthwiseConv, FeatureMap, FirstConv, LastConv, PointwiseConv,
+};
 use super::features::{BANDS, BINS, FILTERED, Features, spread};
 use super::tensors::{self as t, STATE, StateMatrix};
+use crate::dsp::dispatch::kernels;
 use crate::neural::kernels;
-use crate::neural::layers::{
-    CHANNELS, CONV_FRAMES, Conv2d, DepthwiseConv, FeatureMap, Gru, Linear, PointwiseConv, add_filtered, add_scaled,
-    rectify,
-};
-use crate::neural::weights::Tensor;
+use crate::neural::layers::{Grouped, Gru, Linear};
 
 /// Frames that the deep filter spans.
 const ORDER: usize = 5;
 
 /// Length of the encoder's summary of a frame.
 const SUMMARY: usize = 128;
-
-type Map<const WIDTH: usize> = FeatureMap<CHANNELS, WIDTH>;
 
 /// Layers of the network, shared by all streams: 1.0 MB where they lie in the program, and 0.5 MB.
 struct Weights {
@@ -51,9 +49,9 @@ pub struct Hush {
 #[derive(Clone)]
 struct State {
     features: Features,
-    /// Features of the last frames, the oldest first.
-    bands: [[[f32; BANDS]; CONV_FRAMES]; 1],
-    bins: [[[f32; FILTERED]; CONV_FRAMES]; 2],
+    /// Features of the last frames, the oldest first, with a zero at both ends.
+    bands: [[[f32; BANDS + 2]; CONV_FRAMES]; 1],
+    bins: [[[f32; FILTERED + 2]; CONV_FRAMES]; 2],
     /// Last spectra, the oldest first.
     spectra: [[Complex32; FILTERED]; ORDER],
     encoder: [f32; STATE],
@@ -65,8 +63,8 @@ impl State {
     fn new() -> Self {
         Self {
             features: Features::new(),
-            bands: [[[0.0; BANDS]; CONV_FRAMES]; 1],
-            bins: [[[0.0; FILTERED]; CONV_FRAMES]; 2],
+            bands: [[[0.0; BANDS + 2]; CONV_FRAMES]; 1],
+            bins: [[[0.0; FILTERED + 2]; CONV_FRAMES]; 2],
             spectra: [[Complex32::ZERO; FILTERED]; ORDER],
             encoder: [0.0; STATE],
             mask: [0.0; STATE],
@@ -79,9 +77,9 @@ impl State {
 pub struct Memory {
     encoded: Encoded,
     /// Inputs of layers.
-    bin_halves: [[f32; CHANNELS]; FILTERED / 2],
+    bin_halves: FeatureMap<{ FILTERED / 2 }>,
     wide: [f32; STATE],
-    narrow: [f32; SUMMARY],
+    deep: FeatureMap<8>,
     mask: [f32; BANDS],
     filters: Filters,
 }
@@ -91,7 +89,7 @@ impl Memory {
         encoded: Encoded::NEW,
         bin_halves: [[0.0; CHANNELS]; FILTERED / 2],
         wide: [0.0; STATE],
-        narrow: [0.0; SUMMARY],
+        deep: [[0.0; CHANNELS]; 8],
         mask: [0.0; BANDS],
         filters: [0.0; FILTERED * 2 * ORDER],
     };
@@ -131,37 +129,47 @@ impl Hush {
         memory: &'a mut Memory,
     ) -> Stream<'a> {
         let state = &mut self.state;
-        push(&mut state.bands[0], state.features.bands(spectrum, sensitivity));
+        let bands = state.features.bands(spectrum, sensitivity);
+        newest(&mut state.bands[0])[1..][..BANDS].copy_from_slice(&bands);
         for (frames, part) in state.bins.iter_mut().zip(state.features.bins(spectrum, sensitivity)) {
-            push(frames, part);
+            newest(frames)[1..][..FILTERED].copy_from_slice(&part);
         }
-        push(&mut state.spectra, std::array::from_fn(|bin| spectrum[bin]));
+        newest(&mut state.spectra).copy_from_slice(&spectrum[..FILTERED]);
         Stream { state, memory }
     }
 
     /// Takes the noise out of that spectrum, after the network has run; returns the mask, from which the gain of higher
     /// frequencies follows.
     pub fn filter<'a>(&self, spectrum: &mut [Complex32; BINS], memory: &'a Memory) -> &'a [f32; BANDS] {
-        for (bin, gain) in spectrum.iter_mut().zip(spread(&memory.mask)) {
+        for (bin, gain) in spectrum.iter_mut().zip(spread(&memory.mask)).skip(FILTERED) {
             *bin *= gain;
         }
-        let filters = memory.filters.as_chunks::<{ 2 * ORDER }>().0;
-        for (bin, (value, filter)) in spectrum.iter_mut().zip(filters).enumerate() {
-            let taps = self.state.spectra.iter().zip(filter.as_chunks::<2>().0);
-            *value = taps.map(|(spectrum, [re, im])| spectrum[bin] * Complex32::new(*re, *im)).sum();
-        }
+        filter_deep(spectrum, &self.state.spectra, memory.filters.as_chunks().0.as_chunks().0);
         &memory.mask
     }
 }
 
-/// Drops the oldest frame and appends the newest.
-fn push<T, const N: usize>(frames: &mut [T; N], newest: T) {
-    frames.rotate_left(1);
-    frames[N - 1] = newest;
+kernels! {
+    /// Lower bins of the last spectra, each times its tap, added up.
+    fn filter_deep(
+        output: &mut [Complex32; BINS],
+        spectra: &[[Complex32; FILTERED]; ORDER],
+        filters: &[[[f32; 2]; ORDER]],
+    ) {
+        for (bin, (output, filter)) in output.iter_mut().zip(filters).enumerate() {
+            *output = Complex32::ZERO;
+            for (spectrum, [re, im]) in spectra.iter().zip(filter) {
+                output.re += spectrum[bin].re * re - spectrum[bin].im * im;
+                output.im += spectrum[bin].re * im + spectrum[bin].im * re;
+            }
+        }
+    }
 }
 
-fn pointwise([weights, bias]: [Tensor; 2]) -> PointwiseConv {
-    PointwiseConv::new(weights, bias)
+/// Drops the oldest frame; returns the place of the newest.
+fn newest<T, const N: usize>(frames: &mut [T; N]) -> &mut T {
+    frames.rotate_left(1);
+    &mut frames[N - 1]
 }
 
 /// Recurrent unit whose input is as long as its state.
@@ -169,32 +177,31 @@ type Unit = Gru<StateMatrix, STATE, STATE>;
 
 /// Output of the encoder: the summary, and the feature maps on the way to it.
 struct Encoded {
-    bands: Map<32>,
-    halves: Map<16>,
-    quarters: Map<8>,
-    deep: Map<8>,
-    bins: Map<FILTERED>,
+    bands: FeatureMap<32>,
+    halves: FeatureMap<16>,
+    quarters: FeatureMap<8>,
+    deep: FeatureMap<8>,
+    bins: FeatureMap<FILTERED>,
     summary: [f32; SUMMARY],
 }
 
 impl Encoded {
     const NEW: Self = Self {
-        bands: [[0.0; 32]; CHANNELS],
-        halves: [[0.0; 16]; CHANNELS],
-        quarters: [[0.0; 8]; CHANNELS],
-        deep: [[0.0; 8]; CHANNELS],
-        bins: [[0.0; FILTERED]; CHANNELS],
+        bands: [[0.0; CHANNELS]; 32],
+        halves: [[0.0; CHANNELS]; 16],
+        quarters: [[0.0; CHANNELS]; 8],
+        deep: [[0.0; CHANNELS]; 8],
+        bins: [[0.0; CHANNELS]; FILTERED],
         summary: [0.0; SUMMARY],
     };
 }
 
 struct Encoder {
-    bands_in: Conv2d,
+    bands_in: FirstConv,
     bands: [DepthwiseConv; 3],
-    bins_in: Conv2d,
-    bins_pointwise: PointwiseConv,
+    bins_in: FirstConv,
     bins: DepthwiseConv,
-    bins_out: Linear,
+    bins_out: Grouped,
     gru_in: Linear,
     gru: Unit,
     gru_out: Linear,
@@ -202,41 +209,41 @@ struct Encoder {
 
 impl Encoder {
     fn new(matrices: [StateMatrix; 2]) -> Self {
-        let [weights, bias] = t::BANDS_IN;
         Self {
-            bands_in: Conv2d::new(weights, Some(bias)),
-            bands: std::array::from_fn(|i| DepthwiseConv::new(t::BANDS_TAPS[i], pointwise(t::BANDS_POINTWISE[i]))),
-            bins_in: Conv2d::new(t::BINS_IN, None),
-            bins_pointwise: pointwise(t::BINS_POINTWISE[0]),
-            bins: DepthwiseConv::new(t::BINS_TAPS, pointwise(t::BINS_POINTWISE[1])),
-            bins_out: Linear::new(t::BINS_OUT, CHANNELS, [FILTERED / 2, SUMMARY / CHANNELS]),
-            gru_in: Linear::new(t::ENCODER_IN, 1, [SUMMARY, STATE]),
+            bands_in: FirstConv::new(t::BANDS_IN),
+            bands: std::array::from_fn(|i| DepthwiseConv::new(t::BANDS_TAPS[i], t::BANDS_POINTWISE[i])),
+            bins_in: FirstConv::with_pointwise(t::BINS_IN, 2, t::BINS_POINTWISE[0]),
+            bins: DepthwiseConv::new(t::BINS_TAPS, t::BINS_POINTWISE[1]),
+            bins_out: Grouped::new(t::BINS_OUT, [FILTERED / 2, SUMMARY / CHANNELS]),
+            gru_in: Linear::new(t::ENCODER_IN, SUMMARY),
             gru: Gru::new(matrices, t::ENCODER_BIAS),
-            gru_out: Linear::new(t::ENCODER_OUT, 1, [STATE, SUMMARY]),
+            gru_out: Linear::new(t::ENCODER_OUT, STATE),
         }
     }
 
     fn run(&self, streams: &mut [Option<Stream<'_>>]) {
         for Stream { state, memory } in streams.iter_mut().flatten() {
-            let encoded = &mut memory.encoded;
-            encoded.bands = self.bands_in.run(&state.bands);
-            rectify(encoded.bands.as_flattened_mut());
-            encoded.halves = self.bands[0].run(&encoded.bands);
-            encoded.quarters = self.bands[1].run(&encoded.halves);
-            encoded.deep = self.bands[2].run(&encoded.quarters);
-            let bins_in: Map<FILTERED> = self.bins_in.run(&state.bins);
-            self.bins_pointwise.run(&bins_in, &mut encoded.bins);
-            memory.bin_halves = by_frequency(&self.bins.run(&encoded.bins));
-        }
-        let memories = streams.iter_mut().flatten().map(|stream| &mut *stream.memory);
-        self.bins_out.run_rectified(memories.map(|m| (&mut m.encoded.summary[..], m.bin_halves.as_flattened())));
-        for Encoded { summary, deep, .. } in streams.iter_mut().flatten().map(|stream| &mut stream.memory.encoded) {
-            add_scaled(summary, by_frequency(deep).as_flattened(), 1.0);
+            let Encoded { bands, halves, quarters, deep, bins, summary } = &mut memory.encoded;
+            self.bands_in.run(bands, &state.bands);
+            self.bands[0].run(halves, bands);
+            self.bands[1].run(quarters, halves);
+            self.bands[2].run(deep, quarters);
+            self.bins_in.run(bins, &state.bins);
+            self.bins.run(&mut memory.bin_halves, bins);
+            self.bins_out.run(summary, memory.bin_halves.as_flattened());
+            add(summary.as_chunks_mut().0, deep);
         }
         widen(&self.gru_in, streams);
         self.gru.step(streams.iter_mut().flatten().map(|s| (&mut s.state.encoder, &s.memory.wide)));
         let outputs = streams.iter_mut().flatten();
         self.gru_out.run_rectified(outputs.map(|s| (&mut s.memory.encoded.summary[..], &s.state.encoder[..])));
+    }
+}
+
+/// Adds a feature map to another.
+fn add(map: &mut [Channels], other: &[Channels]) {
+    for (value, other) in map.as_flattened_mut().iter_mut().zip(other.as_flattened()) {
+        *value += other;
     }
 }
 
@@ -252,22 +259,18 @@ struct MaskDecoder {
     gru_out: Linear,
     skips: [PointwiseConv; 4],
     layers: [DepthwiseConv; 3],
-    /// Three taps for each channel.
-    output: Box<[f32]>,
-    output_bias: f32,
+    output: LastConv,
 }
 
 impl MaskDecoder {
     fn new(matrices: [StateMatrix; 2]) -> Self {
-        let [output, output_bias] = t::MASK_LAST.map(Tensor::to_floats);
         Self {
-            gru_in: Linear::new(t::MASK_IN, 1, [SUMMARY, STATE]),
+            gru_in: Linear::new(t::MASK_IN, SUMMARY),
             gru: Gru::new(matrices, t::MASK_BIAS),
-            gru_out: Linear::new(t::MASK_OUT, 1, [STATE, SUMMARY]),
-            skips: t::MASK_SKIPS.map(pointwise),
-            layers: std::array::from_fn(|i| DepthwiseConv::new(t::MASK_TAPS[i], pointwise(t::MASK_POINTWISE[i]))),
-            output,
-            output_bias: output_bias[0],
+            gru_out: Linear::new(t::MASK_OUT, STATE),
+            skips: t::MASK_SKIPS.map(PointwiseConv::new),
+            layers: std::array::from_fn(|i| DepthwiseConv::new(t::MASK_TAPS[i], t::MASK_POINTWISE[i])),
+            output: LastConv::new(t::MASK_LAST),
         }
     }
 
@@ -275,26 +278,24 @@ impl MaskDecoder {
         widen(&self.gru_in, streams);
         self.gru.step(streams.iter_mut().flatten().map(|s| (&mut s.state.mask, &s.memory.wide)));
         let outputs = streams.iter_mut().flatten();
-        self.gru_out.run_rectified(outputs.map(|s| (&mut s.memory.narrow[..], &s.state.mask[..])));
-        for Memory { encoded, narrow, mask, .. } in streams.iter_mut().flatten().map(|stream| &mut *stream.memory) {
-            *mask = self.mask(encoded, narrow);
+        self.gru_out.run_rectified(outputs.map(|s| (s.memory.deep.as_flattened_mut(), &s.state.mask[..])));
+        for Memory { encoded, deep, mask, .. } in streams.iter_mut().flatten().map(|stream| &mut *stream.memory) {
+            *mask = self.mask(encoded, deep);
         }
     }
 
-    fn mask(&self, encoded: &Encoded, narrow: &[f32; SUMMARY]) -> [f32; BANDS] {
-        let mut deep: Map<8> = std::array::from_fn(|channel| std::array::from_fn(|i| narrow[i * CHANNELS + channel]));
-        self.skips[0].add(&encoded.deep, &mut deep);
-        let mut quarters: Map<8> = self.layers[0].run(&deep);
-        self.skips[1].add(&encoded.quarters, &mut quarters);
-        let mut halves: Map<16> = self.layers[1].run_transposed(&quarters);
-        self.skips[2].add(&encoded.halves, &mut halves);
-        let mut bands: Map<32> = self.layers[2].run_transposed(&halves);
-        self.skips[3].add(&encoded.bands, &mut bands);
-
-        let mut mask = [self.output_bias; BANDS];
-        for (channel, taps) in bands.iter().zip(self.output.chunks_exact(3)) {
-            add_filtered(&mut mask, channel, taps);
-        }
+    /// Mask, from the summary and the feature maps of the bands, of which nothing is left.
+    fn mask(&self, encoded: &mut Encoded, summary: &FeatureMap<8>) -> [f32; BANDS] {
+        let Encoded { deep, quarters, halves, bands, .. } = encoded;
+        self.skips[0].run(deep);
+        add(deep, summary);
+        self.skips[1].run(quarters);
+        self.layers[0].add(quarters, deep);
+        self.skips[2].run(halves);
+        self.layers[1].add_transposed(halves, quarters);
+        self.skips[3].run(bands);
+        self.layers[2].add_transposed(bands, halves);
+        let mut mask = self.output.run(bands);
         kernels::sigmoid(&mut mask);
         mask
     }
@@ -304,7 +305,7 @@ impl MaskDecoder {
 type Filters = [f32; FILTERED * 2 * ORDER];
 
 struct FilterDecoder {
-    gru_in: Linear,
+    gru_in: Grouped,
     grus: [Unit; 3],
     output: Linear,
     skip: PointwiseConv,
@@ -315,15 +316,17 @@ impl FilterDecoder {
         let [first, second, last] = matrices;
         let [first_bias, second_bias, last_bias] = t::FILTER_BIAS;
         Self {
-            gru_in: Linear::new(t::FILTER_IN, 8, [SUMMARY / 8, STATE / 8]),
+            gru_in: Grouped::new(t::FILTER_IN, [SUMMARY / 8, STATE / 8]),
             grus: [Gru::new(first, first_bias), Gru::new(second, second_bias), Gru::new(last, last_bias)],
-            output: Linear::new(t::FILTER_OUT, 1, [STATE, FILTERED * 2 * ORDER]),
-            skip: pointwise(t::FILTER_SKIP),
+            output: Linear::new(t::FILTER_OUT, STATE),
+            skip: PointwiseConv::new(t::FILTER_SKIP),
         }
     }
 
     fn run(&self, streams: &mut [Option<Stream<'_>>]) {
-        widen(&self.gru_in, streams);
+        for Memory { encoded, wide, .. } in streams.iter_mut().flatten().map(|stream| &mut *stream.memory) {
+            self.gru_in.run(wide, &encoded.summary);
+        }
         for (unit, gru) in self.grus.iter().enumerate() {
             gru.step(streams.iter_mut().flatten().map(|s| (&mut s.state.filter[unit], &s.memory.wide)));
             streams.iter_mut().flatten().for_each(|s| s.memory.wide = s.state.filter[unit]);
@@ -332,20 +335,9 @@ impl FilterDecoder {
         self.output.run(memories.map(|memory| (&mut memory.filters[..], &memory.wide[..])));
         for Memory { encoded, filters, .. } in streams.iter_mut().flatten().map(|stream| &mut *stream.memory) {
             kernels::tanh(filters);
-            let mut skipped = [[0.0; FILTERED]; 2 * ORDER];
-            self.skip.run(&encoded.bins, &mut skipped);
-            for (tap, bins) in skipped.iter().enumerate() {
-                for (bin, value) in bins.iter().enumerate() {
-                    filters[bin * 2 * ORDER + tap] += value;
-                }
-            }
+            self.skip.add(filters, 2 * ORDER, &encoded.bins);
         }
     }
-}
-
-/// Feature map with its axes swapped.
-fn by_frequency<const WIDTH: usize>(map: &Map<WIDTH>) -> [[f32; CHANNELS]; WIDTH] {
-    std::array::from_fn(|i| std::array::from_fn(|channel| map[channel][i]))
 }
 
 #[cfg(test)]
