@@ -67,7 +67,7 @@ mod tests {
         use crate::jitter::JitterBuffer;
         use crate::opus::OpusEncode;
         use crate::stages::auto_gain::AutoGain;
-        use crate::stages::denoise::{Denoise, Engine};
+        use crate::stages::denoise::{Denoise, DenoiseBatch, Engine};
         use crate::stages::echo::{EchoCancel, far_end};
         use crate::stages::gain::Gain;
         use crate::stages::gate::NoiseGate;
@@ -117,6 +117,7 @@ mod tests {
                 }
             }
             bits.extend(received(&speech));
+            bits.extend(batched(&speech));
             let mut level = SpeechLevel::new(48_000);
             level.push(&speech);
             let mut ramped = speech[..4800].to_vec();
@@ -146,6 +147,23 @@ mod tests {
                     }
                 }
                 bits.extend(output.pull().samples().iter().map(|sample| sample.to_bits()));
+            }
+            bits
+        }
+
+        /// What a batch makes of two streams, whose products are summed up side by side and scaled afterwards.
+        fn batched(speech: &[f32]) -> Vec<u32> {
+            let format = Format::mono(48_000).unwrap();
+            let stream = || Denoise { engine: Engine::Light, ..Denoise::default() }.prepare(format).unwrap();
+            let mut streams = [(stream(), Frame::new(format)), (stream(), Frame::new(format))];
+            let (mut batch, mut bits) = (DenoiseBatch::new(), Vec::new());
+            for (index, block) in speech.chunks_exact(480).take(20).enumerate() {
+                for (_, frame) in &mut streams {
+                    frame.set_position(480 * index as i64);
+                    frame.samples_mut().copy_from_slice(block);
+                }
+                batch.process(streams.iter_mut().map(|(denoise, frame)| (denoise, frame))).unwrap();
+                bits.extend(streams.iter().flat_map(|(_, frame)| frame.samples()).map(|sample| sample.to_bits()));
             }
             bits
         }

@@ -1,5 +1,6 @@
 //! Hush: speech enhancement in the manner of DeepFilterNet (Schröter et al., ICASSP 2022), the model by Weya AI.
 
+mod feature_map;
 mod features;
 mod network;
 mod tensors;

@@ -3,7 +3,7 @@
 use super::kernels;
 use super::lockstep::few_at_a_time;
 use super::matrix::{MAX_INPUTS, Multiply};
-use super::products::{Instructions, MAX_BLOCKS, NibbleInputs, NibbleTile, STEP, STREAMS, TILE};
+use super::products::{Instructions, MAX_BLOCKS, NibbleInputs, NibbleTile, STEP, STREAMS, TILE, add_scaled_sums};
 use super::weights::Reader;
 
 /// Streams that take turns with a tile of weights.
@@ -45,19 +45,23 @@ impl<const STEPS: usize> Int4Matrix<STEPS> {
     /// `output = output + weights · input` for each stream. Inputs are −127 to 127; their step is part of the scales.
     pub fn add_bytes<'a>(&self, streams: impl Iterator<Item = (&'a mut [f32], &'a [i8])>) {
         let streams = streams.map(|(output, inputs)| (output, inputs, [1.0; MAX_BLOCKS]));
-        few_at_a_time::<_, GROUP>(streams, |alone| self.add_group(alone), |group| self.add_group(group));
+        few_at_a_time::<_, GROUP>(streams, |alone| self.add_alone(alone), |group| self.add_group(group));
+    }
+
+    fn add_alone(&self, stream: [Option<Operands<'_>>; 1]) {
+        for (output, inputs, units) in stream.into_iter().flatten() {
+            #[cfg(test)]
+            self.record(inputs, &units);
+            let output = output.as_chunks_mut().0;
+            self.instructions.add_nibble_products(output, self.tiles, &self.scales, inputs, &units);
+        }
     }
 
     /// Adds the products of inputs and the steps of their blocks for a group of streams: each tile of weights for all of them,
     /// while the first cache holds it.
     fn add_group<const N: usize>(&self, streams: [Option<Operands<'_>>; N]) {
         #[cfg(test)]
-        for (_, inputs, units) in streams.iter().flatten() {
-            calibration::record(
-                self.tiles,
-                inputs.iter().enumerate().map(|(i, &x)| f32::from(x) * units[i / (STEPS * STEP)]),
-            );
-        }
+        streams.iter().flatten().for_each(|(_, inputs, units)| self.record(inputs, units));
         let mut streams = streams.map(|stream| {
             stream.map(|(output, inputs, units)| {
                 (output.as_chunks_mut::<TILE>().0.iter_mut(), NibbleInputs::new(inputs), units)
@@ -76,17 +80,29 @@ impl<const STEPS: usize> Int4Matrix<STEPS> {
                 }
                 for ((outputs, _, units), sums) in few.iter_mut().flatten().zip(&sums) {
                     if let Some(output) = outputs.next() {
-                        kernels::add_scaled_sums(output, sums, scales, units);
+                        add_scaled_sums(output, sums, scales, units);
                     }
                 }
             }
         }
     }
 
-    fn add_few<const N: usize>(&self, streams: [Option<(&mut [f32], &[f32])>; N]) {
+    /// Keeps the inputs for the rounding of the weights.
+    #[cfg(test)]
+    fn record(&self, inputs: &[i8], units: &[f32; MAX_BLOCKS]) {
+        let values = inputs.iter().enumerate().map(|(i, &x)| f32::from(x) * units[i / (STEPS * STEP)]);
+        calibration::record(self.tiles, values);
+    }
+
+    /// Adds the products of floats, rounded, by `add`.
+    fn add_rounded<const N: usize>(
+        &self,
+        streams: [Option<(&mut [f32], &[f32])>; N],
+        add: impl FnOnce([Option<Operands<'_>>; N]),
+    ) {
         let mut bytes = [[0; MAX_INPUTS]; N];
         let mut bytes = bytes.iter_mut();
-        self.add_group(streams.map(|stream| {
+        add(streams.map(|stream| {
             let ((output, input), bytes) = stream.zip(bytes.next())?;
             let bytes = &mut bytes[..Self::INPUTS];
             let mut units = [0.0; MAX_BLOCKS];
@@ -102,7 +118,11 @@ impl<const STEPS: usize> Int4Matrix<STEPS> {
 impl<const STEPS: usize> Multiply for Int4Matrix<STEPS> {
     /// The inputs of a block are rounded to 127 steps of their largest magnitude: an error of −53 dB of it.
     fn add_all<'a>(&self, streams: impl Iterator<Item = (&'a mut [f32], &'a [f32])>) {
-        few_at_a_time::<_, STREAMS>(streams, |alone| self.add_few(alone), |few| self.add_few(few));
+        few_at_a_time::<_, STREAMS>(
+            streams,
+            |alone| self.add_rounded(alone, |alone| self.add_alone(alone)),
+            |few| self.add_rounded(few, |few| self.add_group(few)),
+        );
     }
 }
 

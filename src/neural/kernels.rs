@@ -5,8 +5,7 @@
 // Each network needs some of them.
 #![cfg_attr(not(feature = "hush"), allow(dead_code))]
 
-use super::products::TILE;
-use crate::dsp::kernels;
+use crate::dsp::dispatch::kernels;
 use crate::dsp::kernels::max_magnitude_bits;
 
 /// 2²³ and half as much again: whatever is added to it is rounded to an integer, to even if it lies between two.
@@ -15,10 +14,21 @@ const ROUND: f32 = 1.5 * 8_388_608.0;
 kernels! {
     /// Rounds to 16 bits of the largest magnitude; returns the value of one step, a power of two.
     fn quantise_to_words(to: &mut [i16], from: &[f32]) -> f32 {
-        let unit = unit_of_words(from);
+        let unit = unit_of_words(max_magnitude_bits(from));
         let steps = 1.0 / unit;
         for (to, from) in to.iter_mut().zip(from) {
             *to = (from * steps + ROUND).to_bits() as i16;
+        }
+        unit
+    }
+
+    /// [`quantise_to_words`] of the products of values and factors.
+    fn quantise_products_to_words(to: &mut [i16], from: &[f32], factors: &[f32]) -> f32 {
+        let products = || from.iter().zip(factors).map(|(from, factor)| from * factor);
+        let unit = unit_of_words(products().fold(0, |max, product| max.max(product.abs().to_bits())));
+        let steps = 1.0 / unit;
+        for (to, product) in to.iter_mut().zip(products()) {
+            *to = (product * steps + ROUND).to_bits() as i16;
         }
         unit
     }
@@ -33,31 +43,11 @@ kernels! {
 
     /// Splits values into what [`quantise_to_words`] keeps, and the rest.
     fn split_words(kept: &mut [f32], rest: &mut [f32], from: &[f32]) {
-        let unit = unit_of_words(from);
+        let unit = unit_of_words(max_magnitude_bits(from));
         let steps = 1.0 / unit;
         for ((kept, rest), from) in kept.iter_mut().zip(rest).zip(from) {
             *kept = (from * steps + ROUND - ROUND) * unit;
             *rest = from - *kept;
-        }
-    }
-
-    /// `out = out + Σ sums · scales · unit`, for a tile of outputs, over the blocks of its inputs.
-    fn add_scaled_sums(out: &mut [f32], sums: &[[i32; TILE]], scales: &[[f32; TILE]], units: &[f32]) {
-        let mut total = [0.0; TILE];
-        for ((sums, scales), unit) in sums.iter().zip(scales).zip(units) {
-            for lane in 0..TILE {
-                total[lane] += sums[lane] as f32 * (scales[lane] * unit);
-            }
-        }
-        // A whole tile is added without a look at its length.
-        if let Some(out) = out.first_chunk_mut::<TILE>() {
-            for lane in 0..TILE {
-                out[lane] += total[lane];
-            }
-            return;
-        }
-        for (out, total) in out.iter_mut().zip(total) {
-            *out += total;
         }
     }
 
@@ -109,18 +99,20 @@ kernels! {
     }
 
     /// One step of a gated recurrent unit. The other arguments are what input and state give to the update gate, the
-    /// reset gate and the candidate, one after the other.
-    fn gru_step(state: &mut [f32], from_input: &[f32], from_state: &[f32]) {
+    /// reset gate and the candidate, one after the other; the gates are left in the former. Each has a loop of its own, as the
+    /// coefficients of one curve are as many as there are registers.
+    fn gru_step(state: &mut [f32], from_input: &mut [f32], from_state: &[f32]) {
         let size = state.len();
-        let (update, rest) = from_input.split_at(size);
-        let (reset, candidate) = rest.split_at(size);
-        let (state_update, rest) = from_state.split_at(size);
-        let (state_reset, state_candidate) = rest.split_at(size);
-        for i in 0..size {
-            let update = sigmoid_of(update[i] + state_update[i]);
-            let reset = sigmoid_of(reset[i] + state_reset[i]);
-            let candidate = tanh_of(candidate[i] + reset * state_candidate[i]);
-            state[i] = candidate + update * (state[i] - candidate);
+        let (gates, candidates) = from_input.split_at_mut(2 * size);
+        let (state_gates, state_candidates) = from_state.split_at(2 * size);
+        for (gate, from_state) in gates.iter_mut().zip(state_gates) {
+            *gate = sigmoid_of(*gate + from_state);
+        }
+        let (updates, resets) = gates.split_at(size);
+        let candidates = candidates.iter().zip(state_candidates).zip(resets);
+        for ((state, update), ((candidate, from_state), reset)) in state.iter_mut().zip(updates).zip(candidates) {
+            let candidate = tanh_of(candidate + reset * from_state);
+            *state = candidate + update * (*state - candidate);
         }
     }
 }
@@ -133,10 +125,10 @@ fn round_to_bytes(to: &mut [i8], from: &[f32], steps: f32) {
     }
 }
 
-/// Smallest power of two of which no value is more than 32 767 steps; 2⁻⁹⁹ at least.
+/// Smallest power of two of which a largest magnitude of these bits is no more than 32 767 steps; 2⁻⁹⁹ at least.
 #[inline(always)]
-fn unit_of_words(values: &[f32]) -> f32 {
-    let unit = (f32::from_bits(max_magnitude_bits(values)) * (1.0 / 32_767.0)).max(7.9e-31);
+fn unit_of_words(magnitude_bits: u32) -> f32 {
+    let unit = (f32::from_bits(magnitude_bits) * (1.0 / 32_767.0)).max(7.9e-31);
     f32::from_bits((unit.to_bits() + 0x7f_ffff) & 0xff80_0000)
 }
 
@@ -208,8 +200,8 @@ mod tests {
         let [from_input, from_state]: [[f32; 12]; 2] =
             std::array::from_fn(|_| std::array::from_fn(|_| 4.0 * random.f32() - 2.0));
         let before: [f32; 4] = std::array::from_fn(|_| random.f32());
-        let mut state = before;
-        gru_step(&mut state, &from_input, &from_state);
+        let (mut state, mut gates) = (before, from_input);
+        gru_step(&mut state, &mut gates, &from_state);
         let logistic = |x: f32| 1.0 / (1.0 + (-x).exp());
         for i in 0..4 {
             let update = logistic(from_input[i] + from_state[i]);

@@ -3,143 +3,16 @@
 // The echo suppressor needs few of them.
 #![cfg_attr(not(feature = "hush"), allow(dead_code))]
 
-use super::kernels::{gru_step, multiply};
+use super::kernels::{gru_step, rectify};
 use super::lockstep::few_at_a_time;
-use super::matrix::{MAX_INPUTS, Matrix, Multiply};
+use super::matrix::{Matrix, Multiply};
 use super::products::STREAMS;
 use super::weights::Tensor;
-use crate::dsp::kernels;
+use crate::dsp::dispatch::kernels;
 
-/// Feature map: channels over frequency.
-pub type FeatureMap<const MAPS: usize, const WIDTH: usize> = [[f32; WIDTH]; MAPS];
-
-/// Channels that a 1×1 convolution mixes, and most feature maps have.
-pub const CHANNELS: usize = 16;
-
-/// 1×1 convolution of 16 channels, rectified.
-pub struct PointwiseConv {
-    /// A row for each output channel.
-    weights: Box<[f32]>,
-    bias: Box<[f32]>,
-}
-
-impl PointwiseConv {
-    /// Layer of these weights, a row for each output channel, and biases. Allocates.
-    pub fn new(weights: Tensor, bias: Tensor) -> Self {
-        Self { weights: weights.to_floats(), bias: bias.to_floats() }
-    }
-
-    /// `output = max(weights · input + bias, 0)`.
-    pub fn run<const OUT: usize, const WIDTH: usize>(
-        &self,
-        input: &FeatureMap<CHANNELS, WIDTH>,
-        output: &mut FeatureMap<OUT, WIDTH>,
-    ) {
-        mix_channels(output.as_flattened_mut(), &self.weights, &self.bias, input.as_flattened(), WIDTH);
-    }
-
-    /// `output = output + max(weights · input + bias, 0)`.
-    pub fn add<const OUT: usize, const WIDTH: usize>(
-        &self,
-        input: &FeatureMap<CHANNELS, WIDTH>,
-        output: &mut FeatureMap<OUT, WIDTH>,
-    ) {
-        let mut sum = [[0.0; WIDTH]; OUT];
-        self.run(input, &mut sum);
-        add_scaled(output.as_flattened_mut(), sum.as_flattened(), 1.0);
-    }
-}
-
-/// Depthwise separable convolution: three taps over frequency for each channel, then a [`PointwiseConv`].
-pub struct DepthwiseConv {
-    /// Three taps for each channel.
-    taps: Box<[f32]>,
-    pointwise: PointwiseConv,
-}
-
-impl DepthwiseConv {
-    /// Layer of these taps, three for each channel. Allocates.
-    pub fn new(taps: Tensor, pointwise: PointwiseConv) -> Self {
-        Self { taps: taps.to_floats(), pointwise }
-    }
-
-    /// Convolution with a stride of `FROM / TO`: the map stays as wide, or becomes narrower.
-    pub fn run<const FROM: usize, const TO: usize>(
-        &self,
-        input: &FeatureMap<CHANNELS, FROM>,
-    ) -> FeatureMap<CHANNELS, TO> {
-        let mut filtered = [[0.0; TO]; CHANNELS];
-        for ((filtered, input), taps) in filtered.iter_mut().zip(input).zip(self.taps.chunks_exact(3)) {
-            for (index, filtered) in filtered.iter_mut().enumerate() {
-                let centre = index * (FROM / TO);
-                let left = if centre == 0 { 0.0 } else { input[centre - 1] };
-                let right = input.get(centre + 1).copied().unwrap_or(0.0);
-                *filtered = taps[0] * left + taps[1] * input[centre] + taps[2] * right;
-            }
-        }
-        self.mix(&filtered)
-    }
-
-    /// Transposed convolution with a stride of 2: the map becomes twice as wide.
-    pub fn run_transposed<const FROM: usize, const TO: usize>(
-        &self,
-        input: &FeatureMap<CHANNELS, FROM>,
-    ) -> FeatureMap<CHANNELS, TO> {
-        let mut filtered = [[0.0; TO]; CHANNELS];
-        for ((filtered, input), taps) in filtered.iter_mut().zip(input).zip(self.taps.chunks_exact(3)) {
-            for (index, pair) in filtered.chunks_exact_mut(2).enumerate() {
-                let next = input.get(index + 1).copied().unwrap_or(0.0);
-                pair[0] = taps[1] * input[index];
-                pair[1] = taps[2] * input[index] + taps[0] * next;
-            }
-        }
-        self.mix(&filtered)
-    }
-
-    fn mix<const WIDTH: usize>(&self, filtered: &FeatureMap<CHANNELS, WIDTH>) -> FeatureMap<CHANNELS, WIDTH> {
-        let mut output = [[0.0; WIDTH]; CHANNELS];
-        self.pointwise.run(filtered, &mut output);
-        output
-    }
-}
-
-/// Frames that a [`Conv2d`] spans.
-pub const CONV_FRAMES: usize = 3;
-
-/// 3×3 convolution over frequency and the last three frames.
-pub struct Conv2d {
-    /// For each output channel three taps over frequency for each frame, the oldest first.
-    weights: Box<[f32]>,
-    bias: Option<Box<[f32]>>,
-}
-
-impl Conv2d {
-    /// Layer of these weights, nine for each output channel. Allocates.
-    pub fn new(weights: Tensor, bias: Option<Tensor>) -> Self {
-        Self { weights: weights.to_floats(), bias: bias.map(Tensor::to_floats) }
-    }
-
-    /// Output for the last three frames of each input channel, the oldest first. Grouped: an input channel feeds
-    /// `OUT / IN` consecutive output channels.
-    pub fn run<const IN: usize, const OUT: usize, const WIDTH: usize>(
-        &self,
-        input: [[&[f32; WIDTH]; CONV_FRAMES]; IN],
-    ) -> FeatureMap<OUT, WIDTH> {
-        let mut output = [[0.0; WIDTH]; OUT];
-        for (index, (output, weights)) in output.iter_mut().zip(self.weights.chunks_exact(9)).enumerate() {
-            output.fill(self.bias.as_ref().map_or(0.0, |bias| bias[index]));
-            for (frame, taps) in input[index / (OUT / IN)].iter().zip(weights.chunks_exact(3)) {
-                add_filtered(output, frame, taps);
-            }
-        }
-        output
-    }
-}
-
-/// Fully connected layer without bias, or several side by side.
+/// Fully connected layer without bias.
 pub struct Linear {
     parts: Box<[Part]>,
-    groups: usize,
 }
 
 /// Outputs whose weights share a scale for each input.
@@ -150,21 +23,20 @@ struct Part {
 }
 
 impl Linear {
-    /// Layer of `groups` independent parts of so many inputs and outputs; for each a row of weights for each input. Allocates.
-    pub fn new(weights: Tensor, groups: usize, [inputs, outputs]: [usize; 2]) -> Self {
+    /// Layer of these weights, a row for each of so many inputs. Allocates.
+    pub fn new(weights: Tensor, inputs: usize) -> Self {
         // Outputs that share a scale.
         let block = weights.block();
-        let scales = weights.scales();
-        let part = |group: usize, first: usize| {
-            let row = |input: usize| (group * inputs + input) * outputs + first;
-            let weight = |output: usize, input: usize| weights.weights()[row(input) + output] as i8;
+        let width = weights.weights().len() / inputs;
+        let part = |first: usize| {
+            let weight = |output: usize, input: usize| weights.weights()[input * width + first + output] as i8;
+            let scale = |input: usize| f32::from_le_bytes(weights.scales()[(input * width + first) / block]);
             Part {
                 weights: Matrix::new(block, &[inputs], weight, |_, _| 1.0),
-                scales: (0..inputs).map(|input| f32::from_le_bytes(scales[row(input) / block])).collect(),
+                scales: (0..inputs).map(scale).collect(),
             }
         };
-        let firsts = |group| (0..outputs).step_by(block).map(move |first| (group, first));
-        Self { parts: (0..groups).flat_map(firsts).map(|(group, first)| part(group, first)).collect(), groups }
+        Self { parts: (0..width).step_by(block).map(part).collect() }
     }
 
     /// `output = weights · input` for each stream.
@@ -180,19 +52,41 @@ impl Linear {
     #[inline]
     fn run_few<const N: usize>(&self, mut streams: [Option<(&mut [f32], &[f32])>; N], activation: impl Fn(&mut [f32])) {
         streams.iter_mut().flatten().for_each(|(output, _)| output.fill(0.0));
-        let mut scaled = [[0.0; MAX_INPUTS]; N];
         for (index, part) in self.parts.iter().enumerate() {
-            let (inputs, group) = (part.scales.len(), index / (self.parts.len() / self.groups));
-            let streams = streams.iter_mut().flatten().zip(&mut scaled).map(|((output, input), scaled)| {
+            let streams = streams.iter_mut().flatten().map(|(output, input)| {
                 let block = output.len() / self.parts.len();
-                let scaled = &mut scaled[..inputs];
-                scaled.copy_from_slice(&input[group * inputs..][..inputs]);
-                multiply(scaled, &part.scales);
-                (&mut output[index * block..][..block], &*scaled)
+                (&mut output[index * block..][..block], *input)
             });
-            part.weights.add_all(streams);
+            part.weights.add_all_scaled(streams, Some(&part.scales));
         }
         streams.iter_mut().flatten().for_each(|(output, _)| activation(output));
+    }
+}
+
+/// Several small fully connected layers side by side, each with its own inputs, rectified.
+pub struct Grouped {
+    /// For each eight outputs of each layer the weights of each input.
+    weights: Box<[[f32; 8]]>,
+    inputs: usize,
+    outputs: usize,
+}
+
+impl Grouped {
+    /// Layers of so many inputs and outputs, the latter a multiple of eight; for each a row of weights for each input. Allocates.
+    pub fn new(weights: Tensor, [inputs, outputs]: [usize; 2]) -> Self {
+        let rows = weights.to_floats();
+        let width = outputs / 8;
+        let eight = |index: usize| {
+            let (layer, first, input) = (index / inputs / width, index / inputs % width * 8, index % inputs);
+            std::array::from_fn(|lane| rows[(layer * inputs + input) * outputs + first + lane])
+        };
+        let weights = (0..rows.len() / 8).map(eight).collect();
+        Self { weights, inputs, outputs }
+    }
+
+    /// `output = max(weights · input, 0)` of all layers.
+    pub fn run(&self, output: &mut [f32], input: &[f32]) {
+        multiply_groups(output.as_chunks_mut().0, input, self);
     }
 }
 
@@ -247,8 +141,9 @@ impl<M: Multiply, const INPUT: usize, const STATE: usize> Gru<M, INPUT, STATE> {
         self.input.add_all(sums.map(|(sums, (_, input))| (sums.as_flattened_mut(), &input[..])));
         let sums = from_state.iter_mut().zip(streams.iter().flatten());
         self.recurrent.add_all(sums.map(|(sums, (state, _))| (sums.as_flattened_mut(), &state[..])));
-        for (((state, _), from_input), from_state) in streams.iter_mut().flatten().zip(&from_input).zip(&from_state) {
-            gru_step(&mut state[..], from_input.as_flattened(), from_state.as_flattened());
+        for (((state, _), from_input), from_state) in streams.iter_mut().flatten().zip(&mut from_input).zip(&from_state)
+        {
+            gru_step(&mut state[..], from_input.as_flattened_mut(), from_state.as_flattened());
         }
     }
 }
@@ -262,61 +157,58 @@ pub fn matrix([outputs, inputs]: [usize; 2], tensor: Tensor) -> Matrix {
 }
 
 kernels! {
-    /// `output = max(weights · input + bias, 0)` at each place of feature maps of this width, a multiple of 8.
-    fn mix_channels(output: &mut [f32], weights: &[f32], bias: &[f32], input: &[f32], width: usize) {
-        let wide = width / 32 * 32;
-        for at in (0..wide).step_by(32) {
-            mix_places::<32>(output, weights, bias, input, width, at);
-        }
-        for at in (wide..width).step_by(8) {
-            mix_places::<8>(output, weights, bias, input, width, at);
-        }
-    }
-}
-
-/// Some neighbours of [`mix_channels`], from place `at` on. They are brought together, as a loop over arrays needs no checks.
-#[inline(always)]
-fn mix_places<const LANES: usize>(
-    output: &mut [f32],
-    weights: &[f32],
-    bias: &[f32],
-    input: &[f32],
-    width: usize,
-    at: usize,
-) {
-    let mut places = [[0.0; LANES]; CHANNELS];
-    for (places, input) in places.iter_mut().zip(input.chunks_exact(width)) {
-        places.copy_from_slice(&input[at..at + LANES]);
-    }
-    let rows = weights.as_chunks::<CHANNELS>().0.iter().zip(bias);
-    for (output, (weights, bias)) in output.chunks_exact_mut(width).zip(rows) {
-        let mut sums = [*bias; LANES];
-        for channel in 0..CHANNELS {
-            for lane in 0..LANES {
-                sums[lane] += weights[channel] * places[channel][lane];
+    /// [`Grouped::run`]. Every fourth input has sums of its own, so that few additions wait for each other.
+    fn multiply_groups(output: &mut [[f32; 8]], input: &[f32], layers: &Grouped) {
+        let mut weights = layers.weights.chunks_exact(layers.inputs);
+        for (output, input) in output.chunks_exact_mut(layers.outputs / 8).zip(input.chunks_exact(layers.inputs)) {
+            for (output, weights) in output.iter_mut().zip(&mut weights) {
+                let mut sums = [[0.0; 8]; 4];
+                for (weights, input) in weights.as_chunks::<4>().0.iter().zip(input.as_chunks::<4>().0) {
+                    for i in 0..4 {
+                        for lane in 0..8 {
+                            sums[i][lane] += weights[i][lane] * input[i];
+                        }
+                    }
+                }
+                for lane in 0..8 {
+                    let sum = (sums[0][lane] + sums[1][lane]) + (sums[2][lane] + sums[3][lane]);
+                    output[lane] = sum.max(0.0);
+                }
             }
         }
-        output[at..at + LANES].copy_from_slice(&sums.map(|sum| sum.max(0.0)));
     }
 }
 
-/// Adds `input`, filtered by three taps over frequency.
-pub fn add_filtered<const WIDTH: usize>(output: &mut [f32; WIDTH], input: &[f32; WIDTH], taps: &[f32]) {
-    add_scaled(&mut output[1..], &input[..WIDTH - 1], taps[0]);
-    add_scaled(output, input, taps[1]);
-    add_scaled(&mut output[..WIDTH - 1], &input[1..], taps[2]);
-}
+#[cfg(all(test, feature = "hush"))]
+mod tests {
+    use super::*;
 
-/// `output = output + input · factor`.
-pub fn add_scaled(output: &mut [f32], input: &[f32], factor: f32) {
-    for (output, input) in output.iter_mut().zip(input) {
-        *output += input * factor;
+    /// Tensor of any weights, with a scale for each so many.
+    fn tensor(random: &mut fastrand::Rng, length: usize, block: usize) -> Tensor {
+        let weights: Vec<u8> = (0..length).map(|_| random.u8(..)).collect();
+        let scales: Vec<[u8; 4]> = (0..length / block).map(|_| (0.01 * random.f32()).to_le_bytes()).collect();
+        Tensor::new(weights.leak(), scales.leak(), block)
     }
-}
 
-/// Rectified linear unit: negative values become 0.
-pub fn rectify(values: &mut [f32]) {
-    for value in values {
-        *value = value.max(0.0);
+    #[test]
+    fn linear_and_grouped_layers_agree_with_the_definition() {
+        let mut random = fastrand::Rng::with_seed(1);
+        let input: [f32; 128] = std::array::from_fn(|_| random.f32() - 0.5);
+        for [layers, inputs, outputs, block] in [[1, 128, 192, 64], [8, 16, 32, 32], [4, 32, 8, 8]] {
+            let weights = tensor(&mut random, layers * inputs * outputs, block);
+            let mut found = vec![9.0; layers * outputs];
+            if layers == 1 {
+                Linear::new(weights, inputs).run_rectified(std::iter::once((&mut found[..], &input[..])));
+            } else {
+                Grouped::new(weights, [inputs, outputs]).run(&mut found, &input);
+            }
+            let rows = weights.to_floats();
+            for (index, found) in found.iter().enumerate() {
+                let (layer, output) = (index / outputs, index % outputs);
+                let product = |i: usize| rows[(layer * inputs + i) * outputs + output] * input[layer * inputs + i];
+                let wanted = (0..inputs).map(product).sum::<f32>().max(0.0);
+                assert!((found - wanted).abs() < 2e-3, "{found} {wanted}");
+            }
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::kernels;
 use super::lockstep::few_at_a_time;
-use super::products::{Instructions, MAX_BLOCKS, TILE, TileSums, WordPairs};
+use super::products::{Instructions, MAX_BLOCKS, STREAMS, TILE, WordMatrix, WordPairs, add_scaled_sums};
 
 /// Matrix, of whatever weights.
 pub trait Multiply {
@@ -16,14 +16,9 @@ pub const MAX_INPUTS: usize = 384;
 /// Matrix of signed 8-bit weights, with a scale for each output and block of inputs. The inputs of a block are rounded to 16
 /// bits of their largest magnitude: an error of −90 dB of it.
 pub struct Matrix {
-    /// Tiles of outputs; in each the pairs of inputs, one after the other.
-    weights: Box<[WordPairs]>,
-    /// For each tile the scales of each block.
-    scales: Box<[[f32; TILE]]>,
-    /// Inputs of each block, and as many as are read: two pairs at a time.
-    blocks: Box<[(usize, usize)]>,
-    /// Pairs of all blocks.
-    pairs: usize,
+    weights: WordMatrix,
+    /// Inputs of each block; as many are read as a multiple of four.
+    blocks: Box<[usize]>,
     instructions: Instructions,
 }
 
@@ -36,71 +31,78 @@ impl Matrix {
         weight: impl Fn(usize, usize) -> i8,
         scale: impl Fn(usize, usize) -> f32,
     ) -> Self {
-        let blocks: Box<[_]> = blocks.iter().map(|inputs| (*inputs, inputs.next_multiple_of(4))).collect();
-        let pairs = blocks.iter().map(|(_, padded)| padded).sum::<usize>() / 2;
+        let padded = |inputs: &usize| inputs.next_multiple_of(4);
+        let pairs = blocks.iter().map(padded).sum::<usize>() / 2;
         let tiles = outputs.div_ceil(TILE);
         let mut weights = vec![WordPairs([0; 2 * TILE]); tiles * pairs].into_boxed_slice();
         let mut scales = vec![[0.0; TILE]; tiles * blocks.len()].into_boxed_slice();
         for output in 0..outputs {
             let (tile, lane) = (output / TILE, output % TILE);
             let (mut from, mut padded_from) = (0, tile * pairs * 2);
-            for (block, &(inputs, padded)) in blocks.iter().enumerate() {
+            for (block, inputs) in blocks.iter().enumerate() {
                 scales[tile * blocks.len() + block][lane] = scale(output, block);
-                for input in 0..inputs {
+                for input in 0..*inputs {
                     let at = padded_from + input;
                     weights[at / 2].0[2 * lane + at % 2] = weight(output, from + input) as u8;
                 }
                 from += inputs;
-                padded_from += padded;
+                padded_from += padded(inputs);
             }
         }
         debug_assert!(2 * pairs <= MAX_INPUTS && blocks.len() <= MAX_BLOCKS);
-        Self { weights, scales, blocks, pairs, instructions: Instructions::new() }
+        let padded_pairs = blocks.iter().map(|inputs| padded(inputs) / 2).collect();
+        let weights = WordMatrix { weights, scales, blocks: padded_pairs, pairs };
+        Self { weights, blocks: blocks.into(), instructions: Instructions::new() }
     }
 
     /// `output = output + weights · input`.
     pub fn add(&self, output: &mut [f32], input: &[f32]) {
-        self.add_alone([Some((output, input))]);
+        self.add_few([Some((output, input))], None);
     }
 
-    fn add_alone(&self, stream: [Option<(&mut [f32], &[f32])>; 1]) {
-        self.add_few(stream, |[sums], block, weights, [input]| {
-            self.instructions.dot_words(&mut sums[block], weights, input);
-        });
-    }
-
-    #[inline(always)]
-    fn add_few<const N: usize>(
+    /// `output = output + weights · (factors · input)` for each stream, with a factor for each input.
+    pub fn add_all_scaled<'a>(
         &self,
-        streams: [Option<(&mut [f32], &[f32])>; N],
-        dot: impl Fn(&mut [TileSums; N], usize, &[WordPairs], [&[[i16; 2]]; N]),
+        streams: impl Iterator<Item = (&'a mut [f32], &'a [f32])>,
+        factors: Option<&[f32]>,
     ) {
+        few_at_a_time::<_, STREAMS>(streams, |alone| self.add_few(alone, factors), |few| self.add_few(few, factors));
+    }
+
+    fn add_few<const N: usize>(&self, mut streams: [Option<(&mut [f32], &[f32])>; N], factors: Option<&[f32]>) {
         let mut words = [[[0; 2]; MAX_INPUTS / 2]; N];
         let mut units = [[0.0; MAX_BLOCKS]; N];
         for ((stream, words), units) in streams.iter().zip(&mut words).zip(&mut units) {
             let Some((_, input)) = stream else { continue };
             let (mut from, mut pairs) = (0, 0);
-            for (&(inputs, padded), unit) in self.blocks.iter().zip(units) {
-                let words = &mut words[pairs..].as_flattened_mut()[..inputs];
-                *unit = kernels::quantise_to_words(words, &input[from..from + inputs]);
+            for ((inputs, padded), unit) in self.blocks.iter().zip(&self.weights.blocks).zip(units) {
+                let words = &mut words[pairs..].as_flattened_mut()[..*inputs];
+                let block = from..from + inputs;
+                *unit = match factors {
+                    None => kernels::quantise_to_words(words, &input[block]),
+                    Some(factors) => kernels::quantise_products_to_words(words, &input[block.clone()], &factors[block]),
+                };
                 from += inputs;
-                pairs += padded / 2;
+                pairs += padded;
             }
         }
+        if let [Some((output, _))] = &mut streams[..] {
+            let words = &words[0][..self.weights.pairs];
+            return self.instructions.add_word_products(output, &self.weights, words, &units[0]);
+        }
         let mut outputs = streams.map(|stream| stream.map(|(output, _)| output.chunks_mut(TILE)));
-        let mut sums = [[[0; TILE]; MAX_BLOCKS]; N];
-        let tiles = self.weights.chunks_exact(self.pairs).zip(self.scales.chunks_exact(self.blocks.len()));
-        for (weights, scales) in tiles {
-            let (mut weights, mut from) = (weights, 0);
-            for (index, (_, padded)) in self.blocks.iter().enumerate() {
-                let (block, later) = weights.split_at(padded / 2);
-                let to = from + padded / 2;
-                dot(&mut sums, index, block, words.each_ref().map(|words| &words[from..to]));
-                (weights, from) = (later, to);
+        let mut sums = [[[0; TILE]; MAX_BLOCKS]; STREAMS];
+        for (weights, scales) in self.weights.tiles() {
+            let mut from = 0;
+            for (index, pairs) in self.weights.blocks.iter().enumerate() {
+                let block = from..from + pairs;
+                let inputs = std::array::from_fn(|stream| &words[stream % N][block.clone()]);
+                self.instructions.dot_words_of_streams(&mut sums, index, &weights[block], inputs);
+                from += pairs;
             }
             for ((output, sums), units) in outputs.iter_mut().zip(&sums).zip(&units) {
                 if let Some(output) = output.as_mut().and_then(Iterator::next) {
-                    kernels::add_scaled_sums(output, sums, scales, units);
+                    add_scaled_sums(output, sums, scales, units);
                 }
             }
         }
@@ -109,15 +111,7 @@ impl Matrix {
 
 impl Multiply for Matrix {
     fn add_all<'a>(&self, streams: impl Iterator<Item = (&'a mut [f32], &'a [f32])>) {
-        few_at_a_time(
-            streams,
-            |alone| self.add_alone(alone),
-            |few| {
-                self.add_few(few, |sums, block, weights, inputs| {
-                    self.instructions.dot_words_of_streams(sums, block, weights, inputs);
-                });
-            },
-        );
+        self.add_all_scaled(streams, None);
     }
 }
 

@@ -12,8 +12,12 @@
 mod avx512;
 #[cfg(target_arch = "aarch64")]
 mod neon;
+#[cfg(test)]
+mod tests;
 #[cfg(target_arch = "x86_64")]
 mod x86;
+
+use crate::dsp::dispatch::kernels;
 
 /// Outputs of a tile.
 pub const TILE: usize = 32;
@@ -66,6 +70,25 @@ impl<'a, const STEPS: usize> NibbleInputs<'a, STEPS> {
 #[derive(Clone, Copy, Debug)]
 #[repr(align(64))]
 pub struct WordPairs(pub [u8; 2 * TILE]);
+
+/// Matrix of signed bytes for inputs of 16 bits.
+pub struct WordMatrix {
+    /// Tiles of outputs; in each the pairs of inputs, one after the other.
+    pub weights: Box<[WordPairs]>,
+    /// For each tile the scales of each block.
+    pub scales: Box<[[f32; TILE]]>,
+    /// Pairs of each block, an even number.
+    pub blocks: Box<[usize]>,
+    /// Pairs of all blocks.
+    pub pairs: usize,
+}
+
+impl WordMatrix {
+    /// Weights and scales of each tile.
+    pub fn tiles(&self) -> impl Iterator<Item = (&[WordPairs], &[[f32; TILE]])> {
+        self.weights.chunks_exact(self.pairs).zip(self.scales.chunks_exact(self.blocks.len()))
+    }
+}
 
 /// Instructions of this machine for the products.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -140,6 +163,31 @@ impl Instructions {
         }
     }
 
+    /// `output = output + weights · inputs` for one stream and all tiles of a matrix: the products of each block times the scale
+    /// of their output and the step of the block. No input is −128.
+    pub fn add_nibble_products<const STEPS: usize>(
+        self,
+        output: &mut [[f32; TILE]],
+        tiles: &[NibbleTile<STEPS>],
+        scales: &[[[f32; TILE]; MAX_BLOCKS]],
+        inputs: &[i8],
+        units: &[f32; MAX_BLOCKS],
+    ) {
+        #[cfg(target_arch = "x86_64")]
+        if self.0 == Set::Avx2 {
+            assert!(inputs.len() == MAX_BLOCKS * STEPS * STEP);
+            let inputs = inputs.as_chunks().0.as_chunks().0.as_chunks().0;
+            // SAFETY: `new` has found the instructions on this machine.
+            return unsafe { x86::add_nibble_products(output, tiles, scales, inputs, units) };
+        }
+        let inputs = NibbleInputs::new(inputs);
+        let mut sums = [[0; TILE]; MAX_BLOCKS];
+        for ((output, tile), scales) in output.iter_mut().zip(tiles).zip(scales) {
+            self.dot_nibbles(&mut sums, tile, &inputs);
+            add_scaled_sums(output, &sums, scales, units);
+        }
+    }
+
     /// [`dot_nibbles`](Self::dot_nibbles) for several streams.
     pub fn dot_nibbles_of_streams<const STEPS: usize>(
         self,
@@ -195,10 +243,33 @@ impl Instructions {
         }
     }
 
+    /// `output = output + weights · inputs` for one stream: signed bytes, in pairs of inputs, times 16-bit integers, of each block
+    /// times the scale of their output and the step of the block. Of a block there are an even number of pairs, at most 254.
+    pub fn add_word_products(self, output: &mut [f32], matrix: &WordMatrix, inputs: &[[i16; 2]], units: &[f32]) {
+        let blocks = matrix.blocks.iter();
+        assert!(matrix.pairs == inputs.len() && blocks.clone().all(|pairs| pairs.is_multiple_of(2)));
+        assert!(matrix.pairs == blocks.sum::<usize>() && matrix.blocks.len() <= units.len());
+        // SAFETY: `new` has found the instructions on this machine, and the lengths are checked above.
+        #[cfg(target_arch = "x86_64")]
+        if self.0 == Set::Avx2 {
+            return unsafe { x86::add_word_products(output, matrix, inputs, units) };
+        }
+        let mut sums = [[0; TILE]; MAX_BLOCKS];
+        for (output, (weights, scales)) in output.chunks_mut(TILE).zip(matrix.tiles()) {
+            let mut from = 0;
+            for (sums, pairs) in sums.iter_mut().zip(&matrix.blocks) {
+                let block = from..from + pairs;
+                self.dot_words(sums, &weights[block.clone()], &inputs[block]);
+                from += pairs;
+            }
+            add_scaled_sums(output, &sums, scales, units);
+        }
+    }
+
     /// `sums = weights · input` for a tile of 32 outputs: signed bytes, in pairs of inputs, times 16-bit integers. There are an even
     /// number of pairs, at most 254.
     #[inline]
-    pub fn dot_words(self, sums: &mut [i32; TILE], weights: &[WordPairs], input: &[[i16; 2]]) {
+    fn dot_words(self, sums: &mut [i32; TILE], weights: &[WordPairs], input: &[[i16; 2]]) {
         assert!(weights.len() == input.len() && input.len().is_multiple_of(2));
         match self.0 {
             Set::Portable => *sums = dot_words(weights, input),
@@ -214,6 +285,28 @@ impl Instructions {
             // SAFETY: as above.
             #[cfg(target_arch = "aarch64")]
             Set::Neon | Set::NeonDotProducts => unsafe { *sums = neon::dot_words(weights, input) },
+        }
+    }
+}
+
+kernels! {
+    /// `out = out + Σ sums · scales · unit`, for a tile of outputs, over the blocks of its inputs.
+    fn add_scaled_sums(out: &mut [f32], sums: &[[i32; TILE]], scales: &[[f32; TILE]], units: &[f32]) {
+        let mut total = [0.0; TILE];
+        for ((sums, scales), unit) in sums.iter().zip(scales).zip(units) {
+            for lane in 0..TILE {
+                total[lane] += sums[lane] as f32 * (scales[lane] * unit);
+            }
+        }
+        // A whole tile is added without a look at its length.
+        if let Some(out) = out.first_chunk_mut::<TILE>() {
+            for lane in 0..TILE {
+                out[lane] += total[lane];
+            }
+            return;
+        }
+        for (out, total) in out.iter_mut().zip(total) {
+            *out += total;
         }
     }
 }
@@ -248,127 +341,4 @@ fn dot_words(weights: &[WordPairs], input: &[[i16; 2]]) -> [i32; TILE] {
         }
     }
     sums
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// All sets of this machine.
-    fn sets() -> Vec<Instructions> {
-        let mut sets = vec![Set::Portable];
-        #[cfg(target_arch = "x86_64")]
-        {
-            let has_avx2 = is_x86_feature_detected!("avx2");
-            let has_avx512 = is_x86_feature_detected!("avx512vnni") && is_x86_feature_detected!("avx512bw");
-            sets.extend(has_avx2.then_some(Set::Avx2));
-            sets.extend((has_avx2 && has_avx_vnni()).then_some(Set::AvxVnni));
-            sets.extend((has_avx2 && has_avx512).then_some(Set::Avx512Vnni));
-            assert_eq!(has_avx2, Instructions::new().0 != Set::Portable);
-        }
-        #[cfg(target_arch = "aarch64")]
-        {
-            let has_dot_products = std::arch::is_aarch64_feature_detected!("dotprod");
-            sets.push(Set::Neon);
-            sets.extend(has_dot_products.then_some(Set::NeonDotProducts));
-        }
-        sets.into_iter().map(Instructions).collect()
-    }
-
-    /// Tile of any weights: where `extreme`, of the least and the greatest.
-    fn tile<const STEPS: usize>(random: &mut fastrand::Rng, extreme: bool) -> NibbleTile<STEPS> {
-        let mut byte = || if extreme { 255 * random.u8(..2) } else { random.u8(..) };
-        std::array::from_fn(|_| std::array::from_fn(|_| std::array::from_fn(|_| std::array::from_fn(|_| byte()))))
-    }
-
-    /// Any inputs: where `extreme`, the least or the greatest.
-    fn bytes<const STEPS: usize>(random: &mut fastrand::Rng, extreme: Option<i8>) -> Vec<i8> {
-        (0..MAX_BLOCKS * STEPS * STEP).map(|_| extreme.unwrap_or_else(|| random.i8(..))).collect()
-    }
-
-    fn compare_nibbles_with_the_definition<const STEPS: usize>() {
-        let mut random = fastrand::Rng::with_seed(3);
-        for (case, extreme) in [None, Some(127), Some(-128)].into_iter().cycle().take(6).enumerate() {
-            let weights = tile::<STEPS>(&mut random, case % 2 == 0);
-            let input = bytes::<STEPS>(&mut random, extreme);
-            let wanted: TileSums = std::array::from_fn(|block| {
-                std::array::from_fn(|output| {
-                    let weight = |i: usize| {
-                        let byte = weights[block][i / STEP][output / 16][output % 16 * 4 + i % 4];
-                        i32::from(byte >> (i % STEP / 4 * 4) & 15) - 8
-                    };
-                    (0..STEPS * STEP).map(|i| weight(i) * i32::from(input[block * STEPS * STEP + i])).sum()
-                })
-            });
-            for set in sets() {
-                let mut sums = [[7; TILE]; MAX_BLOCKS];
-                set.dot_nibbles(&mut sums, &weights, &NibbleInputs::new(&input));
-                assert_eq!(sums, wanted, "{set:?}");
-            }
-        }
-    }
-
-    #[test]
-    fn products_of_nibbles_agree_with_the_definition() {
-        compare_nibbles_with_the_definition::<8>();
-        compare_nibbles_with_the_definition::<12>();
-    }
-
-    fn compare_nibbles_with_each_alone<const STEPS: usize>() {
-        let mut random = fastrand::Rng::with_seed(5);
-        for extreme in [false, true] {
-            let weights = tile::<STEPS>(&mut random, extreme);
-            let streams: [_; STREAMS] =
-                std::array::from_fn(|stream| bytes::<STEPS>(&mut random, (extreme && stream % 2 == 0).then_some(-128)));
-            let inputs = streams.each_ref().map(|inputs| NibbleInputs::new(inputs));
-            let mut wanted = [[[7; TILE]; MAX_BLOCKS]; STREAMS];
-            wanted.iter_mut().zip(&inputs).for_each(|(sums, inputs)| dot_nibbles(sums, &weights, inputs));
-            assert!(wanted[0] != wanted[1] && wanted[1] != wanted[3]);
-            for set in sets() {
-                let mut sums = [[[7; TILE]; MAX_BLOCKS]; STREAMS];
-                set.dot_nibbles_of_streams(&mut sums, &weights, inputs.each_ref());
-                assert_eq!(sums, wanted, "{set:?}");
-            }
-        }
-    }
-
-    #[test]
-    fn products_of_streams_are_those_of_each_alone() {
-        compare_nibbles_with_each_alone::<8>();
-        compare_nibbles_with_each_alone::<12>();
-        let mut random = fastrand::Rng::with_seed(5);
-        for pairs in [0, 2, 22, 64] {
-            let weights: Vec<_> = (0..pairs).map(|_| WordPairs(std::array::from_fn(|_| random.u8(..)))).collect();
-            let streams: [Vec<[i16; 2]>; STREAMS] =
-                std::array::from_fn(|_| (0..pairs).map(|_| [random.i16(..), random.i16(..)]).collect());
-            let inputs = streams.each_ref().map(|input| &input[..]);
-            let wanted = inputs.map(|input| dot_words(&weights, input));
-            for set in sets() {
-                let mut sums = [[[7; TILE]; MAX_BLOCKS]; STREAMS];
-                set.dot_words_of_streams(&mut sums, 2, &weights, inputs);
-                assert_eq!(sums, wanted.map(|sums| [[7; TILE], [7; TILE], sums, [7; TILE]]), "{set:?}");
-            }
-        }
-    }
-
-    #[test]
-    fn products_of_words_agree_with_the_definition() {
-        let mut random = fastrand::Rng::with_seed(4);
-        for pairs in [0, 2, 22, 64] {
-            let weights: Vec<WordPairs> =
-                (0..pairs).map(|_| WordPairs(std::array::from_fn(|_| random.u8(..)))).collect();
-            let input: Vec<[i16; 2]> = (0..pairs).map(|_| [random.i16(..), random.i16(..)]).collect();
-            let wanted: [i32; TILE] = std::array::from_fn(|output| {
-                let product = |pair: usize, i: usize| {
-                    i32::from(weights[pair].0[2 * output + i] as i8) * i32::from(input[pair][i])
-                };
-                (0..pairs).map(|pair| product(pair, 0) + product(pair, 1)).sum()
-            });
-            for set in sets() {
-                let mut sums = [7; TILE];
-                set.dot_words(&mut sums, &weights, &input);
-                assert_eq!(sums, wanted, "{set:?}");
-            }
-        }
-    }
 }

@@ -2,6 +2,8 @@
 
 use realfft::num_complex::Complex32;
 
+use crate::dsp::dispatch::kernels;
+
 /// Bins of the spectrum, 50 Hz apart: up to 8 kHz.
 pub const BINS: usize = 161;
 
@@ -42,10 +44,12 @@ impl Features {
 
     /// Level of each band above its mean, in units of 40 dB; the spectrum counts `sensitivity` times.
     pub fn bands(&mut self, spectrum: &[Complex32; BINS], sensitivity: f32) -> [f32; BANDS] {
+        let mut powers = [0.0; BINS];
+        find_powers(&mut powers, spectrum);
         let mut from = 0;
         std::array::from_fn(|band| {
             let width = BAND_WIDTHS[band];
-            let power: f32 = spectrum[from..from + width].iter().map(Complex32::norm_sqr).sum();
+            let power: f32 = powers[from..from + width].iter().sum();
             from += width;
             let db = 10.0 * (power * sensitivity * sensitivity / width as f32 + MIN_POWER).log10();
             let mean = &mut self.bands[band];
@@ -57,15 +61,34 @@ impl Features {
     /// Real and imaginary parts of the lower bins, over the root of their mean magnitude.
     pub fn bins(&mut self, spectrum: &[Complex32; BINS], sensitivity: f32) -> [[f32; FILTERED]; 2] {
         let mut parts = [[0.0; FILTERED]; 2];
-        for (bin, mean) in self.bins.iter_mut().enumerate() {
-            let value = spectrum[bin] * sensitivity;
-            let magnitude = value.norm_sqr().sqrt();
+        normalise(&mut parts, &mut self.bins, spectrum, sensitivity);
+        parts
+    }
+}
+
+kernels! {
+    /// Power of each bin.
+    fn find_powers(powers: &mut [f32; BINS], spectrum: &[Complex32; BINS]) {
+        for (power, bin) in powers.iter_mut().zip(spectrum) {
+            *power = bin.re * bin.re + bin.im * bin.im;
+        }
+    }
+
+    /// [`Features::bins`].
+    fn normalise(
+        parts: &mut [[f32; FILTERED]; 2],
+        means: &mut [f32; FILTERED],
+        spectrum: &[Complex32; BINS],
+        sensitivity: f32,
+    ) {
+        let [re, im] = parts;
+        for (((re, im), mean), bin) in re.iter_mut().zip(im).zip(means).zip(spectrum) {
+            let value = [bin.re * sensitivity, bin.im * sensitivity];
+            let magnitude = (value[0] * value[0] + value[1] * value[1]).sqrt();
             *mean = magnitude + (*mean - magnitude) * SMOOTHING;
             let scale = 1.0 / mean.max(1e-20).sqrt();
-            parts[0][bin] = value.re * scale;
-            parts[1][bin] = value.im * scale;
+            (*re, *im) = (value[0] * scale, value[1] * scale);
         }
-        parts
     }
 }
 

@@ -8,22 +8,20 @@ use std::sync::OnceLock;
 
 use realfft::num_complex::Complex32;
 
+use super::feature_map::{
+    CHANNELS, CONV_FRAMES, Channels, DepthwiseConv, FeatureMap, FirstConv, LastConv, PointwiseConv,
+};
 use super::features::{BANDS, BINS, FILTERED, Features};
 use super::tensors::{self as t, STATE, StateMatrix};
+use crate::dsp::dispatch::kernels;
 use crate::neural::kernels;
-use crate::neural::layers::{
-    CHANNELS, CONV_FRAMES, Conv2d, DepthwiseConv, FeatureMap, Gru, Linear, PointwiseConv, add_filtered, add_scaled,
-    rectify,
-};
-use crate::neural::weights::Tensor;
+use crate::neural::layers::{Grouped, Gru, Linear};
 
 /// Frames that the deep filter spans.
 const ORDER: usize = 5;
 
 /// Length of the encoder's summary of a frame.
 const SUMMARY: usize = 128;
-
-type Map<const WIDTH: usize> = FeatureMap<CHANNELS, WIDTH>;
 
 /// Layers of the network, shared by all streams: 1.0 MB where they lie in the program, and 0.5 MB.
 struct Weights {
@@ -77,26 +75,26 @@ impl State {
 
 /// Memory for a frame of one stream, from its features to mask and filters.
 pub struct Memory {
-    /// Features.
-    bands: [f32; BANDS],
-    bins: [[f32; FILTERED]; 2],
+    /// Features of the last frames, the oldest first, with a zero at both ends.
+    bands: [[[f32; BANDS + 2]; CONV_FRAMES]; 1],
+    bins: [[[f32; FILTERED + 2]; CONV_FRAMES]; 2],
     encoded: Encoded,
     /// Inputs of layers.
-    bin_halves: [[f32; CHANNELS]; FILTERED / 2],
+    bin_halves: FeatureMap<{ FILTERED / 2 }>,
     wide: [f32; STATE],
-    narrow: [f32; SUMMARY],
+    deep: FeatureMap<8>,
     mask: [f32; BANDS],
     filters: Filters,
 }
 
 impl Memory {
     pub const NEW: Self = Self {
-        bands: [0.0; BANDS],
-        bins: [[0.0; FILTERED]; 2],
+        bands: [[[0.0; BANDS + 2]; CONV_FRAMES]; 1],
+        bins: [[[0.0; FILTERED + 2]; CONV_FRAMES]; 2],
         encoded: Encoded::NEW,
         bin_halves: [[0.0; CHANNELS]; FILTERED / 2],
         wide: [0.0; STATE],
-        narrow: [0.0; SUMMARY],
+        deep: [[0.0; CHANNELS]; 8],
         mask: [0.0; BANDS],
         filters: [0.0; FILTERED * 2 * ORDER],
     };
@@ -141,29 +139,52 @@ impl Hush {
         memory: &'a mut Memory,
     ) -> Stream<'a> {
         let state = &mut self.state;
-        memory.bands = state.features.bands(spectrum, sensitivity);
-        memory.bins = state.features.bins(spectrum, sensitivity);
+        append(&mut memory.bands[0], &mut state.bands, state.features.bands(spectrum, sensitivity));
+        let parts = memory.bins.iter_mut().zip(&mut state.bins);
+        for ((padded, frames), newest) in parts.zip(state.features.bins(spectrum, sensitivity)) {
+            append(padded, frames, newest);
+        }
         Stream { state, memory }
     }
 
     /// Bins of that spectrum that the deep filter makes, after the network has run.
     pub fn filter(&mut self, spectrum: &[Complex32; BINS], memory: &Memory) -> [Complex32; FILTERED] {
         let newest = std::array::from_fn(|bin| spectrum[bin]);
-        let spectra = &mut self.state.spectra;
         let mut output = newest;
-        let filters = memory.filters.as_chunks::<{ 2 * ORDER }>().0;
-        for (bin, (value, filter)) in output.iter_mut().zip(filters).enumerate() {
-            let taps = spectra.iter().chain([&newest]).zip(filter.as_chunks::<2>().0);
-            *value = taps.map(|(spectrum, [re, im])| spectrum[bin] * Complex32::new(*re, *im)).sum();
-        }
-        push(spectra, newest);
+        filter_deep(&mut output, &self.state.spectra, memory.filters.as_chunks().0.as_chunks().0);
+        push(&mut self.state.spectra, newest);
         output
     }
 }
 
-/// Frames with the newest one.
-fn last_three<'a, T>([oldest, last]: &'a [T; CONV_FRAMES - 1], newest: &'a T) -> [&'a T; CONV_FRAMES] {
-    [oldest, last, newest]
+kernels! {
+    /// Lower bins of the last spectra, the newest of which is replaced by it, each times its tap, added up.
+    fn filter_deep(
+        newest: &mut [Complex32; FILTERED],
+        spectra: &[[Complex32; FILTERED]; ORDER - 1],
+        filters: &[[[f32; 2]; ORDER]],
+    ) {
+        for (bin, (output, filter)) in newest.iter_mut().zip(filters).enumerate() {
+            let (last, earlier) = ([*output], spectra.each_ref().map(|spectrum| spectrum[bin]));
+            *output = Complex32::ZERO;
+            for (bin, [re, im]) in earlier.iter().chain(&last).zip(filter) {
+                output.re += bin.re * re - bin.im * im;
+                output.im += bin.re * im + bin.im * re;
+            }
+        }
+    }
+}
+
+/// Lines up the last frames, each between two zeros, and puts the newest in the place of the oldest.
+fn append<const WIDTH: usize, const PADDED: usize>(
+    padded: &mut [[f32; PADDED]; CONV_FRAMES],
+    frames: &mut [[f32; WIDTH]; CONV_FRAMES - 1],
+    newest: [f32; WIDTH],
+) {
+    for (padded, frame) in padded.iter_mut().zip(frames.iter().chain([&newest])) {
+        padded[1..][..WIDTH].copy_from_slice(frame);
+    }
+    push(frames, newest);
 }
 
 /// Drops the oldest frame and appends the newest.
@@ -172,41 +193,36 @@ fn push<T, const N: usize>(frames: &mut [T; N], newest: T) {
     frames[N - 1] = newest;
 }
 
-fn pointwise([weights, bias]: [Tensor; 2]) -> PointwiseConv {
-    PointwiseConv::new(weights, bias)
-}
-
 /// Recurrent unit whose input is as long as its state.
 type Unit = Gru<StateMatrix, STATE, STATE>;
 
 /// Output of the encoder: the summary, and the feature maps on the way to it.
 struct Encoded {
-    bands: Map<32>,
-    halves: Map<16>,
-    quarters: Map<8>,
-    deep: Map<8>,
-    bins: Map<FILTERED>,
+    bands: FeatureMap<32>,
+    halves: FeatureMap<16>,
+    quarters: FeatureMap<8>,
+    deep: FeatureMap<8>,
+    bins: FeatureMap<FILTERED>,
     summary: [f32; SUMMARY],
 }
 
 impl Encoded {
     const NEW: Self = Self {
-        bands: [[0.0; 32]; CHANNELS],
-        halves: [[0.0; 16]; CHANNELS],
-        quarters: [[0.0; 8]; CHANNELS],
-        deep: [[0.0; 8]; CHANNELS],
-        bins: [[0.0; FILTERED]; CHANNELS],
+        bands: [[0.0; CHANNELS]; 32],
+        halves: [[0.0; CHANNELS]; 16],
+        quarters: [[0.0; CHANNELS]; 8],
+        deep: [[0.0; CHANNELS]; 8],
+        bins: [[0.0; CHANNELS]; FILTERED],
         summary: [0.0; SUMMARY],
     };
 }
 
 struct Encoder {
-    bands_in: Conv2d,
+    bands_in: FirstConv,
     bands: [DepthwiseConv; 3],
-    bins_in: Conv2d,
-    bins_pointwise: PointwiseConv,
+    bins_in: FirstConv,
     bins: DepthwiseConv,
-    bins_out: Linear,
+    bins_out: Grouped,
     gru_in: Linear,
     gru: Unit,
     gru_out: Linear,
@@ -214,44 +230,41 @@ struct Encoder {
 
 impl Encoder {
     fn new(matrices: [StateMatrix; 2]) -> Self {
-        let [weights, bias] = t::BANDS_IN;
         Self {
-            bands_in: Conv2d::new(weights, Some(bias)),
-            bands: std::array::from_fn(|i| DepthwiseConv::new(t::BANDS_TAPS[i], pointwise(t::BANDS_POINTWISE[i]))),
-            bins_in: Conv2d::new(t::BINS_IN, None),
-            bins_pointwise: pointwise(t::BINS_POINTWISE[0]),
-            bins: DepthwiseConv::new(t::BINS_TAPS, pointwise(t::BINS_POINTWISE[1])),
-            bins_out: Linear::new(t::BINS_OUT, CHANNELS, [FILTERED / 2, SUMMARY / CHANNELS]),
-            gru_in: Linear::new(t::ENCODER_IN, 1, [SUMMARY, STATE]),
+            bands_in: FirstConv::new(t::BANDS_IN),
+            bands: std::array::from_fn(|i| DepthwiseConv::new(t::BANDS_TAPS[i], t::BANDS_POINTWISE[i])),
+            bins_in: FirstConv::with_pointwise(t::BINS_IN, 2, t::BINS_POINTWISE[0]),
+            bins: DepthwiseConv::new(t::BINS_TAPS, t::BINS_POINTWISE[1]),
+            bins_out: Grouped::new(t::BINS_OUT, [FILTERED / 2, SUMMARY / CHANNELS]),
+            gru_in: Linear::new(t::ENCODER_IN, SUMMARY),
             gru: Gru::new(matrices, t::ENCODER_BIAS),
-            gru_out: Linear::new(t::ENCODER_OUT, 1, [STATE, SUMMARY]),
+            gru_out: Linear::new(t::ENCODER_OUT, STATE),
         }
     }
 
     fn run(&self, streams: &mut [Option<Stream<'_>>]) {
-        for Stream { state, memory } in streams.iter_mut().flatten() {
-            let encoded = &mut memory.encoded;
-            encoded.bands = self.bands_in.run([last_three(&state.bands, &memory.bands)]);
-            rectify(encoded.bands.as_flattened_mut());
-            encoded.halves = self.bands[0].run(&encoded.bands);
-            encoded.quarters = self.bands[1].run(&encoded.halves);
-            encoded.deep = self.bands[2].run(&encoded.quarters);
-            let bins = [0, 1].map(|part| last_three(&state.bins[part], &memory.bins[part]));
-            let bins_in: Map<FILTERED> = self.bins_in.run(bins);
-            push(&mut state.bands, memory.bands);
-            state.bins.iter_mut().zip(memory.bins).for_each(|(frames, newest)| push(frames, newest));
-            self.bins_pointwise.run(&bins_in, &mut encoded.bins);
-            memory.bin_halves = by_frequency(&self.bins.run(&encoded.bins));
-        }
-        let memories = streams.iter_mut().flatten().map(|stream| &mut *stream.memory);
-        self.bins_out.run_rectified(memories.map(|m| (&mut m.encoded.summary[..], m.bin_halves.as_flattened())));
-        for Encoded { summary, deep, .. } in streams.iter_mut().flatten().map(|stream| &mut stream.memory.encoded) {
-            add_scaled(summary, by_frequency(deep).as_flattened(), 1.0);
+        for Stream { memory, .. } in streams.iter_mut().flatten() {
+            let Encoded { bands, halves, quarters, deep, bins, summary } = &mut memory.encoded;
+            self.bands_in.run(bands, &memory.bands);
+            self.bands[0].run(halves, bands);
+            self.bands[1].run(quarters, halves);
+            self.bands[2].run(deep, quarters);
+            self.bins_in.run(bins, &memory.bins);
+            self.bins.run(&mut memory.bin_halves, bins);
+            self.bins_out.run(summary, memory.bin_halves.as_flattened());
+            add(summary.as_chunks_mut().0, deep);
         }
         widen(&self.gru_in, streams);
         self.gru.step(streams.iter_mut().flatten().map(|s| (&mut s.state.encoder, &s.memory.wide)));
         let outputs = streams.iter_mut().flatten();
         self.gru_out.run_rectified(outputs.map(|s| (&mut s.memory.encoded.summary[..], &s.state.encoder[..])));
+    }
+}
+
+/// Adds a feature map to another.
+fn add(map: &mut [Channels], other: &[Channels]) {
+    for (value, other) in map.as_flattened_mut().iter_mut().zip(other.as_flattened()) {
+        *value += other;
     }
 }
 
@@ -267,22 +280,18 @@ struct MaskDecoder {
     gru_out: Linear,
     skips: [PointwiseConv; 4],
     layers: [DepthwiseConv; 3],
-    /// Three taps for each channel.
-    output: Box<[f32]>,
-    output_bias: f32,
+    output: LastConv,
 }
 
 impl MaskDecoder {
     fn new(matrices: [StateMatrix; 2]) -> Self {
-        let [output, output_bias] = t::MASK_LAST.map(Tensor::to_floats);
         Self {
-            gru_in: Linear::new(t::MASK_IN, 1, [SUMMARY, STATE]),
+            gru_in: Linear::new(t::MASK_IN, SUMMARY),
             gru: Gru::new(matrices, t::MASK_BIAS),
-            gru_out: Linear::new(t::MASK_OUT, 1, [STATE, SUMMARY]),
-            skips: t::MASK_SKIPS.map(pointwise),
-            layers: std::array::from_fn(|i| DepthwiseConv::new(t::MASK_TAPS[i], pointwise(t::MASK_POINTWISE[i]))),
-            output,
-            output_bias: output_bias[0],
+            gru_out: Linear::new(t::MASK_OUT, STATE),
+            skips: t::MASK_SKIPS.map(PointwiseConv::new),
+            layers: std::array::from_fn(|i| DepthwiseConv::new(t::MASK_TAPS[i], t::MASK_POINTWISE[i])),
+            output: LastConv::new(t::MASK_LAST),
         }
     }
 
@@ -290,26 +299,24 @@ impl MaskDecoder {
         widen(&self.gru_in, streams);
         self.gru.step(streams.iter_mut().flatten().map(|s| (&mut s.state.mask, &s.memory.wide)));
         let outputs = streams.iter_mut().flatten();
-        self.gru_out.run_rectified(outputs.map(|s| (&mut s.memory.narrow[..], &s.state.mask[..])));
-        for Memory { encoded, narrow, mask, .. } in streams.iter_mut().flatten().map(|stream| &mut *stream.memory) {
-            *mask = self.mask(encoded, narrow);
+        self.gru_out.run_rectified(outputs.map(|s| (s.memory.deep.as_flattened_mut(), &s.state.mask[..])));
+        for Memory { encoded, deep, mask, .. } in streams.iter_mut().flatten().map(|stream| &mut *stream.memory) {
+            *mask = self.mask(encoded, deep);
         }
     }
 
-    fn mask(&self, encoded: &Encoded, narrow: &[f32; SUMMARY]) -> [f32; BANDS] {
-        let mut deep: Map<8> = std::array::from_fn(|channel| std::array::from_fn(|i| narrow[i * CHANNELS + channel]));
-        self.skips[0].add(&encoded.deep, &mut deep);
-        let mut quarters: Map<8> = self.layers[0].run(&deep);
-        self.skips[1].add(&encoded.quarters, &mut quarters);
-        let mut halves: Map<16> = self.layers[1].run_transposed(&quarters);
-        self.skips[2].add(&encoded.halves, &mut halves);
-        let mut bands: Map<32> = self.layers[2].run_transposed(&halves);
-        self.skips[3].add(&encoded.bands, &mut bands);
-
-        let mut mask = [self.output_bias; BANDS];
-        for (channel, taps) in bands.iter().zip(self.output.chunks_exact(3)) {
-            add_filtered(&mut mask, channel, taps);
-        }
+    /// Mask, from the summary and the feature maps of the bands, of which nothing is left.
+    fn mask(&self, encoded: &mut Encoded, summary: &FeatureMap<8>) -> [f32; BANDS] {
+        let Encoded { deep, quarters, halves, bands, .. } = encoded;
+        self.skips[0].run(deep);
+        add(deep, summary);
+        self.skips[1].run(quarters);
+        self.layers[0].add(quarters, deep);
+        self.skips[2].run(halves);
+        self.layers[1].add_transposed(halves, quarters);
+        self.skips[3].run(bands);
+        self.layers[2].add_transposed(bands, halves);
+        let mut mask = self.output.run(bands);
         kernels::sigmoid(&mut mask);
         mask
     }
@@ -319,7 +326,7 @@ impl MaskDecoder {
 type Filters = [f32; FILTERED * 2 * ORDER];
 
 struct FilterDecoder {
-    gru_in: Linear,
+    gru_in: Grouped,
     grus: [Unit; 3],
     output: Linear,
     skip: PointwiseConv,
@@ -330,15 +337,17 @@ impl FilterDecoder {
         let [first, second, last] = matrices;
         let [first_bias, second_bias, last_bias] = t::FILTER_BIAS;
         Self {
-            gru_in: Linear::new(t::FILTER_IN, 8, [SUMMARY / 8, STATE / 8]),
+            gru_in: Grouped::new(t::FILTER_IN, [SUMMARY / 8, STATE / 8]),
             grus: [Gru::new(first, first_bias), Gru::new(second, second_bias), Gru::new(last, last_bias)],
-            output: Linear::new(t::FILTER_OUT, 1, [STATE, FILTERED * 2 * ORDER]),
-            skip: pointwise(t::FILTER_SKIP),
+            output: Linear::new(t::FILTER_OUT, STATE),
+            skip: PointwiseConv::new(t::FILTER_SKIP),
         }
     }
 
     fn run(&self, streams: &mut [Option<Stream<'_>>]) {
-        widen(&self.gru_in, streams);
+        for Memory { encoded, wide, .. } in streams.iter_mut().flatten().map(|stream| &mut *stream.memory) {
+            self.gru_in.run(wide, &encoded.summary);
+        }
         for (unit, gru) in self.grus.iter().enumerate() {
             gru.step(streams.iter_mut().flatten().map(|s| (&mut s.state.filter[unit], &s.memory.wide)));
             streams.iter_mut().flatten().for_each(|s| s.memory.wide = s.state.filter[unit]);
@@ -347,20 +356,9 @@ impl FilterDecoder {
         self.output.run(memories.map(|memory| (&mut memory.filters[..], &memory.wide[..])));
         for Memory { encoded, filters, .. } in streams.iter_mut().flatten().map(|stream| &mut *stream.memory) {
             kernels::tanh(filters);
-            let mut skipped = [[0.0; FILTERED]; 2 * ORDER];
-            self.skip.run(&encoded.bins, &mut skipped);
-            for (tap, bins) in skipped.iter().enumerate() {
-                for (bin, value) in bins.iter().enumerate() {
-                    filters[bin * 2 * ORDER + tap] += value;
-                }
-            }
+            self.skip.add(filters, 2 * ORDER, &encoded.bins);
         }
     }
-}
-
-/// Feature map with its axes swapped.
-fn by_frequency<const WIDTH: usize>(map: &Map<WIDTH>) -> [[f32; CHANNELS]; WIDTH] {
-    std::array::from_fn(|i| std::array::from_fn(|channel| map[channel][i]))
 }
 
 #[cfg(test)]
@@ -375,11 +373,12 @@ mod tests {
         (0..60).map(|_| std::array::from_fn(|_| Complex32::new(value(), value()))).collect()
     }
 
-    fn run(hush: &mut Hush, spectra: &[[Complex32; BINS]]) -> Vec<([Complex32; FILTERED], [f32; BANDS])> {
+    fn run(hush: &mut Hush, spectra: &[[Complex32; BINS]]) -> Vec<([Complex32; BINS], [f32; BANDS])> {
         let process = |spectrum: &[Complex32; BINS]| {
-            let mut memory = Memory::NEW;
-            run_network(&mut [Some(hush.hear(spectrum, 1.0, &mut memory))]);
-            (hush.filter(spectrum, &memory), memory.mask)
+            let (mut spectrum, mut memory) = (*spectrum, Memory::NEW);
+            run_network(&mut [Some(hush.hear(&spectrum, 1.0, &mut memory))]);
+            let mask = *hush.filter(&mut spectrum, &memory);
+            (spectrum, mask)
         };
         spectra.iter().map(process).collect()
     }

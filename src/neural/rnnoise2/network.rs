@@ -101,7 +101,7 @@ fn step(gru: &Gru, unit: usize, streams: &mut [Option<Stream<'_>>]) {
     for Stream { state, memory } in streams.iter_mut().flatten() {
         let state = &mut state.units[unit];
         gru.add_diagonals(&mut memory.from_state, state);
-        kernels::gru_step(state, memory.from_input.as_flattened(), memory.from_state.as_flattened());
+        kernels::gru_step(state, memory.from_input.as_flattened_mut(), memory.from_state.as_flattened());
         memory.outputs[unit + 1] = *state;
     }
 }
