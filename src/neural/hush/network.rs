@@ -373,12 +373,11 @@ mod tests {
         (0..60).map(|_| std::array::from_fn(|_| Complex32::new(value(), value()))).collect()
     }
 
-    fn run(hush: &mut Hush, spectra: &[[Complex32; BINS]]) -> Vec<([Complex32; BINS], [f32; BANDS])> {
+    fn run(hush: &mut Hush, spectra: &[[Complex32; BINS]]) -> Vec<([Complex32; FILTERED], [f32; BANDS])> {
         let process = |spectrum: &[Complex32; BINS]| {
-            let (mut spectrum, mut memory) = (*spectrum, Memory::NEW);
-            run_network(&mut [Some(hush.hear(&spectrum, 1.0, &mut memory))]);
-            let mask = *hush.filter(&mut spectrum, &memory);
-            (spectrum, mask)
+            let mut memory = Memory::NEW;
+            run_network(&mut [Some(hush.hear(spectrum, 1.0, &mut memory))]);
+            (hush.filter(spectrum, &memory), memory.mask)
         };
         spectra.iter().map(process).collect()
     }

@@ -2,11 +2,11 @@
 
 use std::arch::asm;
 use std::arch::x86_64::{
-    __m256, __m256i, _mm_add_epi16, _mm_cvtsi128_si32, _mm_loadu_si128, _mm_maddubs_epi16, _mm_set1_epi8,
-    _mm_setzero_si128, _mm_shuffle_epi32, _mm_sub_epi16, _mm256_add_epi16, _mm256_add_epi32, _mm256_add_ps,
-    _mm256_and_si256, _mm256_cvtepi8_epi16, _mm256_cvtepi32_ps, _mm256_loadu_ps, _mm256_loadu_si256, _mm256_madd_epi16,
-    _mm256_maddubs_epi16, _mm256_mul_ps, _mm256_set1_epi8, _mm256_set1_epi16, _mm256_set1_epi32, _mm256_set1_ps,
-    _mm256_setzero_ps, _mm256_setzero_si256, _mm256_srli_epi16, _mm256_storeu_ps, _mm256_storeu_si256,
+    __m256, __m256i, _MM_HINT_T0, _mm_add_epi16, _mm_cvtsi128_si32, _mm_loadu_si128, _mm_maddubs_epi16, _mm_prefetch,
+    _mm_set1_epi8, _mm_setzero_si128, _mm_shuffle_epi32, _mm_sub_epi16, _mm256_add_epi16, _mm256_add_epi32,
+    _mm256_add_ps, _mm256_and_si256, _mm256_cvtepi8_epi16, _mm256_cvtepi32_ps, _mm256_loadu_ps, _mm256_loadu_si256,
+    _mm256_madd_epi16, _mm256_maddubs_epi16, _mm256_mul_ps, _mm256_set1_epi8, _mm256_set1_epi16, _mm256_set1_epi32,
+    _mm256_set1_ps, _mm256_setzero_ps, _mm256_setzero_si256, _mm256_srli_epi16, _mm256_storeu_ps, _mm256_storeu_si256,
 };
 
 use super::{GROUP, MAX_BLOCKS, NibbleInputs, NibbleTile, TILE, TileSums, WordMatrix, WordPairs};
@@ -73,6 +73,9 @@ const MOST_STEPS_OF_WORDS: usize = 8;
 /// Steps that are written out without a loop.
 const UNROLLED: usize = 4;
 
+/// Bytes of weights that are fetched ahead of their use.
+const AHEAD: usize = 4096;
+
 /// Most parts of a block that have words of their own.
 const MAX_PARTS: usize = 3;
 
@@ -109,6 +112,9 @@ pub unsafe fn add_nibble_products<const STEPS: usize>(
                 for (steps, groups) in steps.iter().zip(groups) {
                     for (lines, groups) in steps.iter().zip(groups) {
                         let [low, high] = spread_bytes(groups);
+                        for line in lines.as_flattened().as_chunks().0 {
+                            fetch_behind(line);
+                        }
                         for (word, line) in words.iter_mut().zip(lines.as_flattened().as_chunks::<32>().0) {
                             let nibbles = unpack(line);
                             *word = _mm256_add_epi16(*word, _mm256_maddubs_epi16(nibbles[0], low));
@@ -238,6 +244,15 @@ pub unsafe fn dot_nibbles_by_vnni<const STEPS: usize>(
         }
         store(sums, &lows);
     }
+}
+
+/// Fetches what comes [`AHEAD`] bytes behind a line of the cache.
+#[inline]
+#[target_feature(enable = "avx2")]
+#[allow(unused_unsafe, reason = "later compilers find the intrinsic safe")]
+fn fetch_behind(line: &[u8; 64]) {
+    // SAFETY: to fetch has no effect but on the cache, whatever the address.
+    unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast::<i8>().wrapping_add(AHEAD)) };
 }
 
 /// Low and high nibbles.
