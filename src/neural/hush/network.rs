@@ -75,9 +75,9 @@ impl State {
 
 /// Memory for a frame of one stream, from its features to mask and filters.
 pub struct Memory {
-    /// Features of the last frames, the oldest first, with a zero at both ends.
-    bands: [[[f32; BANDS + 2]; CONV_FRAMES]; 1],
-    bins: [[[f32; FILTERED + 2]; CONV_FRAMES]; 2],
+    /// Features.
+    bands: [f32; BANDS],
+    bins: [[f32; FILTERED]; 2],
     encoded: Encoded,
     /// Inputs of layers.
     bin_halves: FeatureMap<{ FILTERED / 2 }>,
@@ -89,8 +89,8 @@ pub struct Memory {
 
 impl Memory {
     pub const NEW: Self = Self {
-        bands: [[[0.0; BANDS + 2]; CONV_FRAMES]; 1],
-        bins: [[[0.0; FILTERED + 2]; CONV_FRAMES]; 2],
+        bands: [0.0; BANDS],
+        bins: [[0.0; FILTERED]; 2],
         encoded: Encoded::NEW,
         bin_halves: [[0.0; CHANNELS]; FILTERED / 2],
         wide: [0.0; STATE],
@@ -139,11 +139,8 @@ impl Hush {
         memory: &'a mut Memory,
     ) -> Stream<'a> {
         let state = &mut self.state;
-        append(&mut memory.bands[0], &mut state.bands, state.features.bands(spectrum, sensitivity));
-        let parts = memory.bins.iter_mut().zip(&mut state.bins);
-        for ((padded, frames), newest) in parts.zip(state.features.bins(spectrum, sensitivity)) {
-            append(padded, frames, newest);
-        }
+        memory.bands = state.features.bands(spectrum, sensitivity);
+        memory.bins = state.features.bins(spectrum, sensitivity);
         Stream { state, memory }
     }
 
@@ -175,16 +172,17 @@ kernels! {
     }
 }
 
-/// Lines up the last frames, each between two zeros, and puts the newest in the place of the oldest.
-fn append<const WIDTH: usize, const PADDED: usize>(
-    padded: &mut [[f32; PADDED]; CONV_FRAMES],
+/// Last frames with the newest, each between two zeros; the newest takes the place of the oldest.
+fn line_up<const WIDTH: usize, const PADDED: usize>(
     frames: &mut [[f32; WIDTH]; CONV_FRAMES - 1],
-    newest: [f32; WIDTH],
-) {
-    for (padded, frame) in padded.iter_mut().zip(frames.iter().chain([&newest])) {
+    newest: &[f32; WIDTH],
+) -> [[f32; PADDED]; CONV_FRAMES] {
+    let mut padded = [[0.0; PADDED]; CONV_FRAMES];
+    for (padded, frame) in padded.iter_mut().zip(frames.iter().chain([newest])) {
         padded[1..][..WIDTH].copy_from_slice(frame);
     }
-    push(frames, newest);
+    push(frames, *newest);
+    padded
 }
 
 /// Drops the oldest frame and appends the newest.
@@ -243,13 +241,14 @@ impl Encoder {
     }
 
     fn run(&self, streams: &mut [Option<Stream<'_>>]) {
-        for Stream { memory, .. } in streams.iter_mut().flatten() {
+        for Stream { state, memory } in streams.iter_mut().flatten() {
             let Encoded { bands, halves, quarters, deep, bins, summary } = &mut memory.encoded;
-            self.bands_in.run(bands, &memory.bands);
+            self.bands_in.run(bands, &[line_up::<_, { BANDS + 2 }>(&mut state.bands, &memory.bands)]);
             self.bands[0].run(halves, bands);
             self.bands[1].run(quarters, halves);
             self.bands[2].run(deep, quarters);
-            self.bins_in.run(bins, &memory.bins);
+            let parts = [0, 1].map(|part| line_up::<_, { FILTERED + 2 }>(&mut state.bins[part], &memory.bins[part]));
+            self.bins_in.run(bins, &parts);
             self.bins.run(&mut memory.bin_halves, bins);
             self.bins_out.run(summary, memory.bin_halves.as_flattened());
             add(summary.as_chunks_mut().0, deep);
