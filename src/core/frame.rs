@@ -172,7 +172,7 @@ impl Frame {
         peaks
     }
 
-    /// Multiplies all samples by one gain, sanitized first unless they are so already.
+    /// Multiplies all samples by one finite gain, sanitized first unless they are so already.
     pub(crate) fn scale(&mut self, gain: f32) {
         let peaks = match self.measurements.peaks {
             Some(peaks) => {
@@ -379,7 +379,7 @@ mod tests {
                     5 => frame.check_and_sanitize(format).unwrap(),
                     6 => _ = frame.energies(),
                     7 => _ = frame.powers_by_ms(),
-                    8 => {
+                    8 if value.is_finite() => {
                         let mut scaled = frame.clone();
                         scaled.check_and_sanitize(format).unwrap();
                         scaled.samples_mut().iter_mut().for_each(|sample| *sample *= value);

@@ -365,11 +365,15 @@ mod tests {
         }
 
         #[test]
-        fn only_invalid_samples_are_silenced(bits in prop::collection::vec(any::<u32>(), 0..100)) {
+        fn only_invalid_samples_are_silenced(bits in prop::collection::vec(any::<u32>(), 0..300)) {
             let before: Vec<f32> = bits.iter().map(|&b| f32::from_bits(b)).collect();
             let mut after = before.clone();
             let max = sanitize(&mut after);
             prop_assert_eq!(max, after.iter().fold(0.0f32, |a, b| a.max(b.abs())));
+            let mut scaled = before.clone();
+            prop_assert_eq!(sanitize_and_scale(&mut scaled, -0.3), max);
+            let wanted: Vec<u32> = after.iter().map(|sample| (sample * -0.3).to_bits()).collect();
+            prop_assert!(scaled.iter().zip(wanted).all(|(s, wanted)| s.to_bits() == wanted || (*s == 0.0 && f32::from_bits(wanted) == 0.0)));
             let is_sample = |sample: f32| sample.is_finite() && sample.abs() <= MAX_SAMPLE;
             let is_faint = before.iter().all(|&sample| !is_sample(sample) || sample.abs() < MIN_PEAK);
             let mut counted_samples = before.clone();
