@@ -195,18 +195,18 @@ impl Frame {
         })
     }
 
-    /// Mean square of each millisecond, of the channel that is louder there. Sanitizes the frame unless it is so already, and finds
-    /// peaks and energies in the same pass.
-    pub(crate) fn powers_by_ms(&mut self) -> [f32; Format::MAX_FRAME_MS] {
+    /// Writes the mean square of each millisecond, of the channel that is louder there. Sanitizes the frame unless it is so already,
+    /// and finds peaks and energies in the same pass.
+    pub(crate) fn find_powers_by_ms(&mut self, powers: &mut [f32]) {
+        debug_assert_eq!(powers.len(), self.format.frame_ms() as usize);
         loop {
-            let mut powers = [0.0; Format::MAX_FRAME_MS];
-            let of_frame = &mut powers[..self.format.frame_ms() as usize];
-            let found = self.of_channels(|channel| kernels::accumulate_block_powers(channel, of_frame));
+            powers.fill(0.0);
+            let found = self.of_channels(|channel| kernels::accumulate_block_powers(channel, powers));
             let peaks = found.map(|(peak, _)| peak);
             if peaks.into_iter().all(kernels::is_sane) {
                 self.measurements =
                     Measurements { peaks: Some(peaks), energies: Some(found.map(|(_, energy)| energy)) };
-                return powers;
+                return;
             }
             self.sanitize();
         }
@@ -378,7 +378,7 @@ mod tests {
                     4 => frame.copy_from(&other).unwrap(),
                     5 => frame.check_and_sanitize(format).unwrap(),
                     6 => _ = frame.energies(),
-                    7 => _ = frame.powers_by_ms(),
+                    7 => frame.find_powers_by_ms(&mut [0.0; 10]),
                     8 if value.is_finite() => {
                         let mut scaled = frame.clone();
                         scaled.check_and_sanitize(format).unwrap();

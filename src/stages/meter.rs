@@ -3,7 +3,7 @@
 use crate::control::{ControlPort, Live, LiveStage};
 use crate::core::error::in_range;
 use crate::core::{Format, Frame, Processor, Result, Stage};
-use crate::dsp::kernels;
+use crate::dsp::kernels::{self, higher};
 #[cfg(feature = "serde")]
 use crate::dsp::level::serialize;
 use crate::dsp::level::{SILENCE_DBFS, db_to_gain, power_to_dbfs, to_dbfs};
@@ -134,7 +134,7 @@ impl LiveStage for LevelMeter {
             fall: fall(&self, input),
             settings: self,
             channels: Default::default(),
-            interval_samples: 0,
+            interval_ms: 0,
             reading: LevelReading::default(),
         })
     }
@@ -149,7 +149,8 @@ pub struct LevelMeterProcessor {
     /// Gain of a held peak that falls, over a frame.
     fall: f32,
     channels: [ChannelSums; Format::MAX_CHANNELS],
-    interval_samples: usize,
+    /// Length of the interval so far.
+    interval_ms: u32,
     reading: LevelReading,
 }
 
@@ -168,7 +169,7 @@ impl Processor for LevelMeterProcessor {
     type Output = Frame;
 
     fn process<'a>(&'a mut self, frame: &'a mut Frame) -> Result<Option<&'a mut Frame>> {
-        frame.check_and_sanitize(self.format)?;
+        frame.check_format(self.format)?;
         let (peaks, energies) = (frame.peaks(), frame.energies());
         if let Some(settings) = self.port.changed() {
             self.fall = fall(&settings, self.format);
@@ -177,19 +178,19 @@ impl Processor for LevelMeterProcessor {
         let frame_ms = self.format.frame_ms() as f32;
         let reading = &mut self.reading;
         reading.samples += self.format.samples_per_channel() as u64;
-        self.interval_samples += self.format.samples_per_channel();
+        self.interval_ms += self.format.frame_ms();
         // The interval ends with the frame that comes nearest to its length.
-        let interval_over = self.format.ms(self.interval_samples) as f32 + 0.5 * frame_ms > self.settings.interval_ms;
+        let interval_over = self.interval_ms as f32 + 0.5 * frame_ms > self.settings.interval_ms;
 
-        for (index, (channel, sums)) in frame.channels().zip(&mut self.channels).enumerate() {
+        for (index, sums) in self.channels[..self.format.channels()].iter_mut().enumerate() {
             let (peak, energy) = (peaks[index], f64::from(energies[index]));
             sums.interval_energy += energy;
-            sums.interval_peak = sums.interval_peak.max(peak);
+            sums.interval_peak = higher(sums.interval_peak, peak);
             sums.overall_energy += energy;
             reading.overall_power[index] = (sums.overall_energy / reading.samples as f64) as f32;
-            reading.overall_peak[index] = reading.overall_peak[index].max(peak);
+            reading.overall_peak[index] = higher(reading.overall_peak[index], peak);
             if peak >= kernels::FULL_SCALE_16_BIT {
-                reading.clipped += u64::from(kernels::count_clipped(channel));
+                reading.clipped += frame.channels().nth(index).map_or(0, |c| u64::from(kernels::count_clipped(c)));
             }
 
             let held = &mut reading.held_peak[index];
@@ -197,17 +198,18 @@ impl Processor for LevelMeterProcessor {
             if peak >= *held {
                 (*held, sums.held_ms) = (peak, 0.0);
             } else if sums.held_ms > self.settings.hold_ms {
-                *held = (*held * self.fall).max(peak);
+                *held = higher(*held * self.fall, peak);
             }
 
             if interval_over {
-                reading.power[index] = (sums.interval_energy / self.interval_samples as f64) as f32;
+                let samples = self.interval_ms * self.format.sample_rate_hz() / 1000;
+                reading.power[index] = (sums.interval_energy / f64::from(samples)) as f32;
                 reading.peak[index] = sums.interval_peak;
                 (sums.interval_energy, sums.interval_peak) = (0.0, 0.0);
             }
         }
         if interval_over {
-            self.interval_samples = 0;
+            self.interval_ms = 0;
         }
         self.port.publish(self.reading);
         Ok(Some(frame))
@@ -215,7 +217,7 @@ impl Processor for LevelMeterProcessor {
 
     fn reset(&mut self) {
         self.channels = Default::default();
-        self.interval_samples = 0;
+        self.interval_ms = 0;
         self.reading = LevelReading::default();
         self.port.publish(self.reading);
     }

@@ -6,6 +6,7 @@ use super::noise::{Lesson, NoiseEstimate};
 use super::settings::NoiseGate;
 use crate::core::Format;
 use crate::dsp::curve::LinearCurve;
+use crate::dsp::kernels::{higher, lower};
 use crate::dsp::level::db_to_power;
 
 /// Bounds of the shift of both thresholds by the noise, in dB.
@@ -77,30 +78,43 @@ impl GateDetector {
         Self { noise: NoiseEstimate::at(power), ..Self::default() }
     }
 
-    /// Takes in the power of each millisecond of a frame, and tells for each whether the gate is `open`. The noise is that behind
-    /// the frame. The far end does not open the gate.
+    /// Takes in the power of each millisecond of ten, and tells for each whether the gate is `open`; returns for how many it is.
+    /// The noise is that behind them. The far end does not open the gate.
     pub fn update(
         &mut self,
         gate: &GateCoefficients,
-        powers: &[f32],
+        powers: &[f32; 10],
         lesson: Lesson,
         far_end: bool,
-        open: &mut [bool],
-    ) {
+        open: &mut [bool; 10],
+    ) -> usize {
         self.noise.learn(powers, lesson, gate.min_noise);
         // No power reaches an infinite threshold.
         let [open_power, close_power] = if far_end { [f32::INFINITY; 2] } else { gate.thresholds(&self.noise) };
-        for (open, &power) in open.iter_mut().zip(powers) {
+        let levels = powers.map(|power| {
             self.power = self.power * gate.smoothing + power * (1.0 - gate.smoothing);
-            if self.power >= close_power {
+            self.power
+        });
+        // Mostly it stays as it is.
+        if self.open && levels.into_iter().fold(f32::INFINITY, lower) >= close_power {
+            (self.held_ms, *open) = (0, [true; 10]);
+            return open.len();
+        }
+        if !self.open && levels.into_iter().fold(0.0, higher) < open_power {
+            *open = [false; 10];
+            return 0;
+        }
+        for (open, level) in open.iter_mut().zip(levels) {
+            if level >= close_power {
                 self.held_ms = 0;
-                self.open |= self.power >= open_power;
+                self.open |= level >= open_power;
             } else if self.open {
                 self.held_ms += 1;
                 self.open = self.held_ms <= gate.hold_ms;
             }
             *open = self.open;
         }
+        open.iter().filter(|open| **open).count()
     }
 
     /// Envelope behind the last frame.
@@ -108,10 +122,9 @@ impl GateDetector {
         self.envelope
     }
 
-    /// Whether the envelope stays as it is in a frame for each millisecond of which the gate is `open` or not.
-    pub fn is_steady(&self, open: &[bool]) -> bool {
-        let is_open = self.envelope == 1.0;
-        (is_open || self.envelope == 0.0) && open.iter().all(|&open| open == is_open)
+    /// Whether the envelope stays as it is in a frame in which the gate is open for `open_ms` of `ms`.
+    pub fn is_steady(&self, open_ms: usize, ms: usize) -> bool {
+        (self.envelope == 1.0 && open_ms == ms) || (self.envelope == 0.0 && open_ms == 0)
     }
 
     /// Envelope over a frame of `length` samples, for each millisecond of which the gate is `open` or not: its parts, and

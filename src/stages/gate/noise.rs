@@ -1,6 +1,7 @@
 //! Noise level of the gate: learnt from what a detector takes for no speech, or, where there is none, from the softest
 //! sound of the last seconds (minimum statistics).
 
+use crate::dsp::kernels::lower;
 use crate::dsp::level::SILENCE_POWER;
 
 /// Time constant of the estimate by a detector, in ms.
@@ -60,12 +61,13 @@ impl NoiseEstimate {
         Self { power, ms: SETTLED_MS, ..Self::default() }
     }
 
-    /// Takes in the power of each millisecond of a frame; `min` is the noise below which it makes no difference.
-    pub fn learn(&mut self, powers: &[f32], lesson: Lesson, min: f32) {
+    /// Takes in the power of each millisecond of ten; `min` is the noise below which it makes no difference.
+    pub fn learn(&mut self, powers: &[f32; 10], lesson: Lesson, min: f32) {
         let is_silence = |power: f32| power <= SILENCE_POWER;
-        let silent_ms = powers.iter().map(|&power| u32::from(is_silence(power))).sum::<u32>();
-        if silent_ms > 0 {
+        let silence = is_silence(powers.iter().copied().fold(f32::INFINITY, lower));
+        if silence {
             // Silence teaches nothing, but as long as nothing else is known there is no noise.
+            let silent_ms = powers.iter().filter(|&&power| is_silence(power)).count() as u32;
             self.silent_ms = (self.silent_ms + silent_ms).min(SETTLED_MS);
             (self.block, self.block_ms) = (0.0, 0);
         }
@@ -78,7 +80,7 @@ impl NoiseEstimate {
                     self.power += (power.min(max) - self.power) * (1.0 / self.ms as f32);
                 }
             }
-            Lesson::Unknown if silent_ms == 0 => {
+            Lesson::Unknown if !silence => {
                 self.block += powers.iter().sum::<f32>();
                 self.block_ms += powers.len() as u32;
                 if self.block_ms >= BLOCK_MS {

@@ -8,7 +8,6 @@ use crate::core::error::fixed;
 use crate::core::{Format, Frame, Processor, Result, Stage};
 use crate::dsp::curve::SmoothstepCurve;
 use crate::dsp::delay::Delay;
-use crate::dsp::kernels;
 use crate::dsp::level::db_to_gain;
 use crate::dsp::ramp::{GainCurve, Ramp};
 
@@ -69,15 +68,15 @@ pub struct NoiseGateProcessor {
 }
 
 impl NoiseGateProcessor {
-    /// Multiplies every channel by the gains of a frame, for each millisecond of which the gate is `open` or not; returns the
-    /// last gain.
-    fn apply(&mut self, frame: &mut Frame, open: &[bool], floor: GainCurve) -> f32 {
+    /// Multiplies every channel by the gains of a frame, for each millisecond of which the gate is `open` or not, `open_ms` in
+    /// all; returns the last gain.
+    fn apply(&mut self, frame: &mut Frame, open: &[bool], open_ms: usize, floor: GainCurve) -> f32 {
         let length = self.format.samples_per_channel();
-        if self.detector.is_steady(open) {
+        if self.detector.is_steady(open_ms, open.len()) {
             return match floor {
                 _ if self.detector.envelope() == 1.0 => 1.0,
                 GainCurve::Steady(floor) => {
-                    kernels::scale(frame.samples_mut(), floor);
+                    frame.scale(floor);
                     floor
                 }
                 GainCurve::Moving(floor) => {
@@ -111,12 +110,16 @@ impl Processor for NoiseGateProcessor {
             self.floor.set(db_to_gain(settings.floor_db), self.format.samples_in_ms(RAMP_MS));
         }
         let ms = self.format.frame_ms() as usize;
-        let (powers, mut open) = (frame.powers_by_ms(), [false; Format::MAX_FRAME_MS]);
+        let (powers, open) = (&mut [0.0; Format::MAX_FRAME_MS][..ms], &mut [false; Format::MAX_FRAME_MS][..ms]);
+        frame.find_powers_by_ms(powers);
         let (lesson, far_end) = (lesson(frame), frame.far_end_speech());
-        self.detector.update(&self.coefficients, &powers[..ms], lesson, far_end, &mut open[..ms]);
+        let mut open_ms = 0;
+        for (powers, open) in powers.as_chunks().0.iter().zip(open.as_chunks_mut().0) {
+            open_ms += self.detector.update(&self.coefficients, powers, lesson, far_end, open);
+        }
         self.delay.process(frame);
         let floor = self.floor.advance(self.format.samples_per_channel());
-        let gain = self.apply(frame, &open[..ms], floor);
+        let gain = self.apply(frame, open, open_ms, floor);
         frame.set_position(frame.position() - self.lookahead as i64);
         self.port.publish(NoiseGateReading {
             open: self.detector.is_open(),
@@ -144,12 +147,12 @@ impl Processor for NoiseGateProcessor {
 
 /// What a frame teaches about the noise. A network alone takes a whisper for noise, so all that are known must agree.
 fn lesson(frame: &Frame) -> Lesson {
-    let known = [frame.speech_probability(), frame.detected_speech()].into_iter().flatten();
-    match known.reduce(f32::max) {
+    let known = [frame.speech_probability(), frame.detected_speech()];
+    match known {
         _ if frame.far_end_speech() => Lesson::None,
-        None => Lesson::Unknown,
-        Some(probability) if probability < NOISE_PROBABILITY => Lesson::Noise,
-        Some(_) => Lesson::None,
+        [None, None] => Lesson::Unknown,
+        _ if known.iter().all(|known| known.is_none_or(|probability| probability < NOISE_PROBABILITY)) => Lesson::Noise,
+        _ => Lesson::None,
     }
 }
 
@@ -303,6 +306,31 @@ mod tests {
         }
         assert!(out[..480 * 11].iter().all(|&s| s == 0.0));
         assert!(out[480 * 11..].iter().all(|&s| (s - 0.1).abs() < 1e-6));
+    }
+
+    #[test]
+    fn a_frame_of_20_ms_is_two_of_10_ms() {
+        let run = |frame_ms: u32| {
+            let format = Format::mono(48_000).unwrap().with_frame_ms(frame_ms).unwrap();
+            let mut gate =
+                NoiseGate { hold_ms: 30.0, release_ms: 25.0, ..NoiseGate::default() }.prepare(format).unwrap();
+            let mut random = fastrand::Rng::with_seed(1);
+            let mut out = Vec::new();
+            for _ in 0..2000 / frame_ms {
+                let mut frame = Frame::new(format);
+                for block in frame.samples_mut().chunks_exact_mut(480) {
+                    // Every 10 ms something between −70 and −30 dBFS.
+                    let level = db_to_gain(-70.0 + 40.0 * random.f32());
+                    block.iter_mut().enumerate().for_each(|(i, s)| *s = level * if i % 8 < 4 { 1.0 } else { -1.0 });
+                }
+                out.extend_from_slice(gate.process(&mut frame).unwrap().unwrap().samples());
+            }
+            out
+        };
+        let (short, long) = (run(10), run(20));
+        assert!(short.iter().zip(&long).all(|(a, b)| (a - b).abs() < 1e-6));
+        let floor = db_to_gain(-50.0);
+        assert!(short.iter().any(|s| s.abs() > 0.02) && short.iter().any(|s| s.abs() < 1.1 * floor * 0.03));
     }
 
     #[test]
