@@ -22,7 +22,7 @@ impl Analysis {
     /// Becomes another analysis.
     pub fn copy_from(&mut self, other: &Self) {
         for (spectrum, other) in self.spectra.iter_mut().zip(&other.spectra) {
-            *spectrum = *other;
+            kernels::copy(spectrum, other);
         }
         self.period = other.period;
     }
@@ -48,7 +48,7 @@ impl Analyser {
     /// Analysis of the next frame, whose samples have the scale of 16-bit PCM (±32768).
     pub fn analyse(&mut self, frame: &[f32; FRAME], analysis: &mut Analysis) {
         let mut history = [0.0; HISTORY];
-        history[..HISTORY - FRAME].copy_from_slice(&self.past);
+        kernels::copy(&mut history[..HISTORY - FRAME], &self.past);
         let mut past = Past::new(&history);
         let (_, newest) = history.split_at_mut(HISTORY - FRAME);
         high_pass(&mut self.high_pass, frame, newest, &mut past);
@@ -57,7 +57,7 @@ impl Analyser {
         if let [Some(newest), Some(earlier)] = windows {
             stft().analyse([newest, earlier], &mut analysis.spectra);
         }
-        self.past.copy_from_slice(&history[FRAME..]);
+        kernels::copy(&mut self.past, &history[FRAME..]);
     }
 }
 

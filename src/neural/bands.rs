@@ -99,11 +99,11 @@ kernels! {
         }
     }
 
-    /// `output = a + strength · b`, and its power, bin by bin.
-    fn comb(output: &mut Spectrum, power: &mut Products, a: &Spectrum, b: &Spectrum, strengths: &[f32; BINS]) {
-        for ((((output, power), a), b), strength) in output.iter_mut().zip(power).zip(a).zip(b).zip(strengths) {
-            *output = Complex32::new(a.re + b.re * strength, a.im + b.im * strength);
-            *power = output.re * output.re + output.im * output.im;
+    /// `a = a + strength · b`, and its power, bin by bin.
+    fn comb(a: &mut Spectrum, power: &mut Products, b: &Spectrum, strengths: &[f32; BINS]) {
+        for (((a, power), b), strength) in a.iter_mut().zip(power).zip(b).zip(strengths) {
+            *a = Complex32::new(a.re + b.re * strength, a.im + b.im * strength);
+            *power = a.re * a.re + a.im * a.im;
         }
     }
 
@@ -173,12 +173,12 @@ impl<const BANDS: usize> BandAnalysis<BANDS> {
         })
     }
 
-    /// Spectrum behind a comb filter and band gains. The filter adds the spectrum of one period earlier where a band is
+    /// Filters a spectrum by a comb filter and band gains. The filter adds the spectrum of one period earlier where a band is
     /// noisier (by the gain that the network gives it) than its pitch correlation, and keeps the energy of each band.
     pub fn filter<L: BandLayout<BANDS>>(
         &self,
-        output: &mut Spectrum,
-        analysis: &Analysis,
+        spectrum: &mut Spectrum,
+        pitch_spectrum: &Spectrum,
         network_gains: &[f32; BANDS],
         gains: &[f32; BANDS],
     ) {
@@ -194,11 +194,10 @@ impl<const BANDS: usize> BandAnalysis<BANDS> {
             (strength * self.energies[band] / (1e-8 + self.pitch_energies[band])).sqrt()
         });
         let mut power = [0.0; BINS];
-        let [spectrum, pitch_spectrum] = &analysis.spectra;
-        comb(output, &mut power, spectrum, pitch_spectrum, &L::interpolate(&strengths));
+        comb(spectrum, &mut power, pitch_spectrum, &L::interpolate(&strengths));
         let energies = L::sum(&power);
         let corrections = std::array::from_fn(|band| (self.energies[band] / (1e-8 + energies[band] * L::POWER)).sqrt());
-        scale_bins(output, &L::interpolate(&corrections), &L::interpolate(gains));
+        scale_bins(spectrum, &L::interpolate(&corrections), &L::interpolate(gains));
     }
 }
 

@@ -58,12 +58,9 @@ kernels! {
     /// Period and gain of the newest samples, where those before them had `last`.
     fn find(history: &[f32; HISTORY], past: &mut Past, last: PitchTracker) -> PitchTracker {
         let signal = whiten(history, past);
-        let mut quarter = [0.0; QUARTER];
-        for (value, samples) in quarter.iter_mut().zip(signal.as_chunks::<2>().0) {
-            *value = samples[0];
-        }
-        let energies = window_energies(&signal);
-        let period = MAX_PERIOD - best_lag(&signal, &quarter, &energies);
+        let mut energies = Energies { coarse: [0.0; LAGS / 4], fine: [0.0; LAGS / 2], periods: [0.0; MAX + 1] };
+        let products = correlate(&signal, &mut energies);
+        let period = MAX_PERIOD - best_lag(&signal, &products, &energies);
         without_multiples(&signal, &energies, period, last)
     }
 }
@@ -78,47 +75,97 @@ struct Energies {
 }
 
 /// Sums that run from window to window: what enters comes on top, what leaves is taken off.
+#[derive(Clone, Copy)]
+struct RunningSums {
+    /// At a quarter of the rate, and at half of it.
+    searches: [f32; 2],
+    period: f32,
+}
+
+impl RunningSums {
+    /// Adds what two samples add to the sums of the searches: at a quarter of the rate there is the first one alone.
+    #[inline(always)]
+    fn add_to_searches(&mut self, first: f32, second: f32, between: impl FnOnce(f32), bounded: impl Fn(f32) -> f32) {
+        self.searches = self.searches.map(|sum| bounded(sum + first));
+        between(self.searches[1]);
+        let [coarse, fine] = self.searches;
+        // As long as the compiler does not know that it adds nothing, it leaves both side by side.
+        let nothing = std::hint::black_box(0.0);
+        self.searches = [bounded(coarse + nothing), bounded(fine + second)];
+    }
+
+    /// Writes the energies of a lag at a quarter of the rate, those of the searches `bounded`, and goes on to the next.
+    #[inline(always)]
+    fn advance(&mut self, lag: usize, squares: &[f32; HALF], energies: &mut Energies, bounded: impl Fn(f32) -> f32) {
+        let [coarse, fine] = self.searches;
+        (energies.coarse[lag], energies.fine[2 * lag]) = (coarse, fine);
+        let [first, second] = [2 * lag, 2 * lag + 1].map(|at| squares[at + HALF_FRAME] - squares[at]);
+        self.add_to_searches(first, second, |fine| energies.fine[2 * lag + 1] = fine, bounded);
+        self.advance_period(2 * lag, squares, energies);
+        self.advance_period(2 * lag + 1, squares, energies);
+    }
+
+    /// Goes on to the next period, and writes its energy.
+    #[inline(always)]
+    fn advance_period(&mut self, lag: usize, squares: &[f32; HALF], energies: &mut Energies) {
+        self.period += squares[MAX - 1 - lag] - squares[HALF - 1 - lag];
+        energies.periods[lag + 1] = self.period.max(0.0);
+    }
+}
+
+/// Correlations of the first search; writes the energies of all windows. Each sum of squares waits for the one before, and can do
+/// so beside the correlations.
 #[inline(always)]
-fn window_energies(signal: &[f32; HALF]) -> Energies {
-    let mut squares = [0.0; HALF];
+fn correlate(signal: &[f32; HALF], energies: &mut Energies) -> [f32; COARSE] {
+    let newest = &signal[MAX..];
+    let (mut squares, mut quarter, mut newest_quarter) = ([0.0; HALF], [0.0; QUARTER], [0.0; QUARTER_FRAME]);
     for (square, value) in squares.iter_mut().zip(signal) {
         *square = value * value;
     }
-    let energies = bounded_window_energies(signal, &squares, f32::NEG_INFINITY);
+    every_second(&mut quarter, signal);
+    every_second(&mut newest_quarter, newest);
+    let mut products = [0.0; COARSE];
+    let (low, high) = products.split_at_mut(LANES);
+
+    let mut sums = RunningSums { searches: [1.0; 2], period: inner_products(newest, [newest])[0] };
+    energies.periods[0] = sums.period;
+    add_products(low, &newest_quarter, &quarter, |i| {
+        sums.add_to_searches(squares[2 * i], squares[2 * i + 1], |_| (), |sum| sum);
+    });
+    let first = sums;
+    let (early, late) = newest_quarter.split_at(LAGS / 4);
+    add_products(high, early, &quarter[LANES..], |lag| sums.advance(lag, &squares, energies, |energy| energy));
+    add_products(high, late, &quarter[LANES + LAGS / 4..], |_| ());
     // Only near silence a bound says anything, and each sum would wait for it.
     let quiet = |energies: &[f32]| energies.iter().fold(false, |quiet, &energy| quiet | (energy < 1.0));
     if quiet(&energies.coarse) | quiet(&energies.fine) {
-        return bounded_window_energies(signal, &squares, 1.0);
+        sums = first;
+        (0..LAGS / 4).for_each(|lag| sums.advance(lag, &squares, energies, |energy| energy.max(1.0)));
     }
-    energies
+    (LAGS / 2..MAX).for_each(|lag| sums.advance_period(lag, &squares, energies));
+    products
 }
 
-/// [`window_energies`], those of the searches at least `min`.
+/// Writes every second value.
 #[inline(always)]
-fn bounded_window_energies(signal: &[f32; HALF], squares: &[f32; HALF], min: f32) -> Energies {
-    let mut energies = Energies { coarse: [0.0; LAGS / 4], fine: [0.0; LAGS / 2], periods: [0.0; MAX + 1] };
-    let newest = &signal[MAX..];
-    let mut coarse = squares[..HALF_FRAME].iter().step_by(2).fold(1.0, |sum, square| sum + square);
-    let mut fine = squares[..HALF_FRAME].iter().fold(1.0, |sum, square| sum + square);
-    let mut period = inner_products(newest, [newest])[0];
-    energies.periods[0] = period;
-    let mut next_period = |lag: usize| {
-        period += squares[MAX - 1 - lag] - squares[HALF - 1 - lag];
-        energies.periods[lag + 1] = period.max(0.0);
-    };
-    let bounded = |energy: f32| if min > 0.0 { energy.max(min) } else { energy };
-    // Side by side: each of the three is a chain of additions.
-    for lag in 0..LAGS / 4 {
-        energies.coarse[lag] = coarse;
-        coarse = bounded(coarse + (squares[2 * lag + HALF_FRAME] - squares[2 * lag]));
-        for lag in 2 * lag..2 * lag + 2 {
-            energies.fine[lag] = fine;
-            fine = bounded(fine + (squares[lag + HALF_FRAME] - squares[lag]));
-            next_period(lag);
-        }
+fn every_second(to: &mut [f32], from: &[f32]) {
+    for (to, from) in to.iter_mut().zip(from.as_chunks::<2>().0) {
+        *to = from[0];
     }
-    (LAGS / 2..MAX).for_each(next_period);
-    energies
+}
+
+/// Adds the inner products of `a` and what lies in `b` from each of the first lags on. `beside` is done beside each step.
+#[inline(always)]
+fn add_products(products: &mut [f32], a: &[f32], b: &[f32], mut beside: impl FnMut(usize)) {
+    let mut sums = [0.0f32; LANES];
+    sums.copy_from_slice(products);
+    for (index, (a, b)) in a.iter().zip(b.windows(LANES)).enumerate() {
+        for lane in 0..LANES {
+            sums[lane] += a * b[lane];
+        }
+        beside(index);
+    }
+    products.copy_from_slice(&sums);
 }
 
 /// Period and gain, where `period` may be a multiple of the true one.
@@ -296,16 +343,11 @@ fn predict(correlation: &[f32; ORDER + 1]) -> [f32; ORDER] {
     coefficients
 }
 
-/// Lag of the strongest correlation, from the longest period on: first at a quarter of the rate, then around the two
-/// best at half of it.
+/// Lag of the strongest correlation, from the longest period on: first of the `products` at a quarter of the rate, then around
+/// the two best at half of it.
 #[inline(always)]
-fn best_lag(signal: &[f32; HALF], quarter: &[f32; QUARTER], energies: &Energies) -> usize {
-    let mut newest = [0.0; QUARTER_FRAME];
-    for (value, samples) in newest.iter_mut().zip(signal[MAX..].as_chunks::<2>().0) {
-        *value = samples[0];
-    }
-    let coarse = correlate(&newest, quarter);
-    let mut candidates = strongest_of_all(coarse.first_chunk().unwrap_or(&[0.0; LAGS / 4]), &energies.coarse);
+fn best_lag(signal: &[f32; HALF], products: &[f32; COARSE], energies: &Energies) -> usize {
+    let mut candidates = strongest_of_all(products.first_chunk().unwrap_or(&[0.0; LAGS / 4]), &energies.coarse);
     candidates.sort_unstable();
 
     // Lags around both, which may be some of the same.
@@ -400,22 +442,6 @@ fn interpolate([before, here, after]: [f32; 3]) -> isize {
 #[inline(always)]
 fn pitch_gain(product: f32, energy: f32, past_energy: f32) -> f32 {
     product / (1.0 + energy * past_energy).sqrt()
-}
-
-/// `out[lag] = Σ a[i] · b[i + lag]`.
-#[inline(always)]
-fn correlate(a: &[f32; QUARTER_FRAME], b: &[f32; QUARTER]) -> [f32; COARSE] {
-    let mut out = [0.0; COARSE];
-    for (index, out) in out.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
-        let mut sums = [0.0f32; LANES];
-        for (a, b) in a.iter().zip(b[index * LANES..].windows(LANES)) {
-            for lane in 0..LANES {
-                sums[lane] += a * b[lane];
-            }
-        }
-        *out = sums;
-    }
-    out
 }
 
 /// Inner products of the newest samples and others, each in four running sums.

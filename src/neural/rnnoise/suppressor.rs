@@ -60,13 +60,11 @@ impl FrameFilter {
         is_heard: false,
     };
 
-    /// Spectrum of the frame without noise.
-    pub fn apply(&self, analysis: &Analysis) -> Spectrum {
-        let mut output = *analysis.spectrum();
+    /// Takes the noise out of the spectrum of the frame, of which the other one is one pitch period earlier.
+    pub fn apply(&self, spectrum: &mut Spectrum, pitch_spectrum: &Spectrum) {
         if self.is_heard {
-            self.bands.filter::<Layout>(&mut output, analysis, &self.network_gains, &self.gains);
+            self.bands.filter::<Layout>(spectrum, pitch_spectrum, &self.network_gains, &self.gains);
         }
-        output
     }
 
     /// Speech probability of the frame, 0 to 1.
@@ -159,7 +157,9 @@ mod tests {
             let mut memory = Memory::NEW;
             run_network(&mut [self.rnnoise.hear(&self.analysis, &products, &mut memory)]);
             let filter = self.rnnoise.filter(&memory);
-            self.synthesis.synthesise(&mut filter.apply(&self.analysis), output);
+            let [spectrum, pitch_spectrum] = &mut self.analysis.spectra;
+            filter.apply(spectrum, pitch_spectrum);
+            self.synthesis.synthesise(spectrum, output);
             filter.speech_probability()
         }
     }

@@ -68,11 +68,11 @@ impl RnNoise2 {
         Some(Stream { state: &mut state.network, memory: &mut memory.network })
     }
 
-    /// Takes the noise out of the frame `last`, after the network has run for the frame behind it: writes the spectrum of
-    /// `last`, returns its speech probability, 0 to 1. Where the frame behind it is silent, `last` passes unchanged.
-    pub fn filter(&mut self, last: &Analysis, memory: &Memory, output: &mut Spectrum) -> f32 {
+    /// Takes the noise out of the spectrum of the last frame, of which the other one is one pitch period earlier, after the network
+    /// has run for the frame behind it; returns its speech probability, 0 to 1. Where the frame behind it is silent, the last one
+    /// passes unchanged.
+    pub fn filter(&mut self, memory: &Memory, spectrum: &mut Spectrum, pitch_spectrum: &Spectrum) -> f32 {
         if !memory.is_heard {
-            *output = *last.spectrum();
             return 0.0;
         }
         let state = &mut self.state;
@@ -83,7 +83,7 @@ impl RnNoise2 {
             // Where the energy rises, the decay begins lower, so that the onset of a noise does not leak.
             *last = (*gain * (bands.energies[band] + 1e-3) / (state.last.energies[band] + 1e-3)).min(1.0);
         }
-        bands.filter::<Layout>(output, last, &network.gains, &gains);
+        bands.filter::<Layout>(spectrum, pitch_spectrum, &network.gains, &gains);
         network.probability
     }
 
@@ -125,12 +125,12 @@ mod tests {
             self.analyses.swap(0, 1);
             let [newest, last] = &mut self.analyses;
             self.analyser.analyse(&input.map(|sample| sample * 32_768.0), newest);
-            let mut spectrum = *Analysis::SILENCE.spectrum();
             let mut memory = Memory::NEW;
             let mut products = AnalysisProducts::SILENCE;
             products.set(newest);
             run_network(&mut [self.rnnoise.hear(newest, &products, &mut memory)]);
-            let probability = self.rnnoise.filter(last, &memory, &mut spectrum);
+            let [mut spectrum, pitch_spectrum] = last.spectra;
+            let probability = self.rnnoise.filter(&memory, &mut spectrum, &pitch_spectrum);
             let mut output = [0.0; FRAME];
             self.synthesis.synthesise(&mut spectrum, &mut output);
             (output.map(|sample| sample / 32_768.0), probability)

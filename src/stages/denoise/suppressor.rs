@@ -131,13 +131,7 @@ impl Suppressor {
     /// Memory for the next frame.
     #[inline]
     pub fn memory(&self) -> Memory {
-        // To copy the last analysis takes fewer instructions than to clear the next one.
-        let [spectrum, pitch_spectrum] = &self.state.last.spectra;
-        Memory {
-            newest: Analysis { spectra: [*spectrum, *pitch_spectrum], period: 0 },
-            products: AnalysisProducts::SILENCE,
-            first: rnnoise::Memory::NEW,
-        }
+        Memory { newest: Analysis::SILENCE, products: AnalysisProducts::SILENCE, first: rnnoise::Memory::NEW }
     }
 
     /// Changes the engine, with a fade. Networks that were not running begin anew.
@@ -192,16 +186,20 @@ impl Suppressor {
     /// Replaces that block by the one two before it without noise; returns the speech probability of that, 0 to 1. The network
     /// of RNNoise 0.2 has run; without its memory only RNNoise 0.1 is heard.
     pub fn synthesise(&mut self, block: &mut [f32; BLOCK], second: Option<&rnnoise2::Memory>) -> f32 {
-        let mut first = self.state.waiting.first.apply(&self.state.last);
         let probability = match second {
             Some(second) if !self.is_light_alone() => {
-                let mut output = first;
+                let mut first = *self.state.last.spectrum();
+                self.state.waiting.first.apply(&mut first, &self.state.last.spectra[1]);
+                let mut output = *self.state.last.spectrum();
                 let probability = self.arbitrate(&first, second, &mut output);
                 self.state.synthesis.synthesise(&mut output, block);
                 probability
             }
             _ => {
-                self.state.synthesis.synthesise(&mut first, block);
+                // Nobody else needs the last frame.
+                let [spectrum, pitch_spectrum] = &mut self.state.last.spectra;
+                self.state.waiting.first.apply(spectrum, pitch_spectrum);
+                self.state.synthesis.synthesise(spectrum, block);
                 self.state.waiting.first.speech_probability()
             }
         };
@@ -214,14 +212,15 @@ impl Suppressor {
         probability
     }
 
-    /// Spectrum of the last frame as it is heard, where RNNoise 0.1 makes it `first`; returns its speech probability.
+    /// Spectrum of the last frame as it is heard, which `output` is before, where RNNoise 0.1 makes it `first`; returns its speech
+    /// probability.
     fn arbitrate(&mut self, first: &Spectrum, second: &rnnoise2::Memory, output: &mut Spectrum) -> f32 {
         #[cfg(feature = "hush")]
         let best = self.runs(Engine::Best);
         let state = &mut self.state;
         let (last, waiting) = (&state.last, &state.waiting);
         // RNNoise 0.2 hears far more of a voice than 0.1, a whisper too, and takes less noise for one.
-        let probability = self.second.filter(last, second, output);
+        let probability = self.second.filter(second, output, &last.spectra[1]);
         let silent = is_silent(waiting.power);
         let heard = Heard {
             input: waiting.power,
