@@ -21,6 +21,23 @@ pub const BINS: usize = FRAME + 1;
 /// Spectrum of a window. A sine of amplitude 1 has a magnitude of 0.6 in its bin.
 pub type Spectrum = [Complex32; BINS];
 
+/// Power of some bins, summed up in as many lanes.
+#[inline(always)]
+pub fn power_in_lanes<const LANES: usize>(bins: &[Complex32]) -> f32 {
+    let (blocks, rest) = bins.as_chunks::<LANES>();
+    let mut sums = [[0.0f32; 2]; LANES];
+    for block in blocks {
+        for (sum, bin) in sums.iter_mut().zip(block) {
+            sum[0] += bin.re * bin.re;
+            sum[1] += bin.im * bin.im;
+        }
+    }
+    let rest: f32 = rest.iter().map(Complex32::norm_sqr).sum();
+    // Otherwise the compiler brings the pairs of the last sum together in every block.
+    let sums = std::hint::black_box(sums);
+    rest + sums.iter().map(|[re, im]| re + im).sum::<f32>()
+}
+
 /// Window and transforms, shared by all streams.
 pub struct Stft {
     /// Power-complementary window, at half the scale of the forward transform (that of two signals at once), and of the

@@ -5,12 +5,10 @@
 //! both is heard, and else the median of all three ([`Vote`]); and where RNNoise 0.1 keeps a voice that the others drop, it is
 //! heard instead ([`Guard`]).
 
-use realfft::num_complex::Complex32;
-
 use crate::dsp::kernels;
 #[cfg(feature = "hush")]
 use crate::dsp::weighted_power::WeightedPower;
-use crate::neural::stft::Spectrum;
+use crate::neural::stft::{Spectrum, power_in_lanes};
 
 /// Largest gain of the median of three networks: two that add up to more than the input are wrong.
 #[cfg(feature = "hush")]
@@ -22,18 +20,7 @@ const SILENCE: f32 = 0.04;
 kernels! {
     /// Power of a spectrum.
     fn power(spectrum: &Spectrum) -> f32 {
-        let (blocks, rest) = spectrum.as_chunks::<16>();
-        let mut sums = [[0.0f32; 2]; 16];
-        for block in blocks {
-            for (sum, bin) in sums.iter_mut().zip(block) {
-                sum[0] += bin.re * bin.re;
-                sum[1] += bin.im * bin.im;
-            }
-        }
-        let rest: f32 = rest.iter().map(Complex32::norm_sqr).sum();
-        // Otherwise the compiler brings the pairs of the last sum together in every block.
-        let sums = std::hint::black_box(sums);
-        rest + sums.iter().map(|[re, im]| re + im).sum::<f32>()
+        power_in_lanes::<16>(spectrum)
     }
 
     /// Mixes `weight` of `other` into a spectrum, in the bins where it is louder.
@@ -273,6 +260,8 @@ impl NoiseFloor {
 
 #[cfg(test)]
 mod tests {
+    use realfft::num_complex::Complex32;
+
     use super::*;
     use crate::neural::stft::BINS;
 

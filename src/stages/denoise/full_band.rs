@@ -10,7 +10,7 @@ use crate::dsp::dispatch::kernels;
 use crate::dsp::level::db_to_gain;
 use crate::dsp::weighted_power::WeightedPower;
 use crate::neural::hush::{self, BANDS, BINS, FILTERED, Hush, Stream, spread};
-use crate::neural::stft::Spectrum;
+use crate::neural::stft::{Spectrum, power_in_lanes};
 
 /// Widths of the highest bands of the mask, in bins. They give the gain of the sound above them.
 const HIGHEST_BANDS: [f32; 3] = [14.0, 16.0, 18.0];
@@ -104,18 +104,7 @@ kernels! {
         for (low, bin) in low.iter_mut().zip(spectrum) {
             *low = Complex32::new(bin.re * SCALE, bin.im * SCALE);
         }
-        let (blocks, rest) = low.as_chunks::<8>();
-        let mut sums = [[0.0f32; 2]; 8];
-        for block in blocks {
-            for (sum, bin) in sums.iter_mut().zip(block) {
-                sum[0] += bin.re * bin.re;
-                sum[1] += bin.im * bin.im;
-            }
-        }
-        let rest: f32 = rest.iter().map(Complex32::norm_sqr).sum();
-        // As in the arbiter's power.
-        let sums = std::hint::black_box(sums);
-        rest + sums.iter().map(|[re, im]| re + im).sum::<f32>()
+        power_in_lanes::<8>(low)
     }
 }
 

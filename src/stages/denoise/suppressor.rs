@@ -142,7 +142,7 @@ impl Suppressor {
         if engine != Engine::Light && self.is_light_alone() {
             self.second.reset();
             self.state.standard = Guard::START;
-            self.state.waiting.power = total_power(self.state.last.spectrum());
+            self.state.waiting.power = power(self.state.last.spectrum());
         }
         #[cfg(feature = "hush")]
         if engine == Engine::Best && !self.runs(Engine::Best) {
@@ -262,7 +262,7 @@ impl Suppressor {
     pub fn filter_first(&mut self, memory: &Memory) {
         // Nobody else asks for it.
         if !self.is_light_alone() {
-            self.state.waiting.power = total_power(memory.newest.spectrum());
+            self.state.waiting.power = power(memory.newest.spectrum());
         }
         self.state.waiting.first = self.first.filter(&memory.first);
     }
@@ -297,11 +297,6 @@ impl Suppressor {
         self.hush.reset();
         self.state = State::new(self.engine);
     }
-}
-
-/// Power of all bins.
-fn total_power(spectrum: &Spectrum) -> f32 {
-    spectrum.iter().map(|bin| bin.re * bin.re + bin.im * bin.im).sum()
 }
 
 /// Moves the shares on by one frame towards `engine` alone.
