@@ -66,7 +66,7 @@ impl LiveStage for Limiter {
             ceiling: ceiling(self.ceiling_db),
             detector,
             smoother,
-            gains: Scratch::new(true_peak::padded(input)),
+            gains: Scratch::new(true_peak::peaks(input)),
             latency,
             reading: LimiterReading::default(),
         })

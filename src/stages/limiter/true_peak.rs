@@ -2,8 +2,8 @@
 
 use std::sync::OnceLock;
 
-use super::held::HeldPeaks;
-use super::interpolation::{BLOCK, Bound, Interpolators, LONG, SHORT, find_bends, find_needs, higher};
+use super::held::HeldPeak;
+use super::interpolation::{BLOCK, Bound, Bounds, Interpolators, LONG, NEAR, SHORT, find_bounds, higher, raise_bends};
 use crate::core::{Format, Frame};
 use crate::dsp::kernels;
 use crate::dsp::scratch::Scratch;
@@ -48,6 +48,9 @@ const BS_1770: [[f64; 2 * SHORT]; 2] = [
     ],
 ];
 
+/// Peaks that are searched at a time, a whole number of blocks.
+const PART: usize = 240;
+
 /// Detector of the true peak beside each sample: the highest that any of the usual meters would show.
 ///
 /// Meters differ by some tenths of a dB near half the sampling rate, because each interpolates with a filter of its
@@ -61,20 +64,18 @@ pub(super) struct TruePeakDetector {
     kept: usize,
     /// Of each channel what is kept, the frame, and room up to a whole number of blocks.
     samples: Box<[f32]>,
-    /// Second differences of one channel.
+    /// Second differences, the largest of all channels.
     bends: Scratch,
-    held: HeldPeaks,
-    /// Of each block of peaks: the missing gain that its samples need, then the gain that those before it leave; whether it is
-    /// interpolated.
-    rooms: Box<[f32]>,
-    wanted: Box<[bool]>,
+    held: HeldPeak,
 }
 
 /// Filters, and how high they can reach.
 #[derive(Debug)]
 struct Filters {
     interpolators: Interpolators,
-    bound: Bound,
+    /// Largest sum of the magnitudes of the taps: highest value over the peak of the samples.
+    of_peak: f32,
+    bounds: Bounds,
 }
 
 /// Filters, shared by all streams. Allocates at the first call in a program.
@@ -83,8 +84,13 @@ fn filters() -> &'static Filters {
     FILTERS.get_or_init(|| {
         let long = [1, 2, 3, 4].map(|eighths| kaiser_sinc(f64::from(eighths) / 8.0));
         let short = [BS_1770[0], BS_1770[1], hann_sinc(0.25), hann_sinc(0.5)];
-        let all = long.iter().map(|taps| &taps[..]).chain(short.iter().map(|taps| &taps[..]));
-        Filters { interpolators: Interpolators::new(&long, &short), bound: Bound::new(all) }
+        let (all_long, all_short) = (|| long.iter().map(|taps| &taps[..]), || short.iter().map(|taps| &taps[..]));
+        let reaches = all_long().chain(all_short()).map(|taps| taps.iter().map(|tap| tap.abs()).sum());
+        Filters {
+            interpolators: Interpolators::new(&long, &short),
+            of_peak: reaches.fold(1.0, f64::max) as f32,
+            bounds: Bounds { long: Bound::new(all_long()), short: Bound::new(all_short()) },
+        }
     })
 }
 
@@ -92,15 +98,12 @@ impl TruePeakDetector {
     /// Detector that [delays](Self::delay) by `delay` samples, [`HISTORY`] or more, for a smoother that holds peaks for `hold`
     /// samples longer than it must.
     pub fn new(format: Format, delay: usize, hold: usize) -> Self {
-        let blocks = padded(format) / BLOCK;
         Self {
             filters: filters(),
             kept: delay,
             samples: vec![0.0; (delay + padded(format)) * format.channels()].into_boxed_slice(),
             bends: Scratch::new(HISTORY + padded(format) - 2),
-            held: HeldPeaks::new(hold),
-            rooms: vec![0.0; blocks].into_boxed_slice(),
-            wanted: vec![false; blocks].into_boxed_slice(),
+            held: HeldPeak::new(hold),
         }
     }
 
@@ -113,7 +116,7 @@ impl TruePeakDetector {
             samples[kept..kept + length].copy_from_slice(channel);
             highest = higher(highest, kernels::peak(&samples[kept - HISTORY..kept]));
         }
-        let may_be_above = highest > ceiling / self.filters.bound.of_peak();
+        let may_be_above = highest > ceiling / self.filters.of_peak;
         if !may_be_above {
             self.held.reset();
         }
@@ -134,31 +137,33 @@ impl TruePeakDetector {
     }
 
     /// Writes the true peaks of that frame, all channels together; returns whether any is above `ceiling`. `peaks` are
-    /// zeros of [`padded`] length, and begin [`DELAY`] samples before the frame. Where a true peak is below the ceiling, or needs no
-    /// more gain to be missing than peaks before it leave, a sample's peak may stand for it. `decay` is the share of the missing
-    /// gain that is left after a [`BLOCK`]; without it, no peak is left out for another.
+    /// zeros of [`padded`] length and one more, and begin [`DELAY`] samples before the frame. Where all true peaks of a block are below the
+    /// ceiling, or need no more gain to be missing than a peak before them leaves, they are zeros. `decay` is the share of the missing gain that is left
+    /// after a [`BLOCK`]; without it, no peak is left out for another.
     pub fn find_peaks(&mut self, ceiling: f32, decay: Option<f32>, peaks: &mut [f32]) -> bool {
-        let Self { filters: Filters { interpolators, bound }, kept, samples, bends, held, rooms, wanted } = self;
-        let stride = *kept + peaks.len();
-        let channels = || samples.chunks_exact(stride).map(|samples| &samples[*kept - HISTORY..]);
-        for samples in channels() {
-            kernels::accumulate_peaks(peaks, &samples[LONG..]);
-        }
-        if let Some(decay) = decay {
-            find_needs(rooms, peaks, ceiling);
-            held.find_rooms(rooms, decay);
-        } else {
-            held.reset();
-            rooms.fill(1.0);
-        }
+        let Self { filters, kept, samples, bends, held, .. } = self;
+        let stride = *kept + peaks.len() - 1;
+        let channels = Channels { samples: &samples[*kept - HISTORY..], stride, count: samples.len() / stride };
         bends.with(|bends| {
-            for samples in channels() {
-                find_bends(bends, samples);
-                bound.find_wanted(wanted, &samples[LONG..], bends, rooms, ceiling);
-                interpolators.raise_peaks(peaks, &samples[1..], wanted);
+            let mut max_bend = 0.0;
+            for channel in 0..channels.count {
+                kernels::accumulate_peaks(peaks, channels.of(channel, LONG));
+                max_bend = raise_bends(bends, channels.of(channel, 0));
             }
-        });
-        kernels::peak(peaks) > ceiling
+            if decay.is_none() {
+                held.reset();
+            }
+            let (mut all, mut long, mut max_peak) = ([0.0; PART], [0.0; PART], 0.0);
+            for start in (0..peaks.len() - 1).step_by(PART) {
+                let end = (start + PART).min(peaks.len() - 1);
+                let (all, long) = (&mut all[..end - start], &mut long[..end - start]);
+                find_bounds(all, long, &peaks[start..], &bends[start + LONG - NEAR..], max_bend, &filters.bounds);
+                let peaks = &mut peaks[start..end];
+                let wanted = find_wanted(all, long, peaks, ceiling, held, decay.unwrap_or(0.0));
+                max_peak = raise_peaks(peaks, &channels, start + 1, wanted, &filters.interpolators, max_peak);
+            }
+            max_peak > ceiling
+        })
     }
 
     pub fn reset(&mut self) {
@@ -167,8 +172,86 @@ impl TruePeakDetector {
     }
 }
 
+/// Samples of all channels.
+struct Channels<'a> {
+    samples: &'a [f32],
+    /// Distance between the same samples of two channels.
+    stride: usize,
+    count: usize,
+}
+
+impl<'a> Channels<'a> {
+    /// Samples of a channel from `start` on.
+    #[inline(always)]
+    fn of(&self, channel: usize, start: usize) -> &'a [f32] {
+        &self.samples[channel * self.stride + start..]
+    }
+}
+
+kernels! {
+    /// Blocks whose bounds are above the ceiling where the peaks before them leave more, a bit for each, and those of them whose bounds of
+    /// long filters are. Peaks of samples are what is known of those before them.
+    fn find_wanted(all: &[f32], long: &[f32], peaks: &[f32], ceiling: f32, held: &mut HeldPeak, decay: f32) -> [u32; 2] {
+        let (mut last, mut wanted, mut bit) = (held.clone(), [0; 2], 1u32);
+        let blocks = all.as_chunks::<BLOCK>().0.iter().zip(long.as_chunks::<BLOCK>().0).zip(peaks.as_chunks::<BLOCK>().0);
+        for ((all, long), peaks) in blocks {
+            let gain = last.next_gain(decay);
+            let is_above = |values: &[f32; BLOCK]| values.iter().fold(false, |above, value| above | (value * gain > ceiling));
+            if is_above(all) {
+                wanted[0] |= bit;
+                if is_above(long) {
+                    wanted[1] |= bit;
+                }
+                if is_above(peaks) {
+                    last.set(1.0 - ceiling / peaks.iter().fold(0.0, |max, peak| higher(max, *peak)), decay);
+                }
+            }
+            bit <<= 1;
+        }
+        *held = last;
+        wanted
+    }
+
+    /// Raises the peaks in those blocks, and sets the others to zero; returns the highest, `max_peak` among them.
+    fn raise_peaks(peaks: &mut [f32], channels: &Channels<'_>, first: usize, wanted: [u32; 2], interpolators: &Interpolators, max_peak: f32) -> f32 {
+        let mut max_peaks = [max_peak; BLOCK];
+        let (peaks, mut bit) = (peaks.as_chunks_mut::<BLOCK>().0, 1u32);
+        let [mut all, mut long] = wanted;
+        // Seen anew for each block, the taps are read where they are, instead of being copied to the stack before the first one.
+        while all != 0 {
+            let (block, filters) = (all.trailing_zeros() as usize, std::hint::black_box(&interpolators.short));
+            all &= all - 1;
+            for channel in 0..channels.count {
+                filters.raise_peaks(&mut peaks[block], channels.of(channel, first + block * BLOCK + LONG - SHORT));
+            }
+        }
+        while long != 0 {
+            let (block, filters) = (long.trailing_zeros() as usize, std::hint::black_box(&interpolators.long));
+            long &= long - 1;
+            for channel in 0..channels.count {
+                filters.raise_peaks(&mut peaks[block], channels.of(channel, first + block * BLOCK));
+            }
+        }
+        for peaks in peaks {
+            if wanted[0] & bit == 0 {
+                *peaks = [0.0; BLOCK];
+            }
+            for lane in 0..BLOCK {
+                max_peaks[lane] = higher(max_peaks[lane], peaks[lane]);
+            }
+            bit <<= 1;
+        }
+        max_peaks.into_iter().fold(0.0, higher)
+    }
+}
+
+/// Number of peaks for [`TruePeakDetector::find_peaks`].
+pub(super) fn peaks(format: Format) -> usize {
+    padded(format) + 1
+}
+
 /// Samples per channel of a frame, up to a whole number of blocks.
-pub(super) fn padded(format: Format) -> usize {
+fn padded(format: Format) -> usize {
     format.samples_per_channel().next_multiple_of(BLOCK)
 }
 
@@ -212,7 +295,7 @@ mod tests {
         let (mut min, mut max) = (f32::INFINITY, 0.0f32);
         for phase in 0..16 {
             let mut detector = TruePeakDetector::new(format, HISTORY, 480);
-            let mut peaks = vec![0.0; padded(format)];
+            let mut peaks = vec![0.0; peaks(format)];
             let mut frame = Frame::new(format);
             for block in 0..2 {
                 for (i, s) in frame.samples_mut().iter_mut().enumerate() {
@@ -263,7 +346,7 @@ mod tests {
         let format = Format::stereo(48_000).unwrap();
         for (at, channel) in [(0, 0), (31, 1), (200, 0), (462, 1)] {
             let mut detector = TruePeakDetector::new(format, HISTORY, 480);
-            let mut peaks = vec![9.0; padded(format)];
+            let mut peaks = vec![9.0; peaks(format)];
             let mut frame = Frame::new(format);
             assert!(!detector.process(&frame, 0.1, None, &mut peaks));
             frame.samples_mut()[480 * channel + at] = -2.0;
@@ -285,18 +368,18 @@ mod tests {
         let mut highest = 0.0f32;
         for taps in [kaiser_sinc(0.5).to_vec(), BS_1770[1].to_vec(), hann_sinc(0.5).to_vec()] {
             let mut detector = TruePeakDetector::new(format, HISTORY, 480);
-            let mut peaks = vec![0.0; padded(format)];
+            let mut peaks = vec![0.0; peaks(format)];
             let mut frame = Frame::new(format);
             for (s, tap) in frame.samples_mut()[100..].iter_mut().zip(&taps) {
                 *s = tap.signum() as f32;
             }
-            assert!(!detector.process(&frame, 1.001 * detector.filters.bound.of_peak(), None, &mut peaks));
+            assert!(!detector.process(&frame, 1.001 * detector.filters.of_peak, None, &mut peaks));
             detector.reset();
             assert!(detector.process(&frame, 1.001, None, &mut peaks));
             highest = peaks.iter().fold(highest, |a, b| a.max(*b));
-            assert!(highest < 1.001 * detector.filters.bound.of_peak());
+            assert!(highest < 1.001 * detector.filters.of_peak);
         }
-        let bound = filters().bound.of_peak();
+        let bound = filters().of_peak;
         assert!((highest / bound - 1.0).abs() < 1e-3, "{highest} and {bound}");
     }
 
@@ -332,12 +415,12 @@ mod tests {
             let sounds = sounds(seed);
             let format = Format::mono(48_000).unwrap();
             let run = |ceiling: f32, decay| -> Vec<f32> {
-                let (mut detector, mut peaks) = (TruePeakDetector::new(format, HISTORY, hold), vec![0.0; 480]);
+                let (mut detector, mut peaks) = (TruePeakDetector::new(format, HISTORY, hold), vec![0.0; 481]);
                 let mut frame = Frame::new(format);
                 let frames = sounds.chunks_exact(480).flat_map(|samples| {
                     frame.samples_mut().copy_from_slice(samples);
                     detector.process(&frame, ceiling, decay, &mut peaks);
-                    peaks.clone()
+                    peaks[..480].to_vec()
                 });
                 frames.collect()
             };
