@@ -137,10 +137,20 @@ impl TruePeakDetector {
     }
 
     /// Writes the true peaks of that frame, all channels together; returns whether any is above `ceiling`. `peaks` are
-    /// zeros of [`padded`] length and one more, and begin [`DELAY`] samples before the frame. Where all true peaks of a block are below the
-    /// ceiling, or need no more gain to be missing than a peak before them leaves, they are zeros. `decay` is the share of the missing gain that is left
-    /// after a [`BLOCK`]; without it, no peak is left out for another.
-    pub fn find_peaks(&mut self, ceiling: f32, decay: Option<f32>, peaks: &mut [f32]) -> bool {
+    /// zeros, as many as [`peaks`], and begin [`DELAY`] samples before the frame. Where all true peaks of a [`BLOCK`] are below the ceiling, they
+    /// are zeros.
+    pub fn find_peaks(&mut self, ceiling: f32, peaks: &mut [f32]) -> bool {
+        self.held.reset();
+        self.search(ceiling, None, peaks)
+    }
+
+    /// Writes the gains that bring those peaks down to `ceiling`, if any is above it, 1 for those below, and for those that need no more gain to
+    /// be missing than a peak before them leaves. `decay` is the share of the missing gain that is left after a [`BLOCK`].
+    pub fn find_gains(&mut self, ceiling: f32, decay: f32, gains: &mut [f32]) -> bool {
+        self.search(ceiling, Some(decay), gains)
+    }
+
+    fn search(&mut self, ceiling: f32, decay: Option<f32>, peaks: &mut [f32]) -> bool {
         let Self { filters, kept, samples, bends, held, .. } = self;
         let stride = *kept + peaks.len() - 1;
         let channels = Channels { samples: &samples[*kept - HISTORY..], stride, count: samples.len() / stride };
@@ -150,9 +160,6 @@ impl TruePeakDetector {
                 kernels::accumulate_peaks(peaks, channels.of(channel, LONG));
                 max_bend = raise_bends(bends, channels.of(channel, 0));
             }
-            if decay.is_none() {
-                held.reset();
-            }
             let (mut all, mut long, mut max_peak) = ([0.0; PART], [0.0; PART], 0.0);
             for start in (0..peaks.len() - 1).step_by(PART) {
                 let end = (start + PART).min(peaks.len() - 1);
@@ -160,7 +167,15 @@ impl TruePeakDetector {
                 find_bounds(all, long, &peaks[start..], &bends[start + LONG - NEAR..], max_bend, &filters.bounds);
                 let peaks = &mut peaks[start..end];
                 let wanted = find_wanted(all, long, peaks, ceiling, held, decay.unwrap_or(0.0));
-                max_peak = raise_peaks(peaks, &channels, start + 1, wanted, &filters.interpolators, max_peak);
+                max_peak = raise_peaks(
+                    peaks,
+                    &channels,
+                    start + 1,
+                    wanted,
+                    &filters.interpolators,
+                    max_peak,
+                    decay.map(|_| ceiling),
+                );
             }
             max_peak > ceiling
         })
@@ -212,34 +227,39 @@ kernels! {
         wanted
     }
 
-    /// Raises the peaks in those blocks, and sets the others to zero; returns the highest, `max_peak` among them.
-    fn raise_peaks(peaks: &mut [f32], channels: &Channels<'_>, first: usize, wanted: [u32; 2], interpolators: &Interpolators, max_peak: f32) -> f32 {
+    /// Raises the peaks in those blocks, and makes gains of them where that is wanted; the others need none. Returns the highest, `max_peak`
+    /// among them.
+    fn raise_peaks(
+        peaks: &mut [f32], channels: &Channels<'_>, first: usize, wanted: [u32; 2], filters: &Interpolators, max_peak: f32, ceiling: Option<f32>
+    ) -> f32 {
         let mut max_peaks = [max_peak; BLOCK];
-        let (peaks, mut bit) = (peaks.as_chunks_mut::<BLOCK>().0, 1u32);
-        let [mut all, mut long] = wanted;
-        // Seen anew for each block, the taps are read where they are, instead of being copied to the stack before the first one.
+        let peaks = peaks.as_chunks_mut::<BLOCK>().0;
+        let [mut all, long] = wanted;
         while all != 0 {
-            let (block, filters) = (all.trailing_zeros() as usize, std::hint::black_box(&interpolators.short));
+            let block = all.trailing_zeros() as usize;
             all &= all - 1;
+            // Seen anew for each block, the taps are read where they are, instead of being copied to the stack before the first one.
+            let filters = std::hint::black_box(filters);
+            let (mut highest, first) = (peaks[block], first + block * BLOCK);
             for channel in 0..channels.count {
-                filters.raise_peaks(&mut peaks[block], channels.of(channel, first + block * BLOCK + LONG - SHORT));
+                filters.short.raise_peaks(&mut highest, channels.of(channel, first + LONG - SHORT));
             }
-        }
-        while long != 0 {
-            let (block, filters) = (long.trailing_zeros() as usize, std::hint::black_box(&interpolators.long));
-            long &= long - 1;
-            for channel in 0..channels.count {
-                filters.raise_peaks(&mut peaks[block], channels.of(channel, first + block * BLOCK));
-            }
-        }
-        for peaks in peaks {
-            if wanted[0] & bit == 0 {
-                *peaks = [0.0; BLOCK];
+            if long >> block & 1 > 0 {
+                for channel in 0..channels.count {
+                    filters.long.raise_peaks(&mut highest, channels.of(channel, first));
+                }
             }
             for lane in 0..BLOCK {
-                max_peaks[lane] = higher(max_peaks[lane], peaks[lane]);
+                max_peaks[lane] = higher(max_peaks[lane], highest[lane]);
+                peaks[block][lane] = ceiling.map_or(highest[lane], |ceiling| ceiling / higher(highest[lane], ceiling));
             }
-            bit <<= 1;
+        }
+        let rest = if ceiling.is_some() { 1.0f32 } else { 0.0 }.to_bits();
+        for (block, peaks) in peaks.iter_mut().enumerate() {
+            let kept = (wanted[0] >> block & 1).wrapping_neg();
+            for peak in peaks {
+                *peak = f32::from_bits(peak.to_bits() & kept | rest & !kept);
+            }
         }
         max_peaks.into_iter().fold(0.0, higher)
     }
@@ -280,10 +300,10 @@ mod tests {
 
     impl TruePeakDetector {
         /// True peaks of the next frame, and whether any is above the ceiling.
-        fn process(&mut self, frame: &Frame, ceiling: f32, decay: Option<f32>, peaks: &mut [f32]) -> bool {
+        fn process(&mut self, frame: &Frame, ceiling: f32, peaks: &mut [f32]) -> bool {
             self.hear(frame, kernels::peak(frame.samples()), ceiling) && {
                 peaks.fill(0.0);
-                self.find_peaks(ceiling, decay, peaks)
+                self.find_peaks(ceiling, peaks)
             }
         }
     }
@@ -302,7 +322,7 @@ mod tests {
                     let t = std::f64::consts::TAU * (hz * (480 * block + i) as f64 + f64::from(phase) / 32.0);
                     *s = t.sin() as f32;
                 }
-                assert!(detector.process(&frame, 0.9, None, &mut peaks));
+                assert!(detector.process(&frame, 0.9, &mut peaks));
             }
             let highest = peaks[..480].iter().fold(0.0f32, |a, b| a.max(*b));
             (min, max) = (min.min(highest), max.max(highest));
@@ -348,10 +368,10 @@ mod tests {
             let mut detector = TruePeakDetector::new(format, HISTORY, 480);
             let mut peaks = vec![9.0; peaks(format)];
             let mut frame = Frame::new(format);
-            assert!(!detector.process(&frame, 0.1, None, &mut peaks));
+            assert!(!detector.process(&frame, 0.1, &mut peaks));
             frame.samples_mut()[480 * channel + at] = -2.0;
             // So low a ceiling leaves nothing out.
-            assert!(detector.process(&frame, 1e-7, None, &mut peaks));
+            assert!(detector.process(&frame, 1e-7, &mut peaks));
             assert_eq!(peaks[at + DELAY], 2.0);
             let far = |i: usize| i.abs_diff(at + DELAY) > DELAY;
             assert!((0..480).all(|i| peaks[i] <= 2.0 && (peaks[i] == 0.0 || !far(i))));
@@ -373,9 +393,9 @@ mod tests {
             for (s, tap) in frame.samples_mut()[100..].iter_mut().zip(&taps) {
                 *s = tap.signum() as f32;
             }
-            assert!(!detector.process(&frame, 1.001 * detector.filters.of_peak, None, &mut peaks));
+            assert!(!detector.process(&frame, 1.001 * detector.filters.of_peak, &mut peaks));
             detector.reset();
-            assert!(detector.process(&frame, 1.001, None, &mut peaks));
+            assert!(detector.process(&frame, 1.001, &mut peaks));
             highest = peaks.iter().fold(highest, |a, b| a.max(*b));
             assert!(highest < 1.001 * detector.filters.of_peak);
         }
@@ -392,12 +412,12 @@ mod tests {
         (0..4800).map(|i| if random.u32(..900) == 0 { 2.0 } else { tone(i) }).collect()
     }
 
-    /// Missing gain where peaks are held for so many samples and then released, as the smoother does it.
-    fn missing(peaks: &[f32], ceiling: f32, hold: usize, share: f64) -> Vec<f64> {
+    /// Missing gain where gains are held for so many samples and then released, as the smoother does it.
+    fn missing(gains: &[f32], hold: usize, share: f64) -> Vec<f64> {
         let mut missing = 0.0f64;
         let held =
-            |end: usize| peaks[end.saturating_sub(hold - 1)..=end].iter().fold(ceiling, |max, peak| max.max(*peak));
-        let needs = (0..peaks.len()).map(|end| 1.0 - f64::from(ceiling / held(end)));
+            |end: usize| gains[end.saturating_sub(hold - 1)..=end].iter().fold(1.0f32, |min, gain| min.min(*gain));
+        let needs = (0..gains.len()).map(|end| 1.0 - f64::from(held(end)));
         needs
             .map(|need| {
                 missing = need.max(missing * share);
@@ -414,23 +434,30 @@ mod tests {
         for seed in 0..40 {
             let sounds = sounds(seed);
             let format = Format::mono(48_000).unwrap();
-            let run = |ceiling: f32, decay| -> Vec<f32> {
-                let (mut detector, mut peaks) = (TruePeakDetector::new(format, HISTORY, hold), vec![0.0; 481]);
-                let mut frame = Frame::new(format);
+            let run = |ceiling: f32, find: &dyn Fn(&mut TruePeakDetector, &mut [f32])| -> Vec<f32> {
+                let mut detector = TruePeakDetector::new(format, HISTORY, hold);
+                let (mut frame, mut found) = (Frame::new(format), vec![0.0; peaks(format)]);
                 let frames = sounds.chunks_exact(480).flat_map(|samples| {
                     frame.samples_mut().copy_from_slice(samples);
-                    detector.process(&frame, ceiling, decay, &mut peaks);
-                    peaks[..480].to_vec()
+                    found.fill(0.0);
+                    if detector.hear(&frame, kernels::peak(samples), ceiling) {
+                        find(&mut detector, &mut found);
+                    } else {
+                        found.fill(1.0);
+                    }
+                    found[..480].to_vec()
                 });
                 frames.collect()
             };
-            let (all, some) = (run(1e-6, None), run(ceiling, Some(share.powi(BLOCK as i32) as f32)));
-            assert!(
-                missing(&all, ceiling, must + hold, share) == missing(&some, ceiling, must + hold, share),
-                "{seed}"
-            );
+            let peaks = run(1e-6, &|detector, peaks| assert!(detector.find_peaks(1e-6, peaks)));
+            let all: Vec<f32> = peaks.iter().map(|peak| ceiling / peak.max(ceiling)).collect();
+            let decay = share.powi(BLOCK as i32) as f32;
+            let some = run(ceiling, &|detector, gains| {
+                detector.find_gains(ceiling, decay, gains);
+            });
+            assert!(missing(&all, must + hold, share) == missing(&some, must + hold, share), "{seed}");
             // Whatever becomes of the release, each peak gets what it needs.
-            let (needed, given) = (missing(&all, ceiling, must, 0.0), missing(&some, ceiling, must + hold, 0.0));
+            let (needed, given) = (missing(&all, must, 0.0), missing(&some, must + hold, 0.0));
             assert!(needed.iter().zip(&given).all(|(needed, given)| needed <= given), "{seed}");
             blocks += 600;
             left_out += all.chunks(8).zip(some.chunks(8)).filter(|(all, some)| all != some).count();
