@@ -90,8 +90,8 @@ impl<const HALF: usize> Taps<HALF> {
 fn filter<const HALF: usize>(taps: &[Lanes; HALF], values: &[Lanes; HALF]) -> [f32; BLOCK] {
     let mut sums = [0.0; BLOCK];
     for (taps, values) in taps.iter().zip(values) {
-        for lane in 0..BLOCK {
-            sums[lane] += taps.0[lane] * values.0[lane];
+        for (sum, (tap, value)) in sums.iter_mut().zip(taps.0.iter().zip(values.0)) {
+            *sum += tap * value;
         }
     }
     sums
@@ -109,14 +109,14 @@ kernels! {
         let far = [long.of_far_bend * max_bend, short.of_far_bend * max_bend];
         for i in 0..count {
             let line = higher(this[i], next[i]);
-            let (mut of_these, mut of_those) = (far[0] + long.sum * line, far[1] + short.sum * line);
-            for distance in 0..NEAR {
-                let bends = pairs[distance].0[i] + pairs[distance].1[i];
-                of_these += long.of_near_bends[distance] * bends;
-                of_those += short.of_near_bends[distance] * bends;
+            let (mut by_long, mut by_short) = (far[0] + long.sum * line, far[1] + short.sum * line);
+            for ((before, after), (in_long, in_short)) in pairs.iter().zip(long.of_near_bends.iter().zip(short.of_near_bends)) {
+                let bends = before[i] + after[i];
+                by_long += in_long * bends;
+                by_short += in_short * bends;
             }
-            of_long[i] = of_these;
-            of_all[i] = higher(of_these, of_those);
+            of_long[i] = by_long;
+            of_all[i] = higher(by_long, by_short);
         }
     }
 

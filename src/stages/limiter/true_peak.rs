@@ -188,7 +188,7 @@ impl TruePeakDetector {
 }
 
 /// Samples of all channels.
-struct Channels<'a> {
+pub(super) struct Channels<'a> {
     samples: &'a [f32],
     /// Distance between the same samples of two channels.
     stride: usize,
