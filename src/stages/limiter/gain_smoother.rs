@@ -396,7 +396,8 @@ mod tests {
 
         #[test]
         fn it_agrees_with_its_definition(
-            smoothing in 0usize..50, margin in 0usize..6, hold in 8usize..90, release in 10.0f64..500.0,
+            smoothing in 0usize..50, margin in 0usize..6, hold in GROUP..90, release in 10.0f64..500.0,
+            frame in 1usize..600,
             peaks in prop::collection::vec((0usize..100, 0.001f32..1.0), 1..20),
         ) {
             let needed = peaks.iter().flat_map(|&(rest, gain)| (0..=rest).map(move |i| if i == rest { gain } else { 1.0 }));
@@ -404,7 +405,7 @@ mod tests {
             let mut gains = needed.clone();
             let mut smoother = GainSmoother::new(smoothing, margin, hold);
             smoother.set_release(release);
-            gains.chunks_mut(600).for_each(|frame| {
+            gains.chunks_mut(frame).for_each(|frame| {
                 smoother.process(frame);
             });
             let wanted = definition(&needed, smoothing, smoothing + 1 + 2 * margin + hold, release);
@@ -417,6 +418,18 @@ mod tests {
                     prop_assert!(gains.get(near + smoothing).is_none_or(|given| given <= gain));
                 }
             }
+        }
+    }
+
+    #[test]
+    fn fixed_point_is_never_more_than_the_gain() {
+        let mut random = fastrand::Rng::with_seed(1);
+        let mut gains: Vec<f32> = (0..1000).map(|_| random.f32() * 0.5f32.powi(random.i32(0..40))).collect();
+        gains.extend([0.0, 1.0, 0.5, 1.0 - f32::EPSILON / 2.0, f32::MIN_POSITIVE, 1e-40]);
+        let mut fixed = vec![0; gains.len()];
+        to_fixed(&mut fixed, &gains);
+        for (gain, fixed) in gains.iter().zip(fixed) {
+            assert_eq!(f64::from(fixed), (f64::from(*gain) * f64::from(ONE)).floor(), "{gain}");
         }
     }
 
