@@ -4,6 +4,7 @@
 //! group before, and what that adds to it is one step.
 
 use super::interpolation::{BLOCK, higher, lower};
+use super::sliding_min::{GROUP, PART, SlidingMin};
 use crate::dsp::kernels;
 
 /// One in fixed point: sums of integers cannot drift however long they run. A power of two, so that a gain is scaled exactly, and so small that
@@ -17,18 +18,11 @@ const EXPONENT_OF_ONE: u32 = 1.0f32.to_bits() >> MANTISSA;
 /// Missing gain (1 − gain) below which the gain becomes 1 at the end of a frame: 0.0001 dB.
 const MIN_MISSING: f64 = 1e-5;
 
-/// Values of a group.
-const GROUP: usize = 8;
-
 /// Distance in samples of sums that are made of each other: so many do not wait for each other.
 const STEP: usize = 4;
 
 /// Values before a sum of sums over [`STEP`] of them.
 const BEFORE: usize = 2 * (STEP - 1);
-
-/// Values that are averaged at a time, a whole number of groups: the longer, the more memory it takes, and the shorter, the more
-/// often the past is moved.
-const PART: usize = 240;
 
 /// Smoother whose gain is nowhere higher than the one needed.
 ///
@@ -77,7 +71,7 @@ impl GainSmoother {
 
     /// Whether the gain is 1, and will be as long as nothing less is needed.
     pub fn is_idle(&self) -> bool {
-        self.idle_samples >= self.hold.length + self.averages.past()
+        self.idle_samples >= self.hold.length() + self.averages.past()
     }
 
     /// Replaces gains needed, none above 1, by the smoothed ones; returns the lowest.
@@ -106,55 +100,6 @@ impl GainSmoother {
 }
 
 kernels! {
-    /// Minimum of each value and those whole groups before it, `min` among them, and the one of `behind`, whose place the value takes.
-    /// The first value is in that lane.
-    fn running_min(minima: &mut [f32], values: &[f32], behind: &mut [f32], min: &mut [f32; GROUP], lane: usize) {
-        let (groups, rest) = minima.as_chunks_mut::<GROUP>();
-        let (values, rest_values) = values.as_chunks::<GROUP>();
-        let (behind, rest_behind) = behind.split_at_mut(groups.len() * GROUP);
-        let mut running = *min;
-        for ((minima, values), behind) in groups.iter_mut().zip(values).zip(behind.as_chunks_mut::<GROUP>().0) {
-            for i in 0..GROUP {
-                running[i] = lower(running[i], values[i]);
-                minima[i] = lower(running[i], behind[i]);
-                behind[i] = values[i];
-            }
-        }
-        *min = running;
-        let rest = rest.iter_mut().zip(rest_values).zip(rest_behind);
-        for (((minimum, value), behind), min) in rest.zip(&mut min[lane..]) {
-            *min = lower(*min, *value);
-            *minimum = lower(*min, *behind);
-            *behind = *value;
-        }
-    }
-
-    /// Replaces each value by the minimum of those whole groups behind it.
-    fn min_behind(values: &mut [f32]) {
-        let mut min = [1.0; GROUP];
-        for group in values.as_chunks_mut::<GROUP>().0.iter_mut().rev() {
-            for i in 0..GROUP {
-                let value = group[i];
-                group[i] = min[i];
-                min[i] = lower(min[i], value);
-            }
-        }
-    }
-
-    /// Minima of a [`GROUP`] and `more` of neighbours; two groups are before the first. `minima` become those of four.
-    fn window_min(to: &mut [f32], minima: &mut [f32], more: usize) {
-        const FOUR: usize = GROUP / 2;
-        for i in 0..minima.len() - (FOUR - 1) {
-            minima[i] = lower(lower(minima[i], minima[i + 1]), lower(minima[i + 2], minima[i + 3]));
-        }
-        let count = to.len();
-        let back = |back: usize| &minima[2 * GROUP - (FOUR - 1) - back..][..count];
-        let (now, before, far, farther) = (back(0), back(FOUR), back(more), back(more + FOUR));
-        for i in 0..count {
-            to[i] = lower(lower(now[i], before[i]), lower(far[i], farther[i]));
-        }
-    }
-
     /// Lowers gains that are held to those whose missing part falls exponentially.
     fn release(gains: &mut [f32], shares: &[f32; GROUP], group_share: f64, missing: &mut f64) {
         let (groups, rest) = gains.as_chunks_mut::<GROUP>();
@@ -252,66 +197,6 @@ fn release_from_peaks(gains: &mut [f32; GROUP], shares: &[f32; GROUP], missing: 
         gains[i] = lower(gains[i], 1.0 - group[i]);
     }
     f64::from(group[GROUP - 1])
-}
-
-/// Sliding minimum at a constant cost (van Herk, Gil and Werman).
-///
-/// Of values that lie a [`GROUP`] apart, the sliding minima are found for the whole group side by side: they are cut into runs as long as the
-/// window, which then always is the end of one run and the beginning of the next. Minima of neighbours make it a window of whole groups, and
-/// two of those that overlap one of any length.
-#[derive(Clone, Debug)]
-struct SlidingMin {
-    length: usize,
-    /// The run that is being filled, up to `at`; then, of the run before, the minimum of the values behind each one.
-    run: Box<[f32]>,
-    at: usize,
-    /// Minima of the run that is being filled.
-    min: [f32; GROUP],
-    /// The last minima of values a group apart.
-    last: [f32; 2 * GROUP],
-}
-
-impl SlidingMin {
-    /// Minimum of so many values, a [`GROUP`] or more.
-    fn new(length: usize) -> Self {
-        assert!(length >= GROUP);
-        let mut min = Self {
-            length,
-            run: vec![1.0; length / GROUP * GROUP].into(),
-            at: 0,
-            min: [1.0; GROUP],
-            last: [1.0; 2 * GROUP],
-        };
-        min.reset();
-        min
-    }
-
-    /// Replaces values, [`PART`] at most, by their minima; none is above 1.
-    fn process(&mut self, values: &mut [f32]) {
-        let minima = &mut [0.0; 2 * GROUP + PART][..2 * GROUP + values.len()];
-        let (last, mut now) = minima.split_at_mut(2 * GROUP);
-        last.copy_from_slice(&self.last);
-        let mut new = &values[..];
-        while !new.is_empty() {
-            // Up to the end of a group or, from its beginning, of as many groups as there are.
-            let lane = self.at % GROUP;
-            let count = if lane > 0 { new.len().min(GROUP - lane) } else { new.len().min(self.run.len() - self.at) };
-            running_min(&mut now[..count], &new[..count], &mut self.run[self.at..], &mut self.min, lane);
-            (now, new) = (&mut std::mem::take(&mut now)[count..], &new[count..]);
-            self.at += count;
-            if self.at == self.run.len() {
-                min_behind(&mut self.run);
-                (self.at, self.min) = (0, [1.0; GROUP]);
-            }
-        }
-        self.last.copy_from_slice(&minima[values.len()..]);
-        window_min(values, minima, self.length % GROUP);
-    }
-
-    fn reset(&mut self) {
-        self.run.fill(1.0);
-        (self.at, self.min, self.last) = (0, [1.0; GROUP], [1.0; 2 * GROUP]);
-    }
 }
 
 /// Moving average of a moving average.
