@@ -71,28 +71,27 @@ impl<const HALF: usize> Taps<HALF> {
         }
         // Written once, as the compiler writes by halves what it is to write only where it is higher.
         let mut highest = *peaks;
-        let (even, odd) = (filter(self.even.each_ref(), &sums), filter(self.odd.each_ref(), &differences));
-        for (even, odd) in even.iter().zip(&odd) {
+        for (even, odd) in self.even.iter().zip(&self.odd) {
+            let (even, odd) = (filter(even, &sums), filter(odd, &differences));
             for lane in 0..BLOCK {
                 highest[lane] = higher(highest[lane], even[lane].abs() + odd[lane].abs());
             }
         }
+        let even = filter(&self.even[FILTERS - 1], &sums);
         for lane in 0..BLOCK {
-            highest[lane] = higher(highest[lane], even[FILTERS - 1][lane].abs());
+            highest[lane] = higher(highest[lane], even[lane].abs());
         }
         *peaks = highest;
     }
 }
 
-/// Sums of the values times the taps of each filter.
+/// Sum of the values times the taps.
 #[inline(always)]
-fn filter<const HALF: usize, const N: usize>(taps: [&[Lanes; HALF]; N], values: &[Lanes; HALF]) -> [[f32; BLOCK]; N] {
-    let mut sums = [[0.0; BLOCK]; N];
-    for tap in 0..HALF {
-        for (sums, taps) in sums.iter_mut().zip(taps) {
-            for (sum, (tap, value)) in sums.iter_mut().zip(taps[tap].0.iter().zip(values[tap].0)) {
-                *sum += tap * value;
-            }
+fn filter<const HALF: usize>(taps: &[Lanes; HALF], values: &[Lanes; HALF]) -> [f32; BLOCK] {
+    let mut sums = [0.0; BLOCK];
+    for (taps, values) in taps.iter().zip(values) {
+        for (sum, (tap, value)) in sums.iter_mut().zip(taps.0.iter().zip(values.0)) {
+            *sum += tap * value;
         }
     }
     sums
