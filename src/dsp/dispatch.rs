@@ -98,6 +98,8 @@ mod tests {
                 pipeline.push("gate", NoiseGate { lookahead_ms: 5.0, ..NoiseGate::default() }).unwrap();
                 pipeline.push("gain", gain).unwrap();
                 pipeline.push("meter", LevelMeter::default()).unwrap();
+                let without_lookahead = Limiter { ceiling_db: 0.0, lookahead_ms: 0.0, ..Limiter::default() };
+                pipeline.push("limiter-without-lookahead", without_lookahead).unwrap();
                 pipeline.push("limiter", Limiter::default()).unwrap();
                 let mut frame = Frame::new(format);
                 for (index, block) in speech.chunks_exact(480).take(FRAMES).enumerate() {

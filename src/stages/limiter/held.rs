@@ -1,53 +1,55 @@
-//! Peaks that the gain smoother holds, beside which lower ones need not be known.
+//! Peak that the gain smoother holds, beside which lower ones need not be known.
 
-use super::interpolation::{BLOCK, higher};
+use super::interpolation::{BLOCK, lower};
 
-/// Missing gain below which a peak hides no other: the smoother rounds less than that to none.
-const MIN_MISSING: f32 = 1e-4;
+/// Missing gain that a peak must leave to hide one that needs none: the smoother rounds less than a tenth of that to none.
+const MARGIN: f32 = 1e-4;
 
-/// Missing gain that the peaks of the last blocks are known to leave.
+/// Missing gain that the last peak is known to leave.
 ///
 /// The smoother holds each peak for as many samples, so it lets go of an earlier one first, and the missing gain falls
-/// exponentially until it lets go of a later one. A later peak that needs less than what is left then tells it nothing. Peaks
-/// count for as long as the earlier one is still held where the later one sounds, whatever becomes of the release until then.
+/// exponentially until it lets go of a later one. A later peak that needs less than what is left then tells it nothing. A peak
+/// counts for as long as it is still held where the later one sounds, whatever becomes of the release until then. The last one
+/// that told the smoother something needed more than those before it leave, so they count no more.
 #[derive(Clone, Debug)]
-pub(super) struct HeldPeaks {
-    /// Blocks of a run. Peaks of the run before count, and of the one that goes on.
-    run: usize,
-    /// Missing gain that both leave.
-    last: f32,
-    now: f32,
-    /// Blocks of the run so far.
+pub(super) struct HeldPeak {
+    /// Blocks for which a peak counts, its own among them.
+    duration: usize,
+    /// Blocks for which this one still counts.
     blocks: usize,
+    /// Missing gain that it leaves.
+    left: f32,
 }
 
-impl HeldPeaks {
-    /// Peaks of a smoother that holds them for `hold` samples longer than it must.
+impl HeldPeak {
+    /// Peak of a smoother that holds it for `hold` samples longer than it must.
     pub fn new(hold: usize) -> Self {
-        // From the first sample of a run to the last one of the next.
-        Self { run: (hold / BLOCK / 2).max(1), last: 0.0, now: 0.0, blocks: 0 }
+        // From the first sample of a block to the last one of another.
+        Self { duration: hold / BLOCK, blocks: 0, left: 0.0 }
     }
 
-    /// Replaces the missing gain that each of the next blocks needs by the gain that the peaks before it leave at most, 1 if they
-    /// leave nothing out. `decay` is the share that is left after a block.
-    pub fn find_rooms(&mut self, blocks: &mut [f32], decay: f32) {
-        for block in blocks {
-            let need = *block;
-            // From the first sample of a block to the last one of another.
-            let left = higher(self.last, self.now) * decay;
-            // A little less, for rounding.
-            *block = 1.0 - if left < MIN_MISSING { 0.0 } else { left * 0.99999 - 1e-6 };
-            self.last *= decay;
-            self.now = higher(need, self.now) * decay;
-            self.blocks += 1;
-            if self.blocks == self.run {
-                (self.last, self.now, self.blocks) = (self.now, 0.0, 0);
-            }
+    /// Highest gain that the peak leaves in the next block, 1 if it hides nothing there. `decay` is the share of the missing gain
+    /// that is left after a block.
+    #[inline(always)]
+    pub fn next_gain(&mut self, decay: f32) -> f32 {
+        self.left *= decay;
+        if self.blocks == 0 {
+            self.left = 0.0;
+        } else {
+            self.blocks -= 1;
         }
+        // A little more, for rounding.
+        lower(1.0, 1.0 + MARGIN - 0.99999 * self.left)
     }
 
-    /// Forgets all peaks.
+    /// Takes a peak in that block for the one that is held, which lets so much gain be missing.
+    #[inline(always)]
+    pub fn set(&mut self, missing: f32, decay: f32) {
+        (self.blocks, self.left) = (self.duration.saturating_sub(1), missing * decay);
+    }
+
+    /// Forgets the peak.
     pub fn reset(&mut self) {
-        (self.last, self.now, self.blocks) = (0.0, 0.0, 0);
+        self.blocks = 0;
     }
 }

@@ -13,41 +13,40 @@ pub(super) const SHORT: usize = 6;
 const FILTERS: usize = 4;
 
 /// Second differences on either side of a point whose magnitudes count by themselves in its bound.
-const NEAR: usize = 5;
+pub(super) const NEAR: usize = 5;
 
 /// Interpolation filters, each with its mirror image. The last of each length is its own.
 #[derive(Clone, Debug)]
 pub(super) struct Interpolators {
-    long: Taps<LONG>,
-    short: Taps<SHORT>,
+    pub long: Taps<LONG>,
+    pub short: Taps<SHORT>,
 }
 
-/// First half of the taps of the even part of each filter, and of the odd part, which the last one has not. Filter and mirror
-/// image give e + o and e − o, the larger magnitude of which is |e| + |o|.
+/// First half of the taps of the even part of each filter, and of the odd part, which the last one has not, for every peak of a block. Filter and
+/// mirror image give e + o and e − o, the larger magnitude of which is |e| + |o|.
 #[derive(Clone, Debug)]
-struct Taps<const HALF: usize> {
-    even: [[f32; HALF]; FILTERS],
-    odd: [[f32; HALF]; FILTERS - 1],
+pub(super) struct Taps<const HALF: usize> {
+    even: [[Lanes; HALF]; FILTERS],
+    odd: [[Lanes; HALF]; FILTERS - 1],
 }
+
+/// A value for each peak of a block, aligned so that none of these vectors lies in two cache lines.
+#[derive(Clone, Copy, Debug)]
+#[repr(align(32))]
+struct Lanes([f32; BLOCK]);
 
 impl Interpolators {
     /// Interpolators of filters that are twice [`LONG`] and twice [`SHORT`] taps long, the last ones symmetric.
     pub fn new(long: &[[f64; 2 * LONG]; FILTERS], short: &[[f64; 2 * SHORT]; FILTERS]) -> Self {
         Self { long: Taps::new(long.each_ref().map(|f| &f[..])), short: Taps::new(short.each_ref().map(|f| &f[..])) }
     }
-
-    /// Raises each peak to the largest magnitude that a filter or mirror image gives, whose middle lies between the sample of
-    /// the same index + [`LONG`] − 1 and the next. Of the blocks only those that are `wanted`.
-    pub fn raise_peaks(&self, peaks: &mut [f32], samples: &[f32], wanted: &[bool]) {
-        raise_peaks(peaks, samples, self, wanted);
-    }
 }
 
 impl<const HALF: usize> Taps<HALF> {
     fn new(filters: [&[f64]; FILTERS]) -> Self {
-        let part = |filter: usize, sign: f64| -> [f32; HALF] {
+        let part = |filter: usize, sign: f64| -> [Lanes; HALF] {
             let taps = filters[filter];
-            std::array::from_fn(|tap| (0.5 * (taps[tap] + sign * taps[2 * HALF - 1 - tap])) as f32)
+            std::array::from_fn(|tap| Lanes([(0.5 * (taps[tap] + sign * taps[2 * HALF - 1 - tap])) as f32; BLOCK]))
         };
         Self {
             even: std::array::from_fn(|filter| part(filter, 1.0)),
@@ -55,91 +54,84 @@ impl<const HALF: usize> Taps<HALF> {
         }
     }
 
-    /// Raises the peaks of a block; the samples begin with that of the first tap.
+    /// Raises each peak to the largest magnitude that a filter or mirror image gives, whose middle lies between the sample of the same
+    /// index + `HALF` − 1 and the next.
     #[inline(always)]
-    fn raise_block(&self, peaks: &mut [f32; BLOCK], samples: &[f32]) {
+    pub fn raise_peaks(&self, peaks: &mut [f32; BLOCK], samples: &[f32]) {
         let samples = &samples[..BLOCK + 2 * HALF - 1];
-        let (mut sums, mut differences) = ([[0.0; BLOCK]; HALF], [[0.0; BLOCK]; HALF]);
+        let (mut sums, mut differences) = ([Lanes([0.0; BLOCK]); HALF], [Lanes([0.0; BLOCK]); HALF]);
         for tap in 0..HALF {
             // Otherwise the compiler turns the loops round, and puts taps side by side instead of peaks.
             std::hint::black_box(());
             let (early, late) = (&samples[tap..][..BLOCK], &samples[2 * HALF - 1 - tap..][..BLOCK]);
             for lane in 0..BLOCK {
-                sums[tap][lane] = early[lane] + late[lane];
-                differences[tap][lane] = early[lane] - late[lane];
+                sums[tap].0[lane] = early[lane] + late[lane];
+                differences[tap].0[lane] = early[lane] - late[lane];
             }
         }
+        // Written once, as the compiler writes by halves what it is to write only where it is higher.
+        let mut highest = *peaks;
         for (even, odd) in self.even.iter().zip(&self.odd) {
             let (even, odd) = (filter(even, &sums), filter(odd, &differences));
             for lane in 0..BLOCK {
-                peaks[lane] = higher(peaks[lane], even[lane].abs() + odd[lane].abs());
+                highest[lane] = higher(highest[lane], even[lane].abs() + odd[lane].abs());
             }
         }
         let even = filter(&self.even[FILTERS - 1], &sums);
         for lane in 0..BLOCK {
-            peaks[lane] = higher(peaks[lane], even[lane].abs());
+            highest[lane] = higher(highest[lane], even[lane].abs());
         }
+        *peaks = highest;
     }
 }
 
 /// Sum of the values times the taps.
 #[inline(always)]
-fn filter<const HALF: usize>(taps: &[f32; HALF], values: &[[f32; BLOCK]; HALF]) -> [f32; BLOCK] {
+fn filter<const HALF: usize>(taps: &[Lanes; HALF], values: &[Lanes; HALF]) -> [f32; BLOCK] {
     let mut sums = [0.0; BLOCK];
-    for (tap, values) in taps.iter().zip(values) {
-        for lane in 0..BLOCK {
-            sums[lane] += tap * values[lane];
+    for (taps, values) in taps.iter().zip(values) {
+        for (sum, (tap, value)) in sums.iter_mut().zip(taps.0.iter().zip(values.0)) {
+            *sum += tap * value;
         }
     }
     sums
 }
 
 kernels! {
-    /// [`Interpolators::raise_peaks`].
-    fn raise_peaks(peaks: &mut [f32], samples: &[f32], interpolators: &Interpolators, wanted: &[bool]) {
-        let blocks = peaks.as_chunks_mut::<BLOCK>().0.iter_mut().zip(wanted).enumerate();
-        for (block, (peaks, _)) in blocks.filter(|(_, (_, wanted))| **wanted) {
-            let samples = &samples[block * BLOCK..];
-            interpolators.long.raise_block(peaks, samples);
-            interpolators.short.raise_block(peaks, &samples[LONG - SHORT..]);
-        }
-    }
-
-    /// Missing gain that the largest sample of each block needs.
-    fn find_needs(needs: &mut [f32], samples: &[f32], ceiling: f32) {
-        for (need, samples) in needs.iter_mut().zip(samples.as_chunks::<BLOCK>().0) {
-            *need = samples.iter().fold(ceiling, |max, sample| higher(max, *sample));
-        }
-        for need in needs {
-            *need = 1.0 - ceiling / *need;
-        }
-    }
-
-    /// Magnitude of the second difference in the middle of each three samples.
-    fn find_bends(bends: &mut [f32], samples: &[f32]) {
-        for (bend, samples) in bends.iter_mut().zip(samples.windows(3)) {
-            *bend = ((samples[0] + samples[2]) - 2.0 * samples[1]).abs();
-        }
-    }
-
-    /// [`Bound::find_wanted`], where the far bends add `far`.
-    fn find_wanted(wanted: &mut [bool], samples: &[f32], bends: &[f32], bound: &Bound, far: f32, rooms: &[f32], ceiling: f32) {
-        for (block, (wanted, room)) in wanted.iter_mut().zip(rooms).enumerate() {
-            // As above: otherwise it puts blocks side by side.
-            std::hint::black_box(());
-            let (samples, bends) = (&samples[block * BLOCK..][..BLOCK + 1], &bends[block * BLOCK..][..BLOCK + 2 * NEAR - 1]);
-            let mut values = [far; BLOCK];
-            for lane in 0..BLOCK {
-                values[lane] += bound.sum * higher(samples[lane].abs(), samples[lane + 1].abs());
+    /// Bounds of the values behind each sample: of all filters, and of the long ones. `magnitudes` are those of the samples and the next;
+    /// `bends` begin [`NEAR`] − 1 before that in the middle of the first sample, and none of all is above `max_bend`.
+    fn find_bounds(of_all: &mut [f32], of_long: &mut [f32], magnitudes: &[f32], bends: &[f32], max_bend: f32, bounds: &Bounds) {
+        let count = of_all.len();
+        let (this, next, of_long) = (&magnitudes[..count], &magnitudes[1..][..count], &mut of_long[..count]);
+        let pairs: [_; NEAR] =
+            std::array::from_fn(|distance| (&bends[NEAR - 1 - distance..][..count], &bends[NEAR + distance..][..count]));
+        let [long, short] = [&bounds.long, &bounds.short];
+        let far = [long.of_far_bend * max_bend, short.of_far_bend * max_bend];
+        for i in 0..count {
+            let line = higher(this[i], next[i]);
+            let (mut by_long, mut by_short) = (far[0] + long.sum * line, far[1] + short.sum * line);
+            for ((before, after), (in_long, in_short)) in pairs.iter().zip(long.of_near_bends.iter().zip(short.of_near_bends)) {
+                let bends = before[i] + after[i];
+                by_long += in_long * bends;
+                by_short += in_short * bends;
             }
-            for (distance, weight) in bound.of_near_bends.iter().enumerate() {
-                let (before, after) = (&bends[NEAR - 1 - distance..][..BLOCK], &bends[NEAR + distance..][..BLOCK]);
-                for lane in 0..BLOCK {
-                    values[lane] += weight * (before[lane] + after[lane]);
-                }
-            }
-            *wanted = values.iter().fold(false, |wanted, value| wanted | (value * room > ceiling));
+            of_long[i] = by_long;
+            of_all[i] = higher(by_long, by_short);
         }
+    }
+
+    /// Raises each value to the magnitude of the second difference in the middle of three samples; returns the largest.
+    fn raise_bends(bends: &mut [f32], samples: &[f32]) -> f32 {
+        let count = bends.len();
+        let (before, middle, after) = (&samples[..count], &samples[1..][..count], &samples[2..][..count]);
+        let mut max = 0;
+        for i in 0..count {
+            // Magnitudes are in the order of their bits, and a maximum of integers the compiler finds in vectors.
+            let bend = ((before[i] + after[i]) - 2.0 * middle[i]).abs().to_bits().max(bends[i].to_bits());
+            bends[i] = f32::from_bits(bend);
+            max = max.max(bend);
+        }
+        f32::from_bits(max)
     }
 }
 
@@ -149,14 +141,18 @@ pub(super) fn higher<T: PartialOrd>(a: T, b: T) -> T {
     if a > b { a } else { b }
 }
 
+/// Lower of two numbers.
+#[inline(always)]
+pub(super) fn lower<T: PartialOrd>(a: T, b: T) -> T {
+    if a < b { a } else { b }
+}
+
 /// Highest value that filters can make of samples.
 ///
 /// A filter is a linear interpolation between two of the samples, times the sum of its taps, plus a filter of the second
 /// differences. Those are small in a sound whose high frequencies are soft, so this bound is near.
 #[derive(Clone, Debug)]
 pub(super) struct Bound {
-    /// Largest sum of the magnitudes of the taps: highest value over the peak of the samples.
-    of_peak: f32,
     /// Largest sum of the taps.
     sum: f32,
     /// What each of the nearest second differences adds, on both sides, and the largest of the others, over its magnitude.
@@ -167,7 +163,7 @@ pub(super) struct Bound {
 impl Bound {
     /// Bound of filters that interpolate between their two middle taps, 32 taps long at most.
     pub fn new<'a>(filters: impl Iterator<Item = &'a [f64]>) -> Self {
-        let (mut of_peak, mut sums) = (1.0f64, 1.0f64);
+        let mut sums = 1.0f64;
         // Largest magnitude for each second difference, of any filter and mirror image.
         let mut of_bends = [0.0f64; 2 * LONG];
         for filter in filters {
@@ -190,31 +186,24 @@ impl Bound {
                     of_bends[index] = of_bends[index].max(f64::abs(bend));
                 }
             }
-            of_peak = of_peak.max(filter.iter().map(|tap| tap.abs()).sum());
             sums = sums.max(sum);
         }
         // A little more, for rounding.
         let more = |value: f64| (1.000_01 * value) as f32;
         let near = &of_bends[LONG - 1..][..NEAR];
         Self {
-            of_peak: of_peak as f32,
             sum: more(sums),
             of_near_bends: std::array::from_fn(|distance| more(near[distance])),
             of_far_bend: more(of_bends.iter().sum::<f64>() - 2.0 * near.iter().sum::<f64>()),
         }
     }
+}
 
-    /// Highest value over the peak of the samples.
-    pub fn of_peak(&self) -> f32 {
-        self.of_peak
-    }
-
-    /// Finds the blocks in which a value may be higher than `ceiling` over its `rooms`. `samples` begin with that of the first
-    /// value, which may lie between it and the next; `bends` are those of all samples that the values depend on.
-    pub fn find_wanted(&self, wanted: &mut [bool], samples: &[f32], bends: &[f32], rooms: &[f32], ceiling: f32) {
-        let far = self.of_far_bend * kernels::peak(bends);
-        find_wanted(wanted, samples, &bends[LONG - NEAR..], self, far, rooms, ceiling);
-    }
+/// Bounds of the long and of the short filters.
+#[derive(Clone, Debug)]
+pub(super) struct Bounds {
+    pub long: Bound,
+    pub short: Bound,
 }
 
 #[cfg(test)]
@@ -236,16 +225,19 @@ mod tests {
             (0..6).for_each(|tap| short[3][11 - tap] = short[3][tap]);
             let interpolators = Interpolators::new(&long, &short);
             let mut peaks = [0.5f32; 96];
-            let mut wanted = [true; 12];
-            wanted[5] = false;
-            interpolators.raise_peaks(&mut peaks, &samples, &wanted);
+            for (block, peaks) in peaks.as_chunks_mut().0.iter_mut().enumerate() {
+                interpolators.short.raise_peaks(peaks, &samples[BLOCK * block + LONG - SHORT..]);
+                if block != 5 {
+                    interpolators.long.raise_peaks(peaks, &samples[BLOCK * block..]);
+                }
+            }
             for (i, peak) in peaks.iter().enumerate() {
                 let value = |from: usize, filter: &mut dyn Iterator<Item = &f64>| {
                     filter.zip(&samples[from..]).map(|(tap, s)| tap * f64::from(*s)).sum::<f64>().abs()
                 };
                 let both = |from: usize, f: &[f64]| [value(from, &mut f.iter()), value(from, &mut f.iter().rev())];
-                let of_filters = long.iter().flat_map(|f| both(i, f)).chain(short.iter().flat_map(|f| both(i + 10, f)));
-                let highest = if i / BLOCK == 5 { 0.5 } else { of_filters.fold(0.5, f64::max) };
+                let of_long = long.iter().filter(|_| i / BLOCK != 5).flat_map(|f| both(i, f));
+                let highest = of_long.chain(short.iter().flat_map(|f| both(i + 10, f))).fold(0.5, f64::max);
                 prop_assert!((f64::from(*peak) - highest).abs() < 1e-4, "{peak} instead of {highest}");
             }
         }

@@ -66,7 +66,7 @@ impl LiveStage for Limiter {
             ceiling: ceiling(self.ceiling_db),
             detector,
             smoother,
-            gains: Scratch::new(true_peak::padded(input)),
+            gains: Scratch::new(true_peak::peaks(input)),
             latency,
             reading: LimiterReading::default(),
         })
@@ -136,11 +136,9 @@ impl Processor for LimiterProcessor {
             gains.with(|gains| {
                 let over = may_be_over
                     && match detector {
-                        Some(detector) => {
-                            // Which peaks others leave out is only known while the ceiling stays.
-                            let decay = (before == after).then(|| smoother.decay());
-                            detector.find_peaks(lower, decay, gains)
-                        }
+                        // Which peaks others leave out is only known while the ceiling stays.
+                        Some(detector) if before == after => detector.find_gains(after, smoother.decay(), gains),
+                        Some(detector) => detector.find_peaks(lower, gains),
                         None => {
                             frame.channels().for_each(|channel| kernels::accumulate_peaks(gains, channel));
                             true
@@ -153,7 +151,9 @@ impl Processor for LimiterProcessor {
                 if !over {
                     gains.fill(1.0);
                 } else if before == after {
-                    kernels::gains_for_peaks(gains, after);
+                    if detector.is_none() {
+                        kernels::gains_for_peaks(gains, after);
+                    }
                 } else {
                     let (mut ceiling, step) = (before, (after / before).powf(1.0 / length as f32));
                     for gain in gains.iter_mut() {

@@ -2,8 +2,9 @@
 
 use std::sync::OnceLock;
 
-use super::held::HeldPeaks;
-use super::interpolation::{BLOCK, Bound, Interpolators, LONG, SHORT, find_bends, find_needs, higher};
+use super::held::HeldPeak;
+use super::interpolation::{BLOCK, Bound, Bounds, Interpolators, LONG, NEAR, SHORT, find_bounds, higher, raise_bends};
+use super::search::{Channels, find_wanted, raise_peaks};
 use crate::core::{Format, Frame};
 use crate::dsp::kernels;
 use crate::dsp::scratch::Scratch;
@@ -48,6 +49,9 @@ const BS_1770: [[f64; 2 * SHORT]; 2] = [
     ],
 ];
 
+/// Peaks that are searched at a time, a whole number of blocks.
+const PART: usize = 240;
+
 /// Detector of the true peak beside each sample: the highest that any of the usual meters would show.
 ///
 /// Meters differ by some tenths of a dB near half the sampling rate, because each interpolates with a filter of its
@@ -61,20 +65,18 @@ pub(super) struct TruePeakDetector {
     kept: usize,
     /// Of each channel what is kept, the frame, and room up to a whole number of blocks.
     samples: Box<[f32]>,
-    /// Second differences of one channel.
+    /// Second differences, the largest of all channels.
     bends: Scratch,
-    held: HeldPeaks,
-    /// Of each block of peaks: the missing gain that its samples need, then the gain that those before it leave; whether it is
-    /// interpolated.
-    rooms: Box<[f32]>,
-    wanted: Box<[bool]>,
+    held: HeldPeak,
 }
 
 /// Filters, and how high they can reach.
 #[derive(Debug)]
 struct Filters {
     interpolators: Interpolators,
-    bound: Bound,
+    /// Largest sum of the magnitudes of the taps: highest value over the peak of the samples.
+    of_peak: f32,
+    bounds: Bounds,
 }
 
 /// Filters, shared by all streams. Allocates at the first call in a program.
@@ -83,8 +85,13 @@ fn filters() -> &'static Filters {
     FILTERS.get_or_init(|| {
         let long = [1, 2, 3, 4].map(|eighths| kaiser_sinc(f64::from(eighths) / 8.0));
         let short = [BS_1770[0], BS_1770[1], hann_sinc(0.25), hann_sinc(0.5)];
-        let all = long.iter().map(|taps| &taps[..]).chain(short.iter().map(|taps| &taps[..]));
-        Filters { interpolators: Interpolators::new(&long, &short), bound: Bound::new(all) }
+        let (all_long, all_short) = (|| long.iter().map(|taps| &taps[..]), || short.iter().map(|taps| &taps[..]));
+        let reaches = all_long().chain(all_short()).map(|taps| taps.iter().map(|tap| tap.abs()).sum());
+        Filters {
+            interpolators: Interpolators::new(&long, &short),
+            of_peak: reaches.fold(1.0, f64::max) as f32,
+            bounds: Bounds { long: Bound::new(all_long()), short: Bound::new(all_short()) },
+        }
     })
 }
 
@@ -92,15 +99,12 @@ impl TruePeakDetector {
     /// Detector that [delays](Self::delay) by `delay` samples, [`HISTORY`] or more, for a smoother that holds peaks for `hold`
     /// samples longer than it must.
     pub fn new(format: Format, delay: usize, hold: usize) -> Self {
-        let blocks = padded(format) / BLOCK;
         Self {
             filters: filters(),
             kept: delay,
             samples: vec![0.0; (delay + padded(format)) * format.channels()].into_boxed_slice(),
             bends: Scratch::new(HISTORY + padded(format) - 2),
-            held: HeldPeaks::new(hold),
-            rooms: vec![0.0; blocks].into_boxed_slice(),
-            wanted: vec![false; blocks].into_boxed_slice(),
+            held: HeldPeak::new(hold),
         }
     }
 
@@ -113,7 +117,7 @@ impl TruePeakDetector {
             samples[kept..kept + length].copy_from_slice(channel);
             highest = higher(highest, kernels::peak(&samples[kept - HISTORY..kept]));
         }
-        let may_be_above = highest > ceiling / self.filters.bound.of_peak();
+        let may_be_above = highest > ceiling / self.filters.of_peak;
         if !may_be_above {
             self.held.reset();
         }
@@ -134,31 +138,48 @@ impl TruePeakDetector {
     }
 
     /// Writes the true peaks of that frame, all channels together; returns whether any is above `ceiling`. `peaks` are
-    /// zeros of [`padded`] length, and begin [`DELAY`] samples before the frame. Where a true peak is below the ceiling, or needs no
-    /// more gain to be missing than peaks before it leave, a sample's peak may stand for it. `decay` is the share of the missing
-    /// gain that is left after a [`BLOCK`]; without it, no peak is left out for another.
-    pub fn find_peaks(&mut self, ceiling: f32, decay: Option<f32>, peaks: &mut [f32]) -> bool {
-        let Self { filters: Filters { interpolators, bound }, kept, samples, bends, held, rooms, wanted } = self;
-        let stride = *kept + peaks.len();
-        let channels = || samples.chunks_exact(stride).map(|samples| &samples[*kept - HISTORY..]);
-        for samples in channels() {
-            kernels::accumulate_peaks(peaks, &samples[LONG..]);
-        }
-        if let Some(decay) = decay {
-            find_needs(rooms, peaks, ceiling);
-            held.find_rooms(rooms, decay);
-        } else {
-            held.reset();
-            rooms.fill(1.0);
-        }
+    /// zeros, as many as [`peaks`], and begin [`DELAY`] samples before the frame. Where all true peaks of a [`BLOCK`] are below the ceiling, they
+    /// are zeros.
+    pub fn find_peaks(&mut self, ceiling: f32, peaks: &mut [f32]) -> bool {
+        self.held.reset();
+        self.search(ceiling, None, peaks)
+    }
+
+    /// Writes the gains that bring those peaks down to `ceiling`, if any is above it, 1 for those below, and for those that need no more gain to
+    /// be missing than a peak before them leaves. `decay` is the share of the missing gain that is left after a [`BLOCK`].
+    pub fn find_gains(&mut self, ceiling: f32, decay: f32, gains: &mut [f32]) -> bool {
+        self.search(ceiling, Some(decay), gains)
+    }
+
+    fn search(&mut self, ceiling: f32, decay: Option<f32>, peaks: &mut [f32]) -> bool {
+        let Self { filters, kept, samples, bends, held, .. } = self;
+        let stride = *kept + peaks.len() - 1;
+        let channels = Channels { samples: &samples[*kept - HISTORY..], stride, count: samples.len() / stride };
         bends.with(|bends| {
-            for samples in channels() {
-                find_bends(bends, samples);
-                bound.find_wanted(wanted, &samples[LONG..], bends, rooms, ceiling);
-                interpolators.raise_peaks(peaks, &samples[1..], wanted);
+            let mut max_bend = 0.0;
+            for channel in 0..channels.count {
+                kernels::accumulate_peaks(peaks, channels.of(channel, LONG));
+                max_bend = raise_bends(bends, channels.of(channel, 0));
             }
-        });
-        kernels::peak(peaks) > ceiling
+            let (mut all, mut long, mut max_peak) = ([0.0; PART], [0.0; PART], 0.0);
+            for start in (0..peaks.len() - 1).step_by(PART) {
+                let end = (start + PART).min(peaks.len() - 1);
+                let (all, long) = (&mut all[..end - start], &mut long[..end - start]);
+                find_bounds(all, long, &peaks[start..], &bends[start + LONG - NEAR..], max_bend, &filters.bounds);
+                let peaks = &mut peaks[start..end];
+                let wanted = find_wanted(all, long, peaks, ceiling, held, decay.unwrap_or(0.0));
+                max_peak = raise_peaks(
+                    peaks,
+                    &channels,
+                    start + 1,
+                    wanted,
+                    &filters.interpolators,
+                    max_peak,
+                    decay.map(|_| ceiling),
+                );
+            }
+            max_peak > ceiling
+        })
     }
 
     pub fn reset(&mut self) {
@@ -167,8 +188,13 @@ impl TruePeakDetector {
     }
 }
 
+/// Number of peaks for [`TruePeakDetector::find_peaks`].
+pub(super) fn peaks(format: Format) -> usize {
+    padded(format) + 1
+}
+
 /// Samples per channel of a frame, up to a whole number of blocks.
-pub(super) fn padded(format: Format) -> usize {
+fn padded(format: Format) -> usize {
     format.samples_per_channel().next_multiple_of(BLOCK)
 }
 
@@ -197,10 +223,10 @@ mod tests {
 
     impl TruePeakDetector {
         /// True peaks of the next frame, and whether any is above the ceiling.
-        fn process(&mut self, frame: &Frame, ceiling: f32, decay: Option<f32>, peaks: &mut [f32]) -> bool {
+        fn process(&mut self, frame: &Frame, ceiling: f32, peaks: &mut [f32]) -> bool {
             self.hear(frame, kernels::peak(frame.samples()), ceiling) && {
                 peaks.fill(0.0);
-                self.find_peaks(ceiling, decay, peaks)
+                self.find_peaks(ceiling, peaks)
             }
         }
     }
@@ -212,14 +238,14 @@ mod tests {
         let (mut min, mut max) = (f32::INFINITY, 0.0f32);
         for phase in 0..16 {
             let mut detector = TruePeakDetector::new(format, HISTORY, 480);
-            let mut peaks = vec![0.0; padded(format)];
+            let mut peaks = vec![0.0; peaks(format)];
             let mut frame = Frame::new(format);
             for block in 0..2 {
                 for (i, s) in frame.samples_mut().iter_mut().enumerate() {
                     let t = std::f64::consts::TAU * (hz * (480 * block + i) as f64 + f64::from(phase) / 32.0);
                     *s = t.sin() as f32;
                 }
-                assert!(detector.process(&frame, 0.9, None, &mut peaks));
+                assert!(detector.process(&frame, 0.9, &mut peaks));
             }
             let highest = peaks[..480].iter().fold(0.0f32, |a, b| a.max(*b));
             (min, max) = (min.min(highest), max.max(highest));
@@ -263,12 +289,12 @@ mod tests {
         let format = Format::stereo(48_000).unwrap();
         for (at, channel) in [(0, 0), (31, 1), (200, 0), (462, 1)] {
             let mut detector = TruePeakDetector::new(format, HISTORY, 480);
-            let mut peaks = vec![9.0; padded(format)];
+            let mut peaks = vec![9.0; peaks(format)];
             let mut frame = Frame::new(format);
-            assert!(!detector.process(&frame, 0.1, None, &mut peaks));
+            assert!(!detector.process(&frame, 0.1, &mut peaks));
             frame.samples_mut()[480 * channel + at] = -2.0;
             // So low a ceiling leaves nothing out.
-            assert!(detector.process(&frame, 1e-7, None, &mut peaks));
+            assert!(detector.process(&frame, 1e-7, &mut peaks));
             assert_eq!(peaks[at + DELAY], 2.0);
             let far = |i: usize| i.abs_diff(at + DELAY) > DELAY;
             assert!((0..480).all(|i| peaks[i] <= 2.0 && (peaks[i] == 0.0 || !far(i))));
@@ -285,18 +311,18 @@ mod tests {
         let mut highest = 0.0f32;
         for taps in [kaiser_sinc(0.5).to_vec(), BS_1770[1].to_vec(), hann_sinc(0.5).to_vec()] {
             let mut detector = TruePeakDetector::new(format, HISTORY, 480);
-            let mut peaks = vec![0.0; padded(format)];
+            let mut peaks = vec![0.0; peaks(format)];
             let mut frame = Frame::new(format);
             for (s, tap) in frame.samples_mut()[100..].iter_mut().zip(&taps) {
                 *s = tap.signum() as f32;
             }
-            assert!(!detector.process(&frame, 1.001 * detector.filters.bound.of_peak(), None, &mut peaks));
+            assert!(!detector.process(&frame, 1.001 * detector.filters.of_peak, &mut peaks));
             detector.reset();
-            assert!(detector.process(&frame, 1.001, None, &mut peaks));
+            assert!(detector.process(&frame, 1.001, &mut peaks));
             highest = peaks.iter().fold(highest, |a, b| a.max(*b));
-            assert!(highest < 1.001 * detector.filters.bound.of_peak());
+            assert!(highest < 1.001 * detector.filters.of_peak);
         }
-        let bound = filters().bound.of_peak();
+        let bound = filters().of_peak;
         assert!((highest / bound - 1.0).abs() < 1e-3, "{highest} and {bound}");
     }
 
@@ -309,12 +335,12 @@ mod tests {
         (0..4800).map(|i| if random.u32(..900) == 0 { 2.0 } else { tone(i) }).collect()
     }
 
-    /// Missing gain where peaks are held for so many samples and then released, as the smoother does it.
-    fn missing(peaks: &[f32], ceiling: f32, hold: usize, share: f64) -> Vec<f64> {
+    /// Missing gain where gains are held for so many samples and then released, as the smoother does it.
+    fn missing(gains: &[f32], hold: usize, share: f64) -> Vec<f64> {
         let mut missing = 0.0f64;
         let held =
-            |end: usize| peaks[end.saturating_sub(hold - 1)..=end].iter().fold(ceiling, |max, peak| max.max(*peak));
-        let needs = (0..peaks.len()).map(|end| 1.0 - f64::from(ceiling / held(end)));
+            |end: usize| gains[end.saturating_sub(hold - 1)..=end].iter().fold(1.0f32, |min, gain| min.min(*gain));
+        let needs = (0..gains.len()).map(|end| 1.0 - f64::from(held(end)));
         needs
             .map(|need| {
                 missing = need.max(missing * share);
@@ -331,23 +357,30 @@ mod tests {
         for seed in 0..40 {
             let sounds = sounds(seed);
             let format = Format::mono(48_000).unwrap();
-            let run = |ceiling: f32, decay| -> Vec<f32> {
-                let (mut detector, mut peaks) = (TruePeakDetector::new(format, HISTORY, hold), vec![0.0; 480]);
-                let mut frame = Frame::new(format);
+            let run = |ceiling: f32, find: &dyn Fn(&mut TruePeakDetector, &mut [f32])| -> Vec<f32> {
+                let mut detector = TruePeakDetector::new(format, HISTORY, hold);
+                let (mut frame, mut found) = (Frame::new(format), vec![0.0; peaks(format)]);
                 let frames = sounds.chunks_exact(480).flat_map(|samples| {
                     frame.samples_mut().copy_from_slice(samples);
-                    detector.process(&frame, ceiling, decay, &mut peaks);
-                    peaks.clone()
+                    found.fill(0.0);
+                    if detector.hear(&frame, kernels::peak(samples), ceiling) {
+                        find(&mut detector, &mut found);
+                    } else {
+                        found.fill(1.0);
+                    }
+                    found[..480].to_vec()
                 });
                 frames.collect()
             };
-            let (all, some) = (run(1e-6, None), run(ceiling, Some(share.powi(BLOCK as i32) as f32)));
-            assert!(
-                missing(&all, ceiling, must + hold, share) == missing(&some, ceiling, must + hold, share),
-                "{seed}"
-            );
+            let peaks = run(1e-6, &|detector, peaks| assert!(detector.find_peaks(1e-6, peaks)));
+            let all: Vec<f32> = peaks.iter().map(|peak| ceiling / peak.max(ceiling)).collect();
+            let decay = share.powi(BLOCK as i32) as f32;
+            let some = run(ceiling, &|detector, gains| {
+                detector.find_gains(ceiling, decay, gains);
+            });
+            assert!(missing(&all, must + hold, share) == missing(&some, must + hold, share), "{seed}");
             // Whatever becomes of the release, each peak gets what it needs.
-            let (needed, given) = (missing(&all, ceiling, must, 0.0), missing(&some, ceiling, must + hold, 0.0));
+            let (needed, given) = (missing(&all, must, 0.0), missing(&some, must + hold, 0.0));
             assert!(needed.iter().zip(&given).all(|(needed, given)| needed <= given), "{seed}");
             blocks += 600;
             left_out += all.chunks(8).zip(some.chunks(8)).filter(|(all, some)| all != some).count();
