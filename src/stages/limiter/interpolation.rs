@@ -22,12 +22,16 @@ pub(super) struct Interpolators {
     pub short: Taps<SHORT>,
 }
 
-/// First half of the taps of the even part of each filter, and of the odd part, which the last one has not, for every peak of a block. Filter and
-/// mirror image give e + o and e − o, the larger magnitude of which is |e| + |o|.
+/// First half of the taps of all filters of a length.
 #[derive(Clone, Debug)]
-pub(super) struct Taps<const HALF: usize> {
-    even: [[Lanes; HALF]; FILTERS],
-    odd: [[Lanes; HALF]; FILTERS - 1],
+pub(super) struct Taps<const HALF: usize>([Tap; HALF]);
+
+/// Tap of the even part of each filter, and of the odd part, which the last one has not, for every peak of a block. Filter and mirror image give
+/// e + o and e − o, the larger magnitude of which is |e| + |o|.
+#[derive(Clone, Copy, Debug)]
+struct Tap {
+    even: [Lanes; FILTERS],
+    odd: [Lanes; FILTERS - 1],
 }
 
 /// A value for each peak of a block, aligned so that none of these vectors lies in two cache lines.
@@ -44,14 +48,14 @@ impl Interpolators {
 
 impl<const HALF: usize> Taps<HALF> {
     fn new(filters: [&[f64]; FILTERS]) -> Self {
-        let part = |filter: usize, sign: f64| -> [Lanes; HALF] {
+        let part = |filter: usize, tap: usize, sign: f64| {
             let taps = filters[filter];
-            std::array::from_fn(|tap| Lanes([(0.5 * (taps[tap] + sign * taps[2 * HALF - 1 - tap])) as f32; BLOCK]))
+            Lanes([(0.5 * (taps[tap] + sign * taps[2 * HALF - 1 - tap])) as f32; BLOCK])
         };
-        Self {
-            even: std::array::from_fn(|filter| part(filter, 1.0)),
-            odd: std::array::from_fn(|filter| part(filter, -1.0)),
-        }
+        Self(std::array::from_fn(|tap| Tap {
+            even: std::array::from_fn(|filter| part(filter, tap, 1.0)),
+            odd: std::array::from_fn(|filter| part(filter, tap, -1.0)),
+        }))
     }
 
     /// Raises each peak to the largest magnitude that a filter or mirror image gives, whose middle lies between the sample of the same
@@ -59,42 +63,37 @@ impl<const HALF: usize> Taps<HALF> {
     #[inline(always)]
     pub fn raise_peaks(&self, peaks: &mut [f32; BLOCK], samples: &[f32]) {
         let samples = &samples[..BLOCK + 2 * HALF - 1];
-        let (mut sums, mut differences) = ([Lanes([0.0; BLOCK]); HALF], [Lanes([0.0; BLOCK]); HALF]);
-        for tap in 0..HALF {
-            // Otherwise the compiler turns the loops round, and puts taps side by side instead of peaks.
-            std::hint::black_box(());
-            let (early, late) = (&samples[tap..][..BLOCK], &samples[2 * HALF - 1 - tap..][..BLOCK]);
+        let (mut even, mut odd) = ([[0.0; BLOCK]; FILTERS], [[0.0; BLOCK]; FILTERS - 1]);
+        for (tap, taps) in self.0.iter().enumerate() {
+            let ends = [tap, 2 * HALF - 1 - tap].map(|start| samples[start..].first_chunk::<BLOCK>());
+            // There always are as many. As arrays, not as slices, so that the compiler keeps the lanes of a sum together.
+            let [Some(early), Some(late)] = ends else { break };
+            let (mut sums, mut differences) = ([0.0; BLOCK], [0.0; BLOCK]);
             for lane in 0..BLOCK {
-                sums[tap].0[lane] = early[lane] + late[lane];
-                differences[tap].0[lane] = early[lane] - late[lane];
+                sums[lane] = early[lane] + late[lane];
+                differences[lane] = early[lane] - late[lane];
             }
+            add_products(&mut even, &taps.even, &sums);
+            add_products(&mut odd, &taps.odd, &differences);
         }
-        // Written once, as the compiler writes by halves what it is to write only where it is higher.
-        let mut highest = *peaks;
-        for (even, odd) in self.even.iter().zip(&self.odd) {
-            let (even, odd) = (filter(even, &sums), filter(odd, &differences));
-            for lane in 0..BLOCK {
-                highest[lane] = higher(highest[lane], even[lane].abs() + odd[lane].abs());
-            }
-        }
-        let even = filter(&self.even[FILTERS - 1], &sums);
         for lane in 0..BLOCK {
-            highest[lane] = higher(highest[lane], even[lane].abs());
+            let mut highest = higher(peaks[lane], even[FILTERS - 1][lane].abs());
+            for (even, odd) in even.iter().zip(&odd) {
+                highest = higher(highest, even[lane].abs() + odd[lane].abs());
+            }
+            peaks[lane] = highest;
         }
-        *peaks = highest;
     }
 }
 
-/// Sum of the values times the taps.
+/// Adds the values times the tap of each filter.
 #[inline(always)]
-fn filter<const HALF: usize>(taps: &[Lanes; HALF], values: &[Lanes; HALF]) -> [f32; BLOCK] {
-    let mut sums = [0.0; BLOCK];
-    for (taps, values) in taps.iter().zip(values) {
-        for (sum, (tap, value)) in sums.iter_mut().zip(taps.0.iter().zip(values.0)) {
-            *sum += tap * value;
+fn add_products<const N: usize>(sums: &mut [[f32; BLOCK]; N], taps: &[Lanes; N], values: &[f32; BLOCK]) {
+    for (sums, taps) in sums.iter_mut().zip(taps) {
+        for lane in 0..BLOCK {
+            sums[lane] += taps.0[lane] * values[lane];
         }
     }
-    sums
 }
 
 kernels! {
