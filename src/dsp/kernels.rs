@@ -252,13 +252,13 @@ pub(crate) fn is_sane(peak: f32) -> bool {
 
 /// Lower of two numbers: one instruction, as neither is NaN.
 #[inline(always)]
-pub(crate) fn lower(a: f32, b: f32) -> f32 {
+pub(crate) fn lower<T: PartialOrd>(a: T, b: T) -> T {
     if a < b { a } else { b }
 }
 
 /// Higher of two numbers: one instruction, as neither is NaN.
 #[inline(always)]
-pub(crate) fn higher(a: f32, b: f32) -> f32 {
+pub(crate) fn higher<T: PartialOrd>(a: T, b: T) -> T {
     if a > b { a } else { b }
 }
 

@@ -3,9 +3,10 @@
 //! Each value depends on the one before. So they are taken in groups: what a group makes of itself does not wait for the
 //! group before, and what that adds to it is one step.
 
-use super::interpolation::{BLOCK, higher, lower};
+use super::interpolation::BLOCK;
 use super::sliding_min::{GROUP, PART, SlidingMin};
 use crate::dsp::kernels;
+use crate::dsp::kernels::{higher, lower};
 
 /// One in fixed point: sums of integers cannot drift however long they run. A power of two, so that a gain is scaled exactly, and so small that
 /// second differences over [`STEP`] samples fit into 32 bits, and the sums of 20 ms at 192 kHz into the mantissa of a double.

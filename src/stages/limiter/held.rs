@@ -1,6 +1,7 @@
 //! Peak that the gain smoother holds, beside which lower ones need not be known.
 
-use super::interpolation::{BLOCK, lower};
+use super::interpolation::BLOCK;
+use crate::dsp::kernels::lower;
 
 /// Missing gain that a peak must leave to hide one that needs none: the smoother rounds less than a tenth of that to none.
 const MARGIN: f32 = 1e-4;

@@ -1,6 +1,7 @@
 //! Interpolation filters of the true-peak detector, and how high they can reach.
 
 use crate::dsp::kernels;
+use crate::dsp::kernels::higher;
 
 /// Peaks of a block, which are searched or left out together.
 pub(super) const BLOCK: usize = 8;
@@ -132,18 +133,6 @@ kernels! {
         }
         f32::from_bits(max)
     }
-}
-
-/// Higher of two numbers: one instruction, as neither is NaN.
-#[inline(always)]
-pub(super) fn higher<T: PartialOrd>(a: T, b: T) -> T {
-    if a > b { a } else { b }
-}
-
-/// Lower of two numbers.
-#[inline(always)]
-pub(super) fn lower<T: PartialOrd>(a: T, b: T) -> T {
-    if a < b { a } else { b }
 }
 
 /// Highest value that filters can make of samples.

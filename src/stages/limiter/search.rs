@@ -1,8 +1,9 @@
 //! Search for the blocks whose true peaks the gain smoother must know.
 
 use super::held::HeldPeak;
-use super::interpolation::{BLOCK, Interpolators, LONG, SHORT, higher};
+use super::interpolation::{BLOCK, Interpolators, LONG, SHORT};
 use crate::dsp::kernels;
+use crate::dsp::kernels::higher;
 
 /// Samples of all channels.
 pub(super) struct Channels<'a> {

@@ -1,7 +1,7 @@
 //! Sliding minimum of gains.
 
-use super::interpolation::lower;
 use crate::dsp::kernels;
+use crate::dsp::kernels::lower;
 
 /// Values that are worked on side by side.
 pub(super) const GROUP: usize = 8;

@@ -3,10 +3,11 @@
 use std::sync::OnceLock;
 
 use super::held::HeldPeak;
-use super::interpolation::{BLOCK, Bound, Bounds, Interpolators, LONG, NEAR, SHORT, find_bounds, higher, raise_bends};
+use super::interpolation::{BLOCK, Bound, Bounds, Interpolators, LONG, NEAR, SHORT, find_bounds, raise_bends};
 use super::search::{Channels, find_wanted, raise_peaks};
 use crate::core::{Format, Frame};
 use crate::dsp::kernels;
+use crate::dsp::kernels::higher;
 use crate::dsp::scratch::Scratch;
 use crate::dsp::window::{kaiser, sinc};
 
