@@ -173,6 +173,7 @@ impl Frame {
     }
 
     /// Multiplies all samples by one finite gain, sanitized first unless they are so already.
+    #[inline(always)]
     pub(crate) fn scale(&mut self, gain: f32) {
         let peaks = match self.measurements.peaks {
             Some(peaks) => {
