@@ -230,7 +230,7 @@ kernels! {
     }
 }
 
-/// Copies as many values. The standard copy is right for a frame, but beyond 2 kB it is the C library's choice, which is `rep movsb`
+/// Copies values in pieces, from a slice of the same length. The standard copy is right for a frame, but beyond 2 kB it is the C library's choice, which is `rep movsb`
 /// on Linux: that begins slowly, and AMD's Zen 3 takes thirty times as long where the addresses are 1 to 31 bytes more than a
 /// multiple of 4 kB apart.
 #[inline]

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::noise::{Lesson, NoiseEstimate};
+use super::noise::{Lesson, NoiseEstimate, TOGETHER_MS};
 use super::settings::NoiseGate;
 use crate::core::Format;
 use crate::dsp::curve::LinearCurve;
@@ -78,15 +78,15 @@ impl GateDetector {
         Self { noise: NoiseEstimate::at(power), ..Self::default() }
     }
 
-    /// Takes in the power of each millisecond of ten, and tells for each whether the gate is `open`; returns for how many it is.
+    /// Takes in the power of each of some milliseconds, and tells for each whether the gate is `open`; returns for how many it is.
     /// The noise is that behind them. The far end does not open the gate.
     pub fn update(
         &mut self,
         gate: &GateCoefficients,
-        powers: &[f32; 10],
+        powers: &[f32; TOGETHER_MS],
         lesson: Lesson,
         far_end: bool,
-        open: &mut [bool; 10],
+        open: &mut [bool; TOGETHER_MS],
     ) -> usize {
         self.noise.learn(powers, lesson, gate.min_noise);
         // No power reaches an infinite threshold.
@@ -97,11 +97,11 @@ impl GateDetector {
         });
         // Mostly it stays as it is.
         if self.open && levels.into_iter().fold(f32::INFINITY, lower) >= close_power {
-            (self.held_ms, *open) = (0, [true; 10]);
+            (self.held_ms, *open) = (0, [true; TOGETHER_MS]);
             return open.len();
         }
         if !self.open && levels.into_iter().fold(0.0, higher) < open_power {
-            *open = [false; 10];
+            *open = [false; TOGETHER_MS];
             return 0;
         }
         for (open, level) in open.iter_mut().zip(levels) {

@@ -4,6 +4,9 @@
 use crate::dsp::kernels::lower;
 use crate::dsp::level::SILENCE_POWER;
 
+/// Milliseconds that are taken together: frames are as long, or twice as long.
+pub(super) const TOGETHER_MS: usize = 10;
+
 /// Time constant of the estimate by a detector, in ms.
 const NOISE_MS: u32 = 500;
 
@@ -61,8 +64,8 @@ impl NoiseEstimate {
         Self { power, ms: SETTLED_MS, ..Self::default() }
     }
 
-    /// Takes in the power of each millisecond of ten; `min` is the noise below which it makes no difference.
-    pub fn learn(&mut self, powers: &[f32; 10], lesson: Lesson, min: f32) {
+    /// Takes in the power of each of some milliseconds; `min` is the noise below which it makes no difference.
+    pub fn learn(&mut self, powers: &[f32; TOGETHER_MS], lesson: Lesson, min: f32) {
         let is_silence = |power: f32| power <= SILENCE_POWER;
         let silence = is_silence(powers.iter().copied().fold(f32::INFINITY, lower));
         if silence {
@@ -120,7 +123,7 @@ mod tests {
     use super::*;
 
     fn learn(noise: &mut NoiseEstimate, power: f32, lesson: Lesson, ms: usize) -> f32 {
-        (0..ms / 10).for_each(|_| noise.learn(&[power; 10], lesson, 1e-7));
+        (0..ms / 10).for_each(|_| noise.learn(&[power; TOGETHER_MS], lesson, 1e-7));
         noise.power()
     }
 
